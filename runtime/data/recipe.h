@@ -47,7 +47,7 @@ struct MissingRecipe {
 struct ColumnRecipe {
   std::string column;
   EncoderKind encoder = EncoderKind::numeric;
-  std::vector<std::string> categories;  // one_hot, ordinal: in order; empty = learned from the training rows, sorted
+  std::vector<std::string> categories;  // one_hot, ordinal: in order; empty = all of the file's, sorted
   double period = 0;                    // cyclic: sin and cos of 2*pi*value/period
   std::vector<DatePart> parts;          // date_parts: one number each
   bool cyclic_parts = false;            // date_parts: sin and cos of each part (of its natural period) instead
@@ -61,7 +61,8 @@ struct InputRecipe {
   InputRows rows = InputRows::row;
   ElementType type = ElementType::float32;
   std::vector<ColumnRecipe> columns;
-  std::string path;  // npy: the array's file
+  std::string path;                      // npy: the array's file
+  ScalerKind scaler = ScalerKind::none;  // npy: statistics per element of the last axis
 };
 
 /// The columns that make up the target of one model output. A scaled target stays raw in the data set too: the loss
@@ -70,7 +71,8 @@ struct TargetRecipe {
   std::string name;  // the model's output; empty where the model has only one
   ElementType type = ElementType::float32;
   std::vector<ColumnRecipe> columns;
-  std::string path;  // npy
+  std::string path;                      // npy
+  ScalerKind scaler = ScalerKind::none;  // npy
 };
 
 /// Keeps the rows whose cell in `column` is one of `values` (compared as text, spaces around it ignored).
@@ -204,11 +206,12 @@ struct FitRecipe {
 
 // ---- fitted ----------------------------------------------------------------------------------------------------
 
-/// What was learned about one source column from the training rows.
+/// What was learned about one source column; fill values from the training rows.
 struct FittedColumn {
   std::string column;
   EncoderKind encoder = EncoderKind::numeric;
-  std::vector<std::string> categories;  // one_hot, ordinal
+  std::vector<std::string> categories;  // one_hot, ordinal: of all used rows, so that no part meets an unknown one
+  std::string time_format;              // date_parts
   bool has_fill = false;
   double fill = 0;        // numeric and cyclic
   std::string fill_text;  // categories
