@@ -1,0 +1,47 @@
+// Writes a file so that its path holds either the old contents or all of the new, whatever happens in between: to a
+// temporary file beside it, fsync, rename, fsync of the directory. An AtomicFile that is destroyed before commit()
+// removes its temporary file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "runtime/status.h"
+
+namespace moru {
+
+class AtomicFile {
+ public:
+  /// Creates the temporary file in the directory of `path`.
+  static Result<AtomicFile> create(const std::string& path);
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&& other) noexcept;
+  ~AtomicFile();
+
+  Status write(std::span<const std::byte> bytes);                        // behind what was written
+  Status write_at(uint64_t offset, std::span<const std::byte> bytes);    // over what was written
+  uint64_t position() const { return position_; }
+
+  /// Flushes and renames. The file exists under its name, on disk, when this returns ok.
+  Status commit();
+
+ private:
+  AtomicFile() = default;
+  void abandon();
+
+  int descriptor_ = -1;
+  uint64_t position_ = 0;
+  std::string path_;
+  std::string temporary_;
+};
+
+/// The whole of a small text or binary file in one call.
+Status write_file_atomically(const std::string& path, std::string_view contents);
+
+/// The status for a failed system call on `path`: names the path, what was done and the reason.
+Status file_error(const char* doing, const std::string& path, int error_number);
+
+}  // namespace moru
