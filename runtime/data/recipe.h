@@ -16,12 +16,9 @@
 #include <vector>
 
 #include "runtime/status.h"
+#include "schema/types.h"
 
 namespace moru {
-
-enum class ElementType : uint8_t { float32, int32, int64 };
-/// Bytes of one element: 4, 4, 8.
-constexpr std::size_t element_bytes(ElementType type) { return type == ElementType::int64 ? 8 : 4; }
 
 // ---- data ------------------------------------------------------------------------------------------------------
 
@@ -59,7 +56,7 @@ struct ColumnRecipe {
 struct InputRecipe {
   std::string name;  // the model's input; empty where the model has only one
   InputRows rows = InputRows::row;
-  ElementType type = ElementType::float32;
+  DType type = DType::f32;  // f32, i32 or i64
   std::vector<ColumnRecipe> columns;
   std::string path;                      // npy: the array's file
   ScalerKind scaler = ScalerKind::none;  // npy: statistics per element of the last axis
@@ -69,7 +66,7 @@ struct InputRecipe {
 /// is taken against the target scaled in the graph, predictions come back in raw units.
 struct TargetRecipe {
   std::string name;  // the model's output; empty where the model has only one
-  ElementType type = ElementType::float32;
+  DType type = DType::f32;  // f32, i32 or i64
   std::vector<ColumnRecipe> columns;
   std::string path;                      // npy
   ScalerKind scaler = ScalerKind::none;  // npy

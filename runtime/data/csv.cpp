@@ -1,0 +1,281 @@
+#include "runtime/data/csv.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <unordered_set>
+
+#include "runtime/data/wording.h"
+
+namespace moru {
+namespace {
+
+constexpr std::size_t largest_cell_bytes = (std::size_t{1} << 24) - 1;
+constexpr std::size_t largest_text_bytes = (std::size_t{1} << 40) - 1;
+
+Result<std::string> read_bytes(const std::string& path) {
+  const auto failed = [&](const char* what) {
+    return data_error(path + ": cannot be " + what + ": " + std::strerror(errno) +
+                      "\n  hint: check the path; the recipe's \"path\" is relative to the recipe");
+  };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+  if (!file) return failed("opened");
+  std::string bytes;
+  std::size_t filled = 0;
+  for (;;) {
+    bytes.resize(std::max<std::size_t>(std::size_t{1} << 16, filled * 2));
+    const std::size_t got = std::fread(bytes.data() + filled, 1, bytes.size() - filled, file.get());
+    filled += got;
+    if (got == 0) break;
+  }
+  if (std::ferror(file.get())) return failed("read");
+  bytes.resize(filled);
+  return bytes;
+}
+
+/// The candidate that occurs in the header and, outside quotes, equally often on the most of the first lines.
+char find_separator(std::string_view text) {
+  constexpr std::array<char, 3> candidates = {',', ';', '\t'};
+  std::vector<std::array<std::size_t, 3>> lines(1);
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size() && i < (std::size_t{1} << 16); ++i) {
+    const char c = text[i];
+    if (c == '"') quoted = !quoted;
+    if (quoted) continue;
+    if (c == '\n' || (c == '\r' && (i + 1 == text.size() || text[i + 1] != '\n'))) {
+      if (lines.size() == 20) break;
+      lines.emplace_back();
+    }
+    for (std::size_t k = 0; k < candidates.size(); ++k) lines.back()[k] += c == candidates[k];
+  }
+  char best = ',';
+  std::size_t best_agreeing = 0, best_count = 0;
+  for (std::size_t k = 0; k < candidates.size(); ++k) {
+    const std::size_t count = lines.front()[k];
+    if (count == 0) continue;
+    const auto agreeing =
+        static_cast<std::size_t>(std::count_if(lines.begin(), lines.end(), [&](const auto& line) { return line[k] == count; }));
+    if (agreeing > best_agreeing || (agreeing == best_agreeing && count > best_count)) {
+      best = candidates[k];
+      best_agreeing = agreeing;
+      best_count = count;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+class CsvParser {
+ public:
+  CsvParser(CsvTable& table, std::string_view name) : table_(table), text_(table.text_), name_(name) {}
+
+  Status parse() {
+    std::vector<CsvTable::Cell> header;
+    bool has_header = false;
+    while (position_ < text_.size()) {
+      if (skip_empty_line()) continue;
+      const int64_t line = line_;
+      const std::size_t first = table_.cells_.size();
+      if (Status status = parse_record(); !status.ok()) return status;
+      if (!has_header) {
+        header.swap(table_.cells_);
+        has_header = true;
+        if (Status status = take_header(header); !status.ok()) return status;
+        table_.cells_.reserve(text_.size() / 6);
+        continue;
+      }
+      const std::size_t count = table_.cells_.size() - first;
+      if (count != table_.columns_.size()) return ragged(line, count);
+      table_.lines_.push_back(static_cast<uint32_t>(line));
+    }
+    if (!has_header) {
+      return data_error(name_ + ": is empty\n  hint: the first line must name the columns");
+    }
+    table_.cells_.shrink_to_fit();
+    return {};
+  }
+
+ private:
+  bool skip_empty_line() {
+    if (text_[position_] != '\n' && text_[position_] != '\r') return false;
+    end_line();
+    return true;
+  }
+
+  void end_line() {
+    if (text_[position_] == '\r' && position_ + 1 < text_.size() && text_[position_ + 1] == '\n') ++position_;
+    ++position_;
+    ++line_;
+  }
+
+  bool at_blank() const {
+    return position_ < text_.size() && (text_[position_] == ' ' || (text_[position_] == '\t' && table_.separator_ != '\t'));
+  }
+
+  Status parse_record() {
+    for (;;) {
+      while (at_blank()) ++position_;
+      if (position_ < text_.size() && text_[position_] == '"') {
+        if (Status status = parse_quoted(); !status.ok()) return status;
+      } else if (Status status = parse_plain(); !status.ok()) {
+        return status;
+      }
+      if (position_ == text_.size()) return {};
+      if (text_[position_] == table_.separator_) {
+        ++position_;
+        continue;  // a separator at the very end of the file still opens an empty cell
+      }
+      end_line();
+      return {};
+    }
+  }
+
+  Status parse_plain() {
+    const std::size_t begin = position_;
+    const char separator = table_.separator_;
+    const char* text = text_.data();
+    const std::size_t size = text_.size();
+    std::size_t at = position_;
+    while (at < size && text[at] != separator && text[at] != '\n' && text[at] != '\r') ++at;
+    position_ = at;
+    std::size_t end = at;
+    while (end > begin && (text[end - 1] == ' ' || text[end - 1] == '\t')) --end;
+    return add_cell(begin, end - begin);
+  }
+
+  Status parse_quoted() {
+    const int64_t opened_at = line_;
+    const std::size_t begin = position_ + 1;
+    std::size_t from = begin, to = begin;
+    for (;; ++from) {
+      if (from == text_.size()) {
+        return data_error(name_ + ", line " + std::to_string(opened_at) +
+                          ": a quoted cell begins here and is never closed\n  hint: close the quote, or double a quote "
+                          "that belongs to the text (\"\")");
+      }
+      if (text_[from] == '"') {
+        if (from + 1 == text_.size() || text_[from + 1] != '"') break;
+        ++from;  // a doubled quote stands for one
+      } else if (text_[from] == '\n') {
+        ++line_;
+      }
+      text_[to++] = text_[from];
+    }
+    position_ = from + 1;
+    while (at_blank()) ++position_;
+    if (position_ < text_.size() && text_[position_] != table_.separator_ && text_[position_] != '\n' && text_[position_] != '\r') {
+      return data_error(name_ + ", line " + std::to_string(line_) + ": '" + std::string(1, text_[position_]) +
+                        "' follows a closing quote\n  hint: double a quote that belongs to the text (\"\")");
+    }
+    return add_cell(begin, to - begin);
+  }
+
+  Status add_cell(std::size_t offset, std::size_t length) {
+    if (length > largest_cell_bytes) {
+      return data_error(name_ + ", line " + std::to_string(line_) +
+                        ": a cell of more than 16 MiB\n  hint: is a quote left open?");
+    }
+    CsvTable::Cell cell;
+    cell.offset = offset & largest_text_bytes;
+    cell.length = length & largest_cell_bytes;
+    table_.cells_.push_back(cell);
+    return {};
+  }
+
+  Status take_header(const std::vector<CsvTable::Cell>& cells) {
+    std::unordered_set<std::string> seen;
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      std::string column = text_.substr(cells[i].offset, cells[i].length);
+      // A table written with its row index has a nameless first column; pandas calls it this.
+      if (column.empty()) column = "Unnamed: " + std::to_string(i);
+      if (!seen.insert(column).second) {
+        return data_error(name_ + ", line 1: two columns are called '" + column + "'\n  hint: rename one of them");
+      }
+      table_.columns_.push_back(std::move(column));
+    }
+    return {};
+  }
+
+  Status ragged(int64_t line, std::size_t count) const {
+    const std::size_t expected = table_.columns_.size();
+    std::string message = name_ + ", line " + std::to_string(line) + ": " + std::to_string(count) +
+                          (count == 1 ? " cell" : " cells") + " where the header names " + std::to_string(expected);
+    if (count < expected) message += " (the first one missing is '" + table_.columns_[count] + "')";
+    return data_error(message + "\n  hint: the separator is " + separator_name() +
+                      "; put a cell that holds it in double quotes, or set \"separator\"");
+  }
+
+  std::string separator_name() const {
+    return table_.separator_ == '\t' ? "a tab" : "'" + std::string(1, table_.separator_) + "'";
+  }
+
+  CsvTable& table_;
+  std::string& text_;
+  std::string name_;
+  std::size_t position_ = 0;
+  int64_t line_ = 1;
+
+ public:
+  static Result<CsvTable> run(std::string bytes, const std::string& name, const CsvOptions& options) {
+    CsvTable table;
+    table.path_ = name;
+    table.fingerprint_ = XXH3_64bits(bytes.data(), bytes.size());
+    const std::string_view bytes_view = bytes;
+    table.encoding_ = options.encoding == TextEncoding::automatic ? detect_encoding(bytes_view) : options.encoding;
+    Result<std::string> text = decode_text(std::move(bytes), options.encoding, name);
+    if (!text.ok()) return text.status();
+    table.text_ = std::move(text.value());
+    if (table.text_.size() > largest_text_bytes) return data_error(name + ": is larger than 1 TiB");
+    if (options.separator.size() > 1) {
+      return data_error(name + ": the separator '" + options.separator + "' is not one character\n  hint: set \"separator\" to "
+                               "\",\", \";\", \"\\t\" or \"auto\"");
+    }
+    table.separator_ = options.separator.empty() ? find_separator(table.text_) : options.separator[0];
+    if (Status status = CsvParser(table, name).parse(); !status.ok()) return status;
+    return table;
+  }
+};
+
+Result<std::size_t> CsvTable::find_column(std::string_view name) const {
+  const auto found = std::find(columns_.begin(), columns_.end(), name);
+  if (found != columns_.end()) return static_cast<std::size_t>(found - columns_.begin());
+  return data_error(path_ + ": has no column '" + std::string(name) + "'\n  hint: " + suggest_name(name, columns_, "columns"));
+}
+
+std::string CsvTable::place(std::size_t row, std::size_t column) const {
+  return path_ + ", line " + std::to_string(line(row)) + ", column '" + columns_[column] + "'";
+}
+
+Result<CsvTable> read_csv(const std::string& path, const CsvOptions& options) {
+  Result<std::string> bytes = read_bytes(path);
+  if (!bytes.ok()) return bytes.status();
+  return CsvParser::run(std::move(bytes.value()), path, options);
+}
+
+Result<CsvTable> parse_csv(std::string bytes, const std::string& name, const CsvOptions& options) {
+  return CsvParser::run(std::move(bytes), name, options);
+}
+
+void append_csv_cell(std::string& line, std::string_view cell, char separator) {
+  const bool plain = cell.find_first_of("\"\r\n") == std::string_view::npos && cell.find(separator) == std::string_view::npos &&
+                     (cell.empty() || (cell.front() != ' ' && cell.back() != ' '));
+  if (plain) {
+    line += cell;
+    return;
+  }
+  line += '"';
+  for (const char c : cell) {
+    if (c == '"') line += '"';
+    line += c;
+  }
+  line += '"';
+}
+
+}  // namespace moru
