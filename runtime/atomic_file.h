@@ -15,14 +15,14 @@ namespace moru {
 
 class AtomicFile {
  public:
-  /// Creates the temporary file in the directory of `path`.
+  /// Creates the temporary file, `path`.tmp-<process>-<number>.
   static Result<AtomicFile> create(const std::string& path);
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&& other) noexcept;
   ~AtomicFile();
 
-  Status write(std::span<const std::byte> bytes);                        // behind what was written
-  Status write_at(uint64_t offset, std::span<const std::byte> bytes);    // over what was written
+  /// Appends.
+  Status write(std::span<const std::byte> bytes);
   uint64_t position() const { return position_; }
 
   /// Flushes and renames. The file exists under its name, on disk, when this returns ok.
@@ -35,13 +35,13 @@ class AtomicFile {
   int descriptor_ = -1;
   uint64_t position_ = 0;
   std::string path_;
-  std::string temporary_;
+  std::string temporary_;  // empty once it is gone
 };
 
 /// The whole of a small text or binary file in one call.
 Status write_file_atomically(const std::string& path, std::string_view contents);
 
-/// The status for a failed system call on `path`: names the path, what was done and the reason.
+/// The status for a failed system call on `path`: "cannot <doing> '<path>': <reason>".
 Status file_error(const char* doing, const std::string& path, int error_number);
 
 }  // namespace moru

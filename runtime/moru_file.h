@@ -38,7 +38,6 @@ class MoruFile {
   /// are 64-byte aligned in memory only if `bytes` is.
   static Result<std::shared_ptr<const MoruFile>> from_memory(std::span<const std::byte> bytes,
                                                              std::shared_ptr<const void> keep_alive = {});
-  ~MoruFile();
   MoruFile(const MoruFile&) = delete;
   MoruFile& operator=(const MoruFile&) = delete;
 
@@ -56,8 +55,6 @@ class MoruFile {
   MoruFile() = default;
   Status parse(std::span<const std::byte> bytes, const std::string& name);
 
-  void* mapping_ = nullptr;
-  size_t mapping_bytes_ = 0;
   std::shared_ptr<const void> keep_alive_;
   std::vector<Entry> entries_;
 };

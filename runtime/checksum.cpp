@@ -1,0 +1,21 @@
+#include "runtime/checksum.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace moru {
+
+uint64_t checksum(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
+struct StreamingChecksum::State {
+  XXH3_state_t state;
+};
+
+StreamingChecksum::StreamingChecksum() : state_(std::make_unique<State>()) { XXH3_64bits_reset(&state_->state); }
+StreamingChecksum::~StreamingChecksum() = default;
+void StreamingChecksum::add(std::span<const std::byte> bytes) {
+  if (!bytes.empty()) XXH3_64bits_update(&state_->state, bytes.data(), bytes.size());
+}
+uint64_t StreamingChecksum::value() const { return XXH3_64bits_digest(&state_->state); }
+
+}  // namespace moru

@@ -1,0 +1,45 @@
+#include "runtime/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "runtime/atomic_file.h"
+
+namespace moru {
+
+Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::string& path) {
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return file_error("open", path, errno);
+  struct stat information = {};
+  if (::fstat(descriptor, &information) != 0) {
+    int error_number = errno;
+    ::close(descriptor);
+    return file_error("read", path, error_number);
+  }
+  if (!S_ISREG(information.st_mode)) {
+    ::close(descriptor);
+    return file_error("read", path, S_ISDIR(information.st_mode) ? EISDIR : EINVAL);
+  }
+  std::shared_ptr<MappedFile> file(new MappedFile());
+  size_t size = static_cast<size_t>(information.st_size);
+  if (size != 0) {
+    void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    int error_number = errno;
+    ::close(descriptor);
+    if (address == MAP_FAILED) return file_error("map", path, error_number);
+    file->bytes_ = {static_cast<const std::byte*>(address), size};
+  } else {
+    ::close(descriptor);
+  }
+  return std::shared_ptr<const MappedFile>(std::move(file));
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+}  // namespace moru
