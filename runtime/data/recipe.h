@@ -252,8 +252,8 @@ std::vector<std::byte> write_recipe(const Recipe& recipe);
 Result<Recipe> read_recipe(std::span<const std::byte> bytes);
 
 /// The semantic rules that hold however a recipe came about (JSON, bytes, C++): sizes positive, fractions that sum to
-/// at most one, an encoder's needs, no column of the future among the inputs. The message names the place in the recipe
-/// ("data.inputs[0].columns[2].period").
+/// at most one, an encoder's needs, no column of the future among the inputs, callbacks that monitor what there is. The
+/// message names the part ("input 'x', column 'Hour'", "fit.batch_size") and the remedy.
 Status check_recipe(const Recipe& recipe);
 
 }  // namespace moru

@@ -1,0 +1,313 @@
+// check_recipe: every rule a recipe must keep, in the order of its parts.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+
+#include "runtime/data/recipe.h"
+#include "runtime/data/time_text.h"
+#include "runtime/data/wording.h"
+
+namespace moru {
+namespace {
+
+constexpr int64_t most_rows = int64_t{1} << 40;
+
+Status wrong(const std::string& where, const std::string& what, const std::string& hint) {
+  return data_error("recipe: " + where + ": " + what + "\n  hint: " + hint);
+}
+
+Status check_range(const std::string& where, double value, double low, double high, bool high_included) {
+  if (value >= low && (high_included ? value <= high : value < high)) return {};
+  return wrong(where, number_text(value) + " is out of range",
+               "it must be at least " + number_text(low) + (high_included ? " and at most " : " and below ") + number_text(high));
+}
+
+Status check_positive(const std::string& where, double value) {
+  if (std::isfinite(value) && value > 0) return {};
+  return wrong(where, number_text(value) + " is out of range", "it must be above 0");
+}
+
+Status check_at_least(const std::string& where, int64_t value, int64_t least) {
+  if (value >= least && value < most_rows) return {};
+  return wrong(where, std::to_string(value) + " is out of range",
+               "it must be at least " + std::to_string(least) + (value >= most_rows ? ", and not astronomical" : ""));
+}
+
+std::string group_place(const char* kind, const std::string& name) {
+  return name.empty() ? std::string("the ") + kind : std::string(kind) + " '" + name + "'";
+}
+
+Status check_column(const std::string& group, const ColumnRecipe& column, DType type) {
+  const std::string where = group + ", column '" + column.column + "'";
+  if (column.column.empty()) return wrong(group, "a column has no name", "give \"column\" the name in the file's header");
+  if (column.encoder == EncoderKind::cyclic && !(std::isfinite(column.period) && column.period > 0)) {
+    return wrong(where, "a cyclic encoder needs a period above 0", "set \"period\", such as 24 for hours of the day");
+  }
+  if (column.encoder == EncoderKind::date_parts) {
+    if (column.parts.empty()) {
+      return wrong(where, "a date_parts encoder needs parts", "set \"parts\", such as [\"month\", \"weekday\", \"hour\"]");
+    }
+    for (const DatePart part : column.parts) {
+      if (column.cyclic_parts && date_part_period(part) == 0) {
+        return wrong(where, "the year has no period", "leave \"year\" out of the parts or set \"cyclic\": false");
+      }
+    }
+  }
+  std::set<std::string> seen;
+  for (const std::string& category : column.categories) {
+    if (!seen.insert(category).second) return wrong(where, "category '" + category + "' is listed twice", "list each once");
+  }
+  if (is_integer(type)) {
+    const bool makes_fractions = column.encoder == EncoderKind::cyclic || column.cyclic_parts;
+    if (makes_fractions || column.scaler != ScalerKind::none) {
+      return wrong(where, std::string(makes_fractions ? "a cyclic encoder" : "a scaler") + " does not give whole numbers",
+                   "leave \"dtype\" at f32");
+    }
+  }
+  if (column.missing && column.missing->policy == MissingPolicy::fill && column.missing->fill == FillKind::constant &&
+      !std::isfinite(column.missing->constant)) {
+    return wrong(where, "the fill value is not a finite number", "set \"value\" to a number");
+  }
+  return {};
+}
+
+template <typename Group>
+Status check_group(const char* kind, const Group& group, const DataRecipe& data, bool only_one) {
+  const std::string where = group_place(kind, group.name);
+  if (group.name.empty() && !only_one) {
+    return wrong(where, "has no name", std::string("where there are several, name each as the model does"));
+  }
+  if (group.type != DType::f32 && group.type != DType::i32 && group.type != DType::i64) {
+    return wrong(where, "element type " + std::string(dtype_name(group.type)) + " is not supported here", "use f32, i32 or i64");
+  }
+  if (data.source == SourceKind::npy) {
+    if (!group.columns.empty()) return wrong(where, "an array has no columns", "give the path of its .npy file only");
+    if (is_integer(group.type) && group.scaler != ScalerKind::none) {
+      return wrong(where, "a scaler does not give whole numbers", "leave \"dtype\" at f32");
+    }
+    return {};
+  }
+  if (group.columns.empty()) return wrong(where, "names no column", "list at least one column of the file");
+  for (const ColumnRecipe& column : group.columns) MORU_RETURN_IF_ERROR(check_column(where, column, group.type));
+  return {};
+}
+
+template <typename Group>
+Status check_names(const char* kind, const std::vector<Group>& groups) {
+  std::set<std::string> seen;
+  for (const Group& group : groups) {
+    if (!seen.insert(group.name).second) {
+      return wrong(group_place(kind, group.name), "is described twice", "describe each once");
+    }
+  }
+  return {};
+}
+
+/// A target's own column may be an input only where the input's rows lie before the target's row.
+Status check_no_future(const DataRecipe& data) {
+  for (const InputRecipe& input : data.inputs) {
+    if (input.rows != InputRows::row && !data.windowed) {
+      return wrong(group_place("input", input.name), "reads a window and the data has none",
+                   "add \"window\": {\"length\": ..., \"horizon\": ...} to \"data\"");
+    }
+    const bool sees_target_row = input.rows == InputRows::target_row || !data.windowed || data.window.horizon == 0;
+    if (!sees_target_row) continue;
+    for (const ColumnRecipe& column : input.columns) {
+      for (const TargetRecipe& target : data.targets) {
+        for (const ColumnRecipe& answer : target.columns) {
+          if (answer.column != column.column) continue;
+          return wrong(group_place("input", input.name) + ", column '" + column.column + "'",
+                       "is the target, read from the very row that is to be predicted",
+                       data.windowed ? "set \"horizon\" to 1 or more, or take the column out of this input"
+                                     : "take the column out of the inputs");
+        }
+      }
+    }
+  }
+  return {};
+}
+
+Status check_split(const DataRecipe& data) {
+  const SplitRecipe& split = data.split;
+  if (split.kind == SplitKind::column) {
+    if (split.column.empty()) return wrong("data.split", "names no column", "set \"column\" to the one that tells the parts apart");
+    if (split.train_values.empty()) {
+      return wrong("data.split", "no value of '" + split.column + "' stands for training", "list at least one under \"train\"");
+    }
+    std::set<std::string> seen;
+    for (const auto* values : {&split.train_values, &split.validation_values, &split.test_values}) {
+      for (const std::string& value : *values) {
+        if (!seen.insert(value).second) return wrong("data.split", "'" + value + "' stands in two parts", "list each value once");
+      }
+    }
+    return {};
+  }
+  MORU_RETURN_IF_ERROR(check_range("data.split.train", split.train, 0, 1, true));
+  MORU_RETURN_IF_ERROR(check_range("data.split.validation", split.validation, 0, 1, true));
+  MORU_RETURN_IF_ERROR(check_range("data.split.test", split.test, 0, 1, true));
+  if (split.train == 0) return wrong("data.split.train", "nothing is left to train on", "give it a fraction above 0, such as 0.7");
+  const double sum = split.train + split.validation + split.test;
+  if (sum > 1 + 1e-9) {
+    return wrong("data.split", "train, validation and test add up to " + number_text(sum), "they must not exceed 1");
+  }
+  if (split.kind == SplitKind::random && data.windowed && (data.window.length > 1 || data.window.horizon > 0)) {
+    return wrong("data.split", "a random split of windows lets training see the rows that the test asks for",
+                 "set \"kind\" to \"chronological\"");
+  }
+  return {};
+}
+
+Status check_data(const DataRecipe& data) {
+  if (data.inputs.empty()) return wrong("data", "has no input", "list \"features\", or \"inputs\" by name");
+  if (data.targets.empty()) return wrong("data", "has no target", "name the \"target\" column, or \"targets\" by output");
+  MORU_RETURN_IF_ERROR(check_names("input", data.inputs));
+  MORU_RETURN_IF_ERROR(check_names("target", data.targets));
+  for (const InputRecipe& input : data.inputs) MORU_RETURN_IF_ERROR(check_group("input", input, data, data.inputs.size() == 1));
+  for (const TargetRecipe& target : data.targets) {
+    MORU_RETURN_IF_ERROR(check_group("target", target, data, data.targets.size() == 1));
+  }
+  if (data.separator.size() > 1) {
+    return wrong("data.separator", "'" + data.separator + "' is not one character", "use \",\", \";\", \"\\t\" or \"auto\"");
+  }
+  if (data.separator == "\"" || data.separator == "\n" || data.separator == "\r") {
+    return wrong("data.separator", "a quote or a line end cannot separate cells", "use \",\", \";\", \"\\t\" or \"auto\"");
+  }
+  if (data.windowed) {
+    MORU_RETURN_IF_ERROR(check_at_least("data.window.length", data.window.length, 1));
+    MORU_RETURN_IF_ERROR(check_at_least("data.window.horizon", data.window.horizon, 0));
+    MORU_RETURN_IF_ERROR(check_at_least("data.window.stride", data.window.stride, 1));
+  }
+  if (data.time.column.empty() && !data.time.hour_column.empty()) {
+    return wrong("data.time", "has an hour column and no date column", "set \"column\" to the date column");
+  }
+  if (!data.time.format.empty() && !is_time_format(data.time.format)) {
+    return wrong("data.time.format", "'" + data.time.format + "' is not a date format",
+                 "use %Y %m %d %H %M %S, such as \"%d/%m/%Y\"; it must hold year, month and day");
+  }
+  MORU_RETURN_IF_ERROR(check_no_future(data));
+  return check_split(data);
+}
+
+Status check_optimizer(const OptimizerRecipe& optimizer) {
+  static const std::vector<std::string> names = {"sgd",     "rmsprop",  "adam",   "adamw",
+                                                 "adagrad", "adadelta", "adamax", "nadam"};
+  if (std::find(names.begin(), names.end(), optimizer.name) == names.end()) {
+    return wrong("fit.optimizer", "'" + optimizer.name + "' is not known", suggest_name(optimizer.name, names, "optimizers"));
+  }
+  const std::string at = "fit.optimizer.";
+  MORU_RETURN_IF_ERROR(check_positive(at + "learning_rate", optimizer.learning_rate));
+  MORU_RETURN_IF_ERROR(check_range(at + "momentum", optimizer.momentum, 0, 1, true));
+  MORU_RETURN_IF_ERROR(check_range(at + "rho", optimizer.rho, 0, 1, false));
+  MORU_RETURN_IF_ERROR(check_range(at + "beta_1", optimizer.beta_1, 0, 1, false));
+  MORU_RETURN_IF_ERROR(check_range(at + "beta_2", optimizer.beta_2, 0, 1, false));
+  MORU_RETURN_IF_ERROR(check_positive(at + "epsilon", optimizer.epsilon));
+  MORU_RETURN_IF_ERROR(check_range(at + "initial_accumulator_value", optimizer.initial_accumulator_value, 0, 1e30, true));
+  MORU_RETURN_IF_ERROR(check_range(at + "weight_decay", optimizer.weight_decay, 0, 1e30, true));
+  if (optimizer.nesterov && optimizer.momentum == 0) {
+    return wrong(at + "nesterov", "has no effect without momentum", "set \"momentum\", such as 0.9");
+  }
+  int clips = 0;
+  for (const auto& [name, value] : {std::pair{"clipnorm", optimizer.clipnorm}, std::pair{"global_clipnorm", optimizer.global_clipnorm},
+                                    std::pair{"clipvalue", optimizer.clipvalue}}) {
+    if (!value) continue;
+    ++clips;
+    MORU_RETURN_IF_ERROR(check_positive(at + name, *value));
+  }
+  if (clips > 1) return wrong("fit.optimizer", "clips gradients in more than one way", "keep one of clipnorm, global_clipnorm, clipvalue");
+  return {};
+}
+
+Status check_monitor(const std::string& where, const std::string& monitor, const FitRecipe& fit) {
+  if (monitor.empty()) return wrong(where + ".monitor", "is empty", "name a loss or metric, such as \"val_loss\"");
+  if (monitor.rfind("val_", 0) == 0 && fit.validation == ValidationFrom::none) {
+    return wrong(where + ".monitor", "'" + monitor + "' needs validation data and there is none",
+                 "give \"data.split\" a validation part, set \"fit.validation_split\", or monitor '" + monitor.substr(4) + "'");
+  }
+  return {};
+}
+
+Status check_fit(const FitRecipe& fit, const DataRecipe& data) {
+  MORU_RETURN_IF_ERROR(check_optimizer(fit.optimizer));
+  if (fit.losses.size() != data.targets.size()) {
+    return wrong("fit.loss", std::to_string(fit.losses.size()) + " losses for " + std::to_string(data.targets.size()) + " targets",
+                 "give one loss per target");
+  }
+  for (std::size_t i = 0; i < fit.losses.size(); ++i) {
+    const LossRecipe& loss = fit.losses[i];
+    const std::string where = loss.output.empty() ? "fit.loss" : "fit.loss, output '" + loss.output + "'";
+    if (loss.output != data.targets[i].name) {
+      return wrong(where, "is not the target in its place, '" + data.targets[i].name + "'", "keep losses in the order of the targets");
+    }
+    if (loss.name.empty()) return wrong(where, "has no name", "name a loss, such as \"mean_squared_error\"");
+    MORU_RETURN_IF_ERROR(check_range(where + ", label_smoothing", loss.label_smoothing, 0, 1, true));
+    MORU_RETURN_IF_ERROR(check_positive(where + ", delta", loss.delta));
+    if (!std::isfinite(loss.weight)) return wrong(where, "its weight is not a finite number", "set \"loss_weights\" to numbers");
+  }
+  for (const MetricRecipe& metric : fit.metrics) {
+    const bool known = std::any_of(data.targets.begin(), data.targets.end(),
+                                   [&](const TargetRecipe& target) { return target.name == metric.output; });
+    if (metric.name.empty()) return wrong("fit.metrics", "a metric has no name", "name a metric, such as \"mean_absolute_error\"");
+    if (!known) return wrong("fit.metrics", "there is no output '" + metric.output + "'", "name an output of \"targets\"");
+  }
+  MORU_RETURN_IF_ERROR(check_at_least("fit.epochs", fit.epochs, 1));
+  MORU_RETURN_IF_ERROR(check_at_least("fit.batch_size", fit.batch_size, 1));
+  MORU_RETURN_IF_ERROR(check_at_least("fit.checkpoint_every_steps", fit.checkpoint_every_steps, 0));
+  if (fit.validation == ValidationFrom::last_of_training) {
+    if (!(fit.validation_split > 0 && fit.validation_split < 1)) {
+      return wrong("fit.validation_split", number_text(fit.validation_split) + " is out of range", "it must lie between 0 and 1");
+    }
+  } else if (fit.validation == ValidationFrom::data_split) {
+    const bool has = data.split.kind == SplitKind::column ? !data.split.validation_values.empty() : data.split.validation > 0;
+    if (!has) return wrong("fit", "validates on a part that data.split does not have", "give \"data.split\" a validation part");
+  }
+  if (!fit.class_weight.empty() && data.targets.size() != 1) {
+    return wrong("fit.class_weight", "needs a model with one output", "use sample weights instead");
+  }
+  std::set<int64_t> labels;
+  for (const ClassWeight& weight : fit.class_weight) {
+    const std::string where = "fit.class_weight, class " + std::to_string(weight.label);
+    if (weight.label < 0) return wrong(where, "classes count from 0", "use 0, 1, 2, ...");
+    if (!labels.insert(weight.label).second) return wrong(where, "is given twice", "give each class one weight");
+    MORU_RETURN_IF_ERROR(check_range(where, weight.weight, 0, 1e30, true));
+  }
+  if (fit.early_stopping) {
+    MORU_RETURN_IF_ERROR(check_monitor("fit.early_stopping", fit.early_stopping->monitor, fit));
+    MORU_RETURN_IF_ERROR(check_at_least("fit.early_stopping.patience", fit.early_stopping->patience, 0));
+    MORU_RETURN_IF_ERROR(check_at_least("fit.early_stopping.start_from_epoch", fit.early_stopping->start_from_epoch, 0));
+    if (!std::isfinite(fit.early_stopping->min_delta)) {
+      return wrong("fit.early_stopping.min_delta", "is not a finite number", "set it to a number such as 0.0001");
+    }
+  }
+  if (fit.model_checkpoint) MORU_RETURN_IF_ERROR(check_monitor("fit.model_checkpoint", fit.model_checkpoint->monitor, fit));
+  return {};
+}
+
+template <typename Group>
+Status check_fitted_groups(const char* kind, const std::vector<FittedGroup>& fitted, const std::vector<Group>& groups) {
+  if (fitted.size() != groups.size()) return wrong("fitted", "describes another number of groups than the data", "train again");
+  for (std::size_t i = 0; i < fitted.size(); ++i) {
+    const FittedGroup& one = fitted[i];
+    bool sound = one.name == groups[i].name && one.mean.size() == one.variance.size() &&
+                 (one.features.empty() || one.features.size() == one.mean.size());
+    for (std::size_t k = 0; sound && k < one.mean.size(); ++k) {
+      sound = std::isfinite(one.mean[k]) && std::isfinite(one.variance[k]) && one.variance[k] > 0;
+    }
+    if (!sound) return wrong("fitted, " + group_place(kind, one.name), "its statistics are not usable", "train again");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status check_recipe(const Recipe& recipe) {
+  MORU_RETURN_IF_ERROR(check_data(recipe.data));
+  MORU_RETURN_IF_ERROR(check_fit(recipe.fit, recipe.data));
+  if (recipe.fitted) {
+    MORU_RETURN_IF_ERROR(check_fitted_groups("input", recipe.fitted->inputs, recipe.data.inputs));
+    MORU_RETURN_IF_ERROR(check_fitted_groups("target", recipe.fitted->targets, recipe.data.targets));
+  }
+  return {};
+}
+
+}  // namespace moru

@@ -1,0 +1,26 @@
+// The statistics of scalers. Scaling itself is a Normalization layer of the model, which computes
+//   (x - mean) / sqrt(variance)
+// and, for a target, its inverse; here are only its two numbers per column.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "runtime/data/recipe.h"
+
+namespace moru {
+
+struct ScalerNumbers {
+  double mean = 0;
+  double variance = 1;
+};
+
+/// none: 0 and 1.   standard: mean and population variance, in two passes over doubles.
+/// minmax: the minimum and (max-min)^2, so that the training rows come out in [0, 1].
+/// Missing values (NaN) do not count. A column that is constant, or has no value at all, has variance 1.
+ScalerNumbers fit_scaler(ScalerKind kind, std::span<const double> values);
+
+/// The median of the values that are not NaN: of an even count the mean of the two in the middle; 0 of none.
+double median(std::span<const double> values);
+
+}  // namespace moru
