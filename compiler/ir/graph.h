@@ -77,9 +77,9 @@ struct Graph {
 
 /// Storage that lives across nodes and entries.
 struct Slot {
-  std::string name;
+  std::string name = {};
   SlotKind kind = SlotKind::input;
-  Type type;
+  Type type = {};
   bool trainable = false;
   double initial = 0.0;          // fill value where the model carries no data for it
   int64_t index_limit = 0;       // integer inputs: 0 <= v < limit is checked before a run; 0 is unchecked

@@ -1,0 +1,388 @@
+#include "compiler/passes/make_entries.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "compiler/ir/builder.h"
+#include "compiler/ops/names.h"
+#include "compiler/ops/op.h"
+#include "compiler/support/error.h"
+
+namespace moru {
+
+namespace {
+
+bool is_model_class(const Layer& layer) { return layer.submodel && layer.class_name != "TimeDistributed"; }
+
+// A stream of random numbers of its own for each call of a layer: FNV-1a of the node's path, kept positive.
+int64_t stream_of(const std::string& path) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return static_cast<int64_t>(hash >> 33);
+}
+
+// One entry's graph while it is built: reads each slot once.
+class EntryBuilder {
+ public:
+  EntryBuilder(Module& module, std::string name, bool training) : module_(module), training_(training), builder_(graph_) {
+    graph_.name = std::move(name);
+  }
+
+  Builder& builder() { return builder_; }
+  bool training() const { return training_; }
+
+  Value read(const std::string& slot) {
+    auto found = read_.find(slot);
+    if (found != read_.end()) return builder_.value(found->second);
+    const Slot* s = module_.find_slot(slot);
+    if (!s) throw InternalError("no slot '" + slot + "'");
+    Value value = builder_.input(s->type, slot, slot);
+    read_[slot] = value.id;
+    return value;
+  }
+  void write(const std::string& slot, Value value) { builder_.result(value, slot); }
+  Graph take() { return std::move(graph_); }
+
+  std::vector<Value> regularization;  // activity penalties, already divided by the batch
+
+ private:
+  Module& module_;
+  bool training_;
+  Graph graph_;
+  Builder builder_;
+  std::map<std::string, ValueId> read_;
+};
+
+void add_slot(Module& module, Slot slot) {
+  if (module.find_slot(slot.name))
+    throw CompileError({.stage = "make_entries", .what = "the name '" + slot.name + "' is used twice, by two inputs, outputs or layers",
+                        .hint = "rename one of the layers"});
+  module.slots.push_back(std::move(slot));
+}
+
+// l1 * sum |w| + l2 * sum w^2 of a nested {class="L1L2", l1=, l2=}; no value if there is no penalty.
+Value penalty(Builder& b, Value w, const AttributeValue& regularizer) {
+  const auto* nested = std::get_if<AttributeValue::Nested>(&regularizer.value);
+  if (!nested || !*nested) return {};
+  const Attributes& attributes = **nested;
+  auto factor = [&](const char* name) { return attributes.has(name) ? attributes.real(name) : 0.0; };
+  std::vector<int64_t> axes(w.rank());
+  for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
+  Value sum;
+  if (double l1 = factor("l1"); l1 != 0.0) sum = b.reduce("reduce_sum", b.call("abs", {w}), axes) * l1;
+  if (double l2 = factor("l2"); l2 != 0.0) {
+    Value squares = b.reduce("reduce_sum", b.call("square", {w}), axes) * l2;
+    sum = sum ? sum + squares : squares;
+  }
+  return sum;
+}
+
+std::string parameter_slot(const std::string& prefix, const Layer& layer, const std::string& parameter) {
+  return prefix + layer.name + "/" + parameter;
+}
+
+void add_parameter_slots(Module& module, Model& model) {
+  for (const ParameterPath& path : all_parameters(model)) {
+    Shape shape(path.parameter->shape.begin(), path.parameter->shape.end());
+    add_slot(module, {.name = path.path, .kind = SlotKind::parameter, .type = {DType::f32, shape}, .trainable = path.trainable});
+  }
+}
+
+using NodeValues = std::vector<std::vector<Value>>;  // by model node, by output
+
+NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const std::string& prefix);
+
+// The op's inputs: tensors in their places, then random state, then the parameters by name.
+std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
+                              const std::vector<Value>& tensors, const std::string& prefix) {
+  Builder& b = entry.builder();
+  const Op* op = find_layer(layer.class_name);
+  if (!op) throw CompileError({.stage = "make_entries", .node = layer.name, .op = layer.class_name, .what = "this layer is not supported"});
+  Attributes attributes = layer.attributes;
+  std::set<std::string, std::less<>> parameter_names;
+  for (const Parameter& parameter : layer.parameters) parameter_names.insert(parameter.name);
+  std::vector<Value> inputs;
+  size_t next_tensor = 0;
+  bool parameters_placed = false;
+  auto place_parameters = [&] {
+    if (parameters_placed) return;
+    parameters_placed = true;
+    for (const Parameter& parameter : layer.parameters) inputs.push_back(entry.read(parameter_slot(prefix, layer, parameter.name)));
+  };
+  for (const InputSpec& spec : op->inputs) {
+    if (spec.variadic) {
+      while (next_tensor < tensors.size()) inputs.push_back(tensors[next_tensor++]);
+      place_parameters();
+    } else if (parameter_names.count(spec.name)) {
+      place_parameters();
+    } else if (parameters_placed) {
+      continue;  // an optional parameter (bias) that this layer does not have
+    } else if (spec.name == "seed" || spec.name == "step") {
+      inputs.push_back(entry.training() ? entry.read(std::string(spec.name)) : Value{});
+    } else {
+      inputs.push_back(next_tensor < tensors.size() ? tensors[next_tensor++] : Value{});
+    }
+  }
+  while (!inputs.empty() && !inputs.back()) inputs.pop_back();
+  b.set_origin(prefix + node.name);
+  bool has_stream = std::any_of(op->attributes.begin(), op->attributes.end(), [](const AttributeSpec& s) { return s.name == "stream"; });
+  if (has_stream) attributes.set("stream", stream_of(prefix + node.name));
+  std::vector<Value> outputs = b.call_all(op->name, inputs, attributes);
+  if (attributes.has("activity_regularizer")) {
+    if (Value sum = penalty(b, outputs[0], *attributes.find("activity_regularizer")))
+      entry.regularization.push_back(sum / b.dim_value(outputs[0].dim(0)));
+  }
+  return outputs;
+}
+
+NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const std::string& prefix) {
+  NodeValues values(model.nodes.size());
+  for (size_t i = 0; i < model.inputs.size(); ++i) {
+    auto& outputs = values[model.inputs[i].node];
+    if (outputs.size() <= model.inputs[i].output) outputs.resize(model.inputs[i].output + 1);
+    outputs[model.inputs[i].output] = inputs[i];
+  }
+  for (size_t n = 0; n < model.nodes.size(); ++n) {
+    const ModelNode& node = model.nodes[n];
+    const Layer& layer = model.layers[node.layer];
+    if (!values[n].empty() || layer.class_name == "InputLayer") continue;
+    std::vector<Value> tensors;
+    for (const TensorRef& ref : node.inputs) tensors.push_back(values[ref.node].at(ref.output));
+    if (is_model_class(layer)) {
+      NodeValues inner = emit_model(entry, *layer.submodel, tensors, prefix + layer.name + "/");
+      for (const TensorRef& ref : layer.submodel->outputs) values[n].push_back(inner[ref.node].at(ref.output));
+    } else {
+      values[n] = emit_layer(entry, layer, node, tensors, prefix);
+    }
+  }
+  return values;
+}
+
+struct OutputPlan {
+  std::string name;
+  Type prediction;                   // raw units
+  Type network;                      // what the loss sees
+  const Layer* inverse = nullptr;    // the Normalization(invert) that makes this output
+  TensorRef network_ref;
+  bool has_loss = false;
+  double weight = 1.0;
+  std::string loss_op;
+  Attributes loss_attributes;
+  Type target;
+  struct Metric {
+    std::string key;
+    std::string op;
+    Attributes attributes;
+    size_t states = 0;
+  };
+  std::vector<Metric> metrics;
+};
+
+bool is_sparse(const std::string& op) { return op.find("sparse_categorical") != std::string::npos; }
+
+std::vector<OutputPlan> plan_outputs(const Model& model, const TrainingSpec& spec) {
+  if (spec.losses.size() != model.outputs.size())
+    throw CompileError({.stage = "make_entries",
+                        .what = "the model has " + std::to_string(model.outputs.size()) + " outputs but " +
+                                std::to_string(spec.losses.size()) + " losses are given",
+                        .hint = "give one loss per output, null where an output has none"});
+  if (!spec.loss_weights.empty() && spec.loss_weights.size() != model.outputs.size())
+    throw CompileError({.stage = "make_entries",
+                        .what = "the model has " + std::to_string(model.outputs.size()) + " outputs but " +
+                                std::to_string(spec.loss_weights.size()) + " loss weights are given"});
+  std::vector<OutputPlan> plans;
+  for (size_t i = 0; i < model.outputs.size(); ++i) {
+    OutputPlan plan;
+    plan.name = model.output_names[i];
+    plan.prediction = model.type(model.outputs[i]);
+    plan.network_ref = model.outputs[i];
+    plan.network = plan.prediction;
+    const ModelNode& node = model.nodes[model.outputs[i].node];
+    const Layer& layer = model.layers[node.layer];
+    if (layer.class_name == "Normalization" && layer.attributes.has("invert") && layer.attributes.boolean("invert")) {
+      plan.inverse = &layer;
+      plan.network_ref = node.inputs[0];
+      plan.network = model.type(plan.network_ref);
+    }
+    if (!spec.losses[i].op.empty()) {
+      plan.has_loss = true;
+      plan.loss_op = loss_op_for(spec.losses[i].op);
+      plan.loss_attributes = spec.losses[i].attributes;
+      plan.weight = spec.loss_weights.empty() ? 1.0 : spec.loss_weights[i];
+      plan.target = plan.prediction;
+      if (is_sparse(plan.loss_op)) {
+        if (plan.network.shape.size() < 2)
+          throw CompileError({.stage = "make_entries", .node = plan.name, .what = plan.loss_op + " needs an output [batch, classes] but it is " + shape_text(plan.network.shape)});
+        plan.target = {DType::i32, {plan.network.shape.begin(), plan.network.shape.end() - 1}};
+      }
+      if (i < spec.metrics.size())
+        for (const OpSpec& metric : spec.metrics[i]) {
+          std::string key = metric.key.empty() ? metric.op : metric.key;
+          if (model.outputs.size() > 1) key = plan.name + "_" + key;
+          plan.metrics.push_back({key, metric_op_for(metric.op, plan.target, plan.prediction), metric.attributes});
+        }
+    }
+    plans.push_back(std::move(plan));
+  }
+  if (std::none_of(plans.begin(), plans.end(), [](const OutputPlan& p) { return p.has_loss; }))
+    throw CompileError({.stage = "make_entries", .what = "no output has a loss, so there is nothing to train", .hint = "set fit.loss"});
+  return plans;
+}
+
+Value mean_of_all(Builder& b, Value values) {
+  std::vector<int64_t> axes(values.rank());
+  for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
+  return b.reduce("reduce_sum", values, axes) / b.dim_value(element_count(values.shape()));
+}
+
+// Adds the states of one metric at its first use, and the accumulation to an entry.
+void accumulate(Module& module, EntryBuilder& entry, const std::string& key, std::span<const Value> increments) {
+  for (size_t i = 0; i < increments.size(); ++i) {
+    std::string slot = "metric/" + key + "/" + std::to_string(i);
+    if (!module.find_slot(slot)) add_slot(module, {.name = slot, .kind = SlotKind::metric_state, .type = increments[i].type()});
+    entry.write(slot, entry.read(slot) + increments[i]);
+  }
+}
+
+// Weighted mean over an epoch of a batch mean: sum of value * batch, sum of batch.
+void accumulate_mean(Module& module, EntryBuilder& entry, const std::string& key, Value batch_mean, const Dim& batch) {
+  Builder& b = entry.builder();
+  Value count = b.dim_value(batch, DType::f64);
+  accumulate(module, entry, key, std::vector<Value>{b.cast(batch_mean, DType::f64) * count, count});
+}
+
+struct MetricKey {
+  std::string key;
+  std::string result_op;
+  Attributes attributes;
+  size_t states;
+};
+
+// Forward pass, losses and metrics, in training or inference mode.
+void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vector<OutputPlan>& plans,
+                   const TrainingSpec& spec, std::vector<MetricKey>& keys) {
+  Builder& b = entry.builder();
+  std::vector<Value> inputs;
+  for (const std::string& name : model.input_names()) inputs.push_back(entry.read(name));
+  NodeValues values = emit_model(entry, model, inputs, "");
+  std::vector<Value> output_losses(plans.size());
+  Value total;
+  Dim batch = model.type(model.inputs.at(0)).shape.at(0);
+  for (size_t i = 0; i < plans.size(); ++i) {
+    OutputPlan& plan = plans[i];
+    if (!plan.has_loss) continue;
+    b.set_origin(plan.name);
+    Value target = entry.read(plan.name + "/target");
+    Value y_true = target;
+    if (plan.inverse) {
+      std::vector<Value> parts = {target};
+      for (const Parameter& parameter : plan.inverse->parameters) parts.push_back(entry.read(parameter_slot("", *plan.inverse, parameter.name)));
+      Attributes attributes = plan.inverse->attributes;
+      attributes.set("invert", false);
+      y_true = b.call_all("normalization", parts, attributes)[0];
+    }
+    Value y_pred = values[plan.network_ref.node].at(plan.network_ref.output);
+    Value per_sample = b.call(plan.loss_op, {y_true, y_pred}, plan.loss_attributes);
+    if (spec.sample_weight) {
+      Value weight = entry.read(plan.name + "/sample_weight");
+      Shape aligned(per_sample.rank(), Dim(1));
+      aligned[0] = weight.dim(0);
+      per_sample = per_sample * b.reshape(weight, aligned);
+    }
+    output_losses[i] = mean_of_all(b, per_sample);
+    Value weighted = plan.weight == 1.0 ? output_losses[i] : output_losses[i] * plan.weight;
+    total = total ? total + weighted : weighted;
+  }
+  for (const ParameterPath& path : all_parameters(model)) {
+    b.set_origin(path.layer->name);
+    if (path.trainable || path.parameter->trainable)
+      if (Value sum = penalty(b, entry.read(path.path), path.parameter->regularizer)) total = total + sum;
+  }
+  for (Value sum : entry.regularization) total = total + sum;
+  b.set_origin("loss");
+  if (entry.training()) entry.write("loss", total);
+  accumulate_mean(module, entry, "loss", total, batch);
+  bool first = keys.empty();
+  if (first) keys.push_back({"loss", "metric_mean_result", {}, 2});
+  for (size_t i = 0; i < plans.size(); ++i)
+    if (plans.size() > 1 && plans[i].has_loss) {
+      b.set_origin(plans[i].name);
+      accumulate_mean(module, entry, plans[i].name + "_loss", output_losses[i], batch);
+      if (first) keys.push_back({plans[i].name + "_loss", "metric_mean_result", {}, 2});
+    }
+  for (size_t i = 0; i < plans.size(); ++i)
+    for (OutputPlan::Metric& metric : plans[i].metrics) {
+      b.set_origin(plans[i].name);
+      const TensorRef& ref = model.outputs[i];
+      std::vector<Value> parts = {entry.read(plans[i].name + "/target"), values[ref.node].at(ref.output)};
+      std::vector<Value> increments = b.call_all(metric.op, parts, metric.attributes);
+      accumulate(module, entry, metric.key, increments);
+      if (first) keys.push_back({metric.key, metric.op + "_result", {}, increments.size()});
+    }
+}
+
+}  // namespace
+
+Module make_entries(Model& model, const TrainingSpec* training) {
+  Module module;
+  std::vector<std::string> input_names = model.input_names();
+  for (size_t i = 0; i < model.inputs.size(); ++i)
+    add_slot(module, {.name = input_names[i], .kind = SlotKind::input, .type = model.type(model.inputs[i])});
+  for (size_t i = 0; i < model.outputs.size(); ++i) {
+    // An output may carry the name of an input (a model that hands an input through).
+    if (module.find_slot(model.output_names[i])) model.output_names[i] += "_output";
+    add_slot(module, {.name = model.output_names[i], .kind = SlotKind::output, .type = model.type(model.outputs[i])});
+  }
+  add_parameter_slots(module, model);
+
+  EntryBuilder predict(module, "predict", false);
+  std::vector<Value> inputs;
+  for (const std::string& name : input_names) inputs.push_back(predict.read(name));
+  NodeValues values = emit_model(predict, model, inputs, "");
+  for (size_t i = 0; i < model.outputs.size(); ++i)
+    predict.write(model.output_names[i], values[model.outputs[i].node].at(model.outputs[i].output));
+  module.entries.push_back(predict.take());
+  if (!training) return module;
+
+  std::vector<OutputPlan> plans = plan_outputs(model, *training);
+  for (OutputPlan& plan : plans) {
+    if (!plan.has_loss) continue;
+    int64_t limit = is_sparse(plan.loss_op) && plan.network.shape.back().is_constant() ? plan.network.shape.back().constant() : 0;
+    add_slot(module, {.name = plan.name + "/target", .kind = SlotKind::target, .type = plan.target, .index_limit = limit});
+    if (training->sample_weight)
+      add_slot(module, {.name = plan.name + "/sample_weight", .kind = SlotKind::sample_weight, .type = {DType::f32, {plan.network.shape[0]}}, .initial = 1.0});
+  }
+  double learning_rate = training->optimizer.attributes.has("learning_rate") ? training->optimizer.attributes.real("learning_rate") : 0.001;
+  add_slot(module, {.name = "step", .kind = SlotKind::control, .type = {DType::i64, {}}});
+  add_slot(module, {.name = "seed", .kind = SlotKind::control, .type = {DType::i64, {}}});
+  add_slot(module, {.name = "learning_rate", .kind = SlotKind::control, .type = {DType::f32, {}}, .initial = learning_rate});
+  add_slot(module, {.name = "loss", .kind = SlotKind::output, .type = {DType::f32, {}}});
+
+  std::vector<MetricKey> keys;
+  EntryBuilder train(module, "train_step", true);
+  emit_training(module, train, model, plans, *training, keys);
+  module.entries.push_back(train.take());
+  EntryBuilder evaluate(module, "evaluate", false);
+  emit_training(module, evaluate, model, plans, *training, keys);
+  module.entries.push_back(evaluate.take());
+
+  EntryBuilder reset(module, "reset_metrics", false);
+  for (const Slot& slot : module.slots)
+    if (slot.kind == SlotKind::metric_state) reset.write(slot.name, reset.builder().fill(0.0, slot.type.shape, slot.type.dtype));
+  module.entries.push_back(reset.take());
+
+  EntryBuilder results(module, "metric_results", false);
+  for (const MetricKey& key : keys) {
+    std::vector<Value> states;
+    for (size_t i = 0; i < key.states; ++i) states.push_back(results.read("metric/" + key.key + "/" + std::to_string(i)));
+    Value result = results.builder().call_all(key.result_op, states, key.attributes)[0];
+    std::string slot = "metric_results/" + key.key;
+    add_slot(module, {.name = slot, .kind = SlotKind::output, .type = result.type()});
+    results.write(slot, result);
+  }
+  module.entries.push_back(results.take());
+  return module;
+}
+
+}  // namespace moru

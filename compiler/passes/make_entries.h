@@ -1,0 +1,20 @@
+// make_entries: from what the user drew to the graphs a program runs.
+#pragma once
+
+#include "compiler/ir/graph.h"
+#include "compiler/model/model.h"
+#include "compiler/model/training.h"
+
+namespace moru {
+
+/// Makes the module of `model`: its slots, entry `predict` and, with `training`, the entries `train_step` (forward and
+/// loss so far; differentiate and add_update complete it), `evaluate`, `reset_metrics` and `metric_results`.
+///
+/// Nodes are layers' ops, still unexpanded, each with the user's node as its origin. The total loss is
+///   sum over outputs of loss_weight * mean(loss(y_true, y_pred) * sample_weight) + regularizers + activity / batch.
+/// An output made by an inverse Normalization is trained on the network's side of it: the loss compares the layer's input
+/// with the normalized target, while predictions and metrics stay in raw units.
+/// Throws CompileError if losses, weights and outputs do not fit together.
+Module make_entries(Model& model, const TrainingSpec* training);
+
+}  // namespace moru
