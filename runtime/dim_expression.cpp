@@ -21,6 +21,21 @@ std::optional<int64_t> evaluate_factor(const DimExpression::Factor& factor, std:
   return remainder > 0 ? quotient + 1 : quotient;
 }
 
+std::string factor_text(const DimExpression::Factor& factor, std::span<const std::string> symbol_names) {
+  if (factor.kind == DimExpression::FactorKind::symbol) {
+    return factor.symbol < symbol_names.size() ? symbol_names[factor.symbol] : "?";
+  }
+  auto operand = [&](const DimExpression& dim, bool bare) {
+    std::string text = dim.text(symbol_names);
+    return bare || dim.terms.size() <= 1 ? text : "(" + text + ")";
+  };
+  if (factor.kind == DimExpression::FactorKind::max) {
+    return "max(" + operand(factor.operands[0], true) + ", " + operand(factor.operands[1], true) + ")";
+  }
+  return (factor.kind == DimExpression::FactorKind::floor_div ? "floor(" : "ceil(") + operand(factor.operands[0], false) +
+         "/" + operand(factor.operands[1], false) + ")";
+}
+
 }  // namespace
 
 std::optional<int64_t> DimExpression::evaluate(std::span<const int64_t> symbols) const {
@@ -51,23 +66,17 @@ std::string DimExpression::text(std::span<const std::string> symbol_names) const
   if (terms.empty()) return "0";
   std::string text;
   for (const Term& term : terms) {
-    if (!text.empty()) text += " + ";
-    bool first = term.factors.empty() || term.coefficient != 1;
-    if (first) text += std::to_string(term.coefficient);
+    std::string coefficient = std::to_string(term.coefficient);
+    if (!text.empty()) {
+      text += term.coefficient < 0 ? " - " : " + ";
+      if (term.coefficient < 0) coefficient.erase(0, 1);
+    }
+    bool written = term.factors.empty() || coefficient != "1";
+    if (written) text += coefficient;
     for (const Factor& factor : term.factors) {
-      if (first) text += "*";
-      first = true;
-      if (factor.kind == FactorKind::symbol) {
-        text += factor.symbol < symbol_names.size() ? symbol_names[factor.symbol] : "?";
-        continue;
-      }
-      std::string left = factor.operands[0].text(symbol_names);
-      std::string right = factor.operands[1].text(symbol_names);
-      if (factor.kind == FactorKind::max) {
-        text += "max(" + left + ", " + right + ")";
-      } else {
-        text += (factor.kind == FactorKind::floor_div ? "floor((" : "ceil((") + left + ")/(" + right + "))";
-      }
+      if (written) text += "*";
+      written = true;
+      text += factor_text(factor, symbol_names);
     }
   }
   return text;
