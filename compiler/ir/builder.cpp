@@ -94,7 +94,7 @@ Value Builder::reduce(std::string_view op, Value x, std::vector<int64_t> axes, b
   return call(op, {x}, {{"axes", std::move(axes)}, {"keep_dims", keep_dims}});
 }
 
-Value Builder::sum_to(Value x, const Shape& shape) {
+Value Builder::sum_to(Value x, Shape shape) {
   if (x.shape() == shape) return x;
   size_t extra = x.rank() - shape.size();
   std::vector<int64_t> axes;

@@ -54,7 +54,7 @@ class Builder {
   Value concat(std::span<const Value> parts, int64_t axis);
   Value broadcast_to(Value x, Shape shape);
   Value reduce(std::string_view op, Value x, std::vector<int64_t> axes, bool keep_dims = false);  // "reduce_sum", ...
-  Value sum_to(Value x, const Shape& shape);                              // undoes broadcasting: sums repeated axes
+  Value sum_to(Value x, Shape shape);                                     // undoes broadcasting: sums repeated axes
   Value cast(Value x, DType dtype);
   Value select(Value condition, Value then_value, Value else_value);
 
