@@ -75,6 +75,12 @@ std::string json_quoted(std::string_view text) {
 
 std::string json_number(double value) { return shortest(value); }
 
+std::string float_text(float value) {
+  if (std::isnan(value)) return "";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  return shortest(value);
+}
+
 void JsonWriter::indent() {
   out_ += '\n';
   out_.append(2 * levels_.size(), ' ');

@@ -49,4 +49,7 @@ std::string json_quoted(std::string_view text);
 /// The shortest decimal that reads back as the same bits; "null" for NaN and infinities.
 std::string json_number(double value);
 
+/// The shortest decimal that reads back as the same float; empty for NaN, as an empty cell of a CSV.
+std::string float_text(float value);
+
 }  // namespace moru

@@ -1,0 +1,101 @@
+#include "runtime/training/run_directory.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+
+#include "runtime/atomic_file.h"
+#include "runtime/checkpoint.h"
+#include "runtime/moru_file.h"
+#include "runtime/training/json_writer.h"
+
+namespace moru {
+namespace {
+
+Status folder_error(const std::string& doing, const std::string& path, const std::error_code& error) {
+  return file_error(doing.c_str(), path, error.value());
+}
+
+}  // namespace
+
+Result<RunDirectory> RunDirectory::create(const std::string& path, bool resume) {
+  RunDirectory run;
+  run.path_ = path;
+  std::error_code error;
+  std::filesystem::create_directories(run.checkpoints(), error);
+  if (error) return folder_error("make the run directory", path, error);
+  if (resume) return run;
+  for (const char* name : {"history.json", "history.csv", "metrics.json", "predictions.csv", "model.moru"}) {
+    std::filesystem::remove(run.file(name), error);
+    if (error) return folder_error("remove the earlier run's", run.file(name), error);
+  }
+  std::filesystem::directory_iterator checkpoints(run.checkpoints(), error);
+  if (error) return folder_error("read", run.checkpoints(), error);
+  for (const std::filesystem::directory_entry& entry : checkpoints) {
+    const std::string name = entry.path().filename().string();
+    const bool ours = name.ends_with(".moruckpt") || (name.starts_with("epoch-") && name.ends_with(".moru")) ||
+                      name == "best.moru";
+    if (!ours) continue;
+    std::filesystem::remove(entry.path(), error);
+    if (error) return folder_error("remove the earlier run's", entry.path().string(), error);
+  }
+  return run;
+}
+
+Status RunDirectory::write_history(const History& history) const {
+  MORU_RETURN_IF_ERROR(write_file_atomically(file("history.json"), history.to_json()));
+  return write_file_atomically(file("history.csv"), history.to_csv());
+}
+
+Status save_model(const Session& session, const Recipe& recipe, const std::string& path) {
+  // The weights first, into a file that nobody looks for; then the same with the recipe, under the real name.
+  const std::string partial = path + ".partial";
+  MORU_RETURN_IF_ERROR(save_moru(session, partial));
+  const Result<std::shared_ptr<const MoruFile>> weighted = MoruFile::open(partial);
+  std::error_code ignored;
+  std::filesystem::remove(partial, ignored);
+  if (!weighted) return weighted.status();
+  const std::vector<std::byte> bytes = write_recipe(recipe);
+  std::vector<MoruSection> sections = (*weighted)->sections();
+  std::erase_if(sections, [](const MoruSection& section) { return section.kind == SectionKind::recipe; });
+  sections.push_back({SectionKind::recipe, {std::span<const std::byte>(bytes)}});
+  return write_moru_file(path, sections);
+}
+
+std::string RunMetrics::to_json() const {
+  JsonWriter json;
+  const auto write_values = [&](const std::vector<NamedValue>& values) {
+    json.begin_object();
+    for (const NamedValue& value : values) json.key(value.name).number(value.value);
+    json.end_object();
+  };
+  json.begin_object();
+  json.key("seconds").number(seconds);
+  json.key("seconds_per_epoch").number(seconds_per_epoch);
+  json.key("epochs").integer(epochs);
+  json.key("best_epoch").integer(best_epoch);
+  json.key("stopped_early").boolean(stopped_early);
+  for (const NamedMetrics& part : parts) {
+    json.key(part.name);
+    write_values(part.values);
+  }
+  json.key("baselines").begin_object();
+  for (const NamedMetrics& baseline : baselines) {
+    json.key(baseline.name);
+    write_values(baseline.values);
+  }
+  json.end_object();
+  std::array<char, 20> hash;
+  std::snprintf(hash.data(), hash.size(), "%016llx", static_cast<unsigned long long>(program_hash));
+  json.key("program_hash").text(hash.data());
+  json.key("target").text(target);
+  json.key("threads").integer(threads);
+  json.key("seed").integer(static_cast<int64_t>(seed));
+  json.key("parameters").integer(parameters);
+  json.end_object();
+  return json.finish();
+}
+
+}  // namespace moru

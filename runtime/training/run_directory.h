@@ -1,0 +1,65 @@
+// The folder a training run leaves behind: recipe.json, model.moru, checkpoints/, history.json and .csv, metrics.json,
+// predictions.csv. Every file is written whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/data/recipe.h"
+#include "runtime/session.h"
+#include "runtime/status.h"
+#include "runtime/training/history.h"
+#include "runtime/training/progress.h"
+
+namespace moru {
+
+class RunDirectory {
+ public:
+  /// Makes the folder and checkpoints/ in it, parents included. A fresh run removes the checkpoints and results of an
+  /// earlier one, so that a later resume cannot mix the two; other files are left alone.
+  static Result<RunDirectory> create(const std::string& path, bool resume);
+
+  const std::string& path() const { return path_; }
+  std::string file(const char* name) const { return path_ + "/" + name; }
+  std::string checkpoints() const { return file("checkpoints"); }
+  std::string model() const { return file("model.moru"); }
+
+  /// history.json (Keras' History keys, one value per epoch) and history.csv.
+  Status write_history(const History& history) const;
+
+ private:
+  std::string path_;
+};
+
+/// Writes the session's program as a `.moru` with its present weights and `recipe`, what was fitted included.
+Status save_model(const Session& session, const Recipe& recipe, const std::string& path);
+
+/// The numbers of one part of the data, or of one baseline, in order.
+struct NamedMetrics {
+  std::string name;  // "train", "validation", "test"; "persistence", ...
+  std::vector<NamedValue> values;
+};
+
+/// What metrics.json holds.
+struct RunMetrics {
+  double seconds = 0;  // of training, validation included, over all resumes
+  double seconds_per_epoch = 0;
+  int64_t epochs = 0;
+  int64_t best_epoch = 0;  // counted from 1, as the progress lines do; 0 where no epoch ran
+  bool stopped_early = false;
+  std::vector<NamedMetrics> parts;      // train, validation, test, in raw units
+  std::vector<NamedMetrics> baselines;  // of the test part
+  uint64_t program_hash = 0;
+  std::string target;
+  int threads = 1;
+  uint64_t seed = 0;
+  int64_t parameters = 0;
+
+  /// {"seconds": ..., "train": {"loss": ...}, "validation": {...}, "test": {...}, "baselines": {"persistence": {...}}}
+  std::string to_json() const;
+};
+
+}  // namespace moru

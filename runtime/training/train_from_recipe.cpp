@@ -1,0 +1,223 @@
+#include "runtime/training/train_from_recipe.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "runtime/atomic_file.h"
+#include "runtime/training/callbacks.h"
+#include "runtime/training/evaluate.h"
+#include "runtime/training/predict.h"
+#include "runtime/training/predictions_table.h"
+#include "runtime/training/regression_metrics.h"
+
+namespace moru {
+namespace {
+
+Status assign_numbers(Session& session, const std::string& name, const std::vector<double>& values) {
+  const Program& program = session.program();
+  const std::optional<uint32_t> slot = program.find_slot(name);
+  if (!slot) return Status(StatusCode::not_found, "the program has no parameter '" + name + "'");
+  const TensorView view = session.view(*slot);
+  if (view.element_count() != static_cast<int64_t>(values.size())) {
+    return Status(StatusCode::shape_mismatch, "the data have " + std::to_string(values.size()) +
+                                                  " columns where the model was compiled for " +
+                                                  std::to_string(view.element_count()) + " (parameter '" + name +
+                                                  "')\n  hint: compile the model again with this recipe");
+  }
+  if (view.dtype == DType::f64) return session.assign(*slot, values.data(), values.size() * sizeof(double));
+  const std::vector<float> narrow(values.begin(), values.end());
+  return session.assign(*slot, narrow.data(), narrow.size() * sizeof(float));
+}
+
+Status assign_scaler(Session& session, const FittedGroup& group, const std::string& name) {
+  const std::string layer = name + "_scaler";
+  if (!session.program().find_slot(layer + "/mean")) {
+    if (!group.scaled) return Status();
+    return Status(StatusCode::not_found, "the recipe scales '" + name + "', but the program has no layer '" + layer +
+                                             "'\n  hint: compile the model with this recipe");
+  }
+  MORU_RETURN_IF_ERROR(assign_numbers(session, layer + "/mean", group.mean));
+  return assign_numbers(session, layer + "/variance", group.variance);
+}
+
+/// The name of a model input or output that a recipe with only one may leave out.
+std::string only_input(const Program& program) {
+  for (const ProgramSlot& slot : program.slots()) {
+    if (slot.kind == SlotKind::input) return slot.name;
+  }
+  return {};
+}
+
+/// Learned categories become given ones: the model was compiled for their number.
+void keep_categories(Recipe& recipe) {
+  if (!recipe.fitted) return;
+  const auto keep = [&](std::vector<ColumnRecipe>& columns) {
+    for (ColumnRecipe& column : columns) {
+      if (column.encoder != EncoderKind::one_hot && column.encoder != EncoderKind::ordinal) continue;
+      if (!column.categories.empty()) continue;
+      for (const FittedColumn& fitted : recipe.fitted->columns) {
+        if (fitted.column == column.column && fitted.encoder == column.encoder) column.categories = fitted.categories;
+      }
+    }
+  };
+  for (InputRecipe& input : recipe.data.inputs) keep(input.columns);
+  for (TargetRecipe& target : recipe.data.targets) keep(target.columns);
+}
+
+/// The epoch, counted from 1, whose weights a user would call best: by early stopping's rule where there is one, else by
+/// the validation loss, else by the loss.
+int64_t find_best_epoch(const History& history, const EarlyStoppingRule* rule) {
+  if (history.epochs() == 0) return 0;
+  if (rule != nullptr && rule->has_weights) return rule->best_epoch + 1;
+  const std::vector<double>* values = history.find("val_loss");
+  if (values == nullptr) values = history.find("loss");
+  if (values == nullptr) return static_cast<int64_t>(history.epochs());
+  return std::min_element(values->begin(), values->end()) - values->begin() + 1;
+}
+
+}  // namespace
+
+Status assign_scalers(Session& session, const Recipe& recipe) {
+  if (!recipe.fitted) return Status();
+  const Program& program = session.program();
+  for (const FittedGroup& group : recipe.fitted->inputs) {
+    MORU_RETURN_IF_ERROR(assign_scaler(session, group, group.name.empty() ? only_input(program) : group.name));
+  }
+  for (const FittedGroup& group : recipe.fitted->targets) {
+    const bool unnamed = group.name.empty() && !program.outputs().empty();
+    MORU_RETURN_IF_ERROR(assign_scaler(session, group, unnamed ? program.outputs()[0].name : group.name));
+  }
+  return Status();
+}
+
+Result<std::vector<NamedValue>> measure(Session& session, const Recipe& recipe, const Dataset& data,
+                                        std::span<const SavedTensor> answers) {
+  Result<std::vector<NamedValue>> measured = evaluate(session, data, recipe.fit.batch_size);
+  if (!measured) return measured.status();
+  std::vector<NamedValue> values = *std::move(measured);
+  const auto set = [&](const std::string& name, double value) {
+    for (NamedValue& known : values) {
+      if (known.name == name) {
+        known.value = value;
+        return;
+      }
+    }
+    values.push_back({name, value});
+  };
+  for (const SavedTensor& answer : answers) {
+    if (is_classification(recipe, data, answer.name)) continue;
+    const std::vector<float> actual = actual_values(data, answer.name);
+    const std::vector<float> predicted = as_floats(answer);
+    if (actual.empty() || actual.size() != predicted.size()) continue;
+    const RegressionMetrics metrics = regression_metrics(actual, predicted);
+    const std::string prefix = answers.size() > 1 ? answer.name + "_" : "";
+    set(prefix + "mae", metrics.mae);
+    set(prefix + "mse", metrics.mse);
+    set(prefix + "rmse", metrics.rmse);
+    set(prefix + "r2", metrics.r2);
+  }
+  return values;
+}
+
+int64_t count_parameters(const Program& program) {
+  int64_t count = 0;
+  for (const ProgramSlot& slot : program.slots()) {
+    if (slot.kind != SlotKind::parameter) continue;
+    int64_t elements = 1;
+    for (const DimExpression& dim : slot.shape) elements *= dim.evaluate({}).value_or(0);
+    count += elements;
+  }
+  return count;
+}
+
+Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
+  Recipe wanted = job.recipe;
+  if (!job.data_path.empty()) wanted.data.path = job.data_path;
+  if (job.epochs) wanted.fit.epochs = *job.epochs;
+  if (job.seed) wanted.fit.seed = *job.seed;
+  keep_categories(wanted);
+
+  Result<PreparedData> prepared = prepare_training(wanted);
+  if (!prepared) return prepared.status();
+  const PreparedData data = *std::move(prepared);
+  const Recipe& recipe = data.recipe;
+
+  Result<std::unique_ptr<Session>> created = Session::create(job.program, {.threads = job.threads});
+  if (!created) return created.status();
+  Session& session = **created;
+  MORU_RETURN_IF_ERROR(assign_scalers(session, recipe));
+
+  const Result<RunDirectory> run = RunDirectory::create(job.run_directory, job.resume);
+  if (!run) return run.status();
+  if (!job.recipe_json.empty()) {
+    MORU_RETURN_IF_ERROR(write_file_atomically(run->file("recipe.json"), job.recipe_json));
+  }
+
+  std::vector<Callback> callbacks;
+  std::shared_ptr<EarlyStoppingRule> rule;
+  if (recipe.fit.early_stopping) {
+    rule = std::make_shared<EarlyStoppingRule>(*recipe.fit.early_stopping);
+    callbacks.push_back(early_stopping(*recipe.fit.early_stopping, rule));
+  }
+  if (recipe.fit.model_checkpoint) {
+    callbacks.push_back(model_checkpoint(*recipe.fit.model_checkpoint, run->checkpoints(),
+                                         [&recipe](const Session& trained, const std::string& path) {
+                                           return save_model(trained, recipe, path);
+                                         }));
+  }
+  callbacks.push_back(stop_on_nan());
+
+  FitOptions options;
+  options.epochs = recipe.fit.epochs;
+  options.batch_size = recipe.fit.batch_size;
+  options.shuffle = recipe.fit.shuffle;
+  options.seed = recipe.fit.seed;
+  options.class_weight = recipe.fit.class_weight;
+  options.progress = job.progress;
+  options.progress_stream = job.progress_stream;
+  options.checkpoint_directory = run->checkpoints();
+  options.checkpoint_every_steps = recipe.fit.checkpoint_every_steps;
+  options.resume = job.resume;
+  options.allow_other_program = job.allow_other_program;
+  options.stop_on_signal = job.stop_on_signal;
+  const Dataset* validation = data.validation.size() > 0 ? &data.validation : nullptr;
+  Result<FitResult> fitted = fit(session, data.train, validation, options, callbacks);
+  if (!fitted) return fitted.status();
+
+  TrainingReport report;
+  report.fit = *std::move(fitted);
+  MORU_RETURN_IF_ERROR(run->write_history(report.fit.history));
+  if (report.fit.interrupted_by != 0) return report;
+
+  MORU_RETURN_IF_ERROR(save_model(session, recipe, run->model()));
+  RunMetrics& metrics = report.metrics;
+  metrics.seconds = report.fit.seconds;
+  metrics.epochs = report.fit.epochs;
+  metrics.seconds_per_epoch = metrics.epochs > 0 ? metrics.seconds / static_cast<double>(metrics.epochs) : 0;
+  metrics.best_epoch = find_best_epoch(report.fit.history, rule.get());
+  metrics.stopped_early = report.fit.stopped_early;
+  metrics.program_hash = job.program->hash();
+  metrics.target = job.program->target();
+  metrics.threads = job.threads;
+  metrics.seed = report.fit.seed;
+  metrics.parameters = count_parameters(*job.program);
+  const std::pair<const char*, const Dataset*> parts[] = {
+      {"train", &data.train}, {"validation", &data.validation}, {"test", &data.test}};
+  for (const auto& [name, part] : parts) {
+    if (part->size() == 0) continue;
+    const Result<std::vector<SavedTensor>> answers = predict(session, *part);
+    if (!answers) return answers.status();
+    Result<std::vector<NamedValue>> values = measure(session, recipe, *part, *answers);
+    if (!values) return values.status();
+    metrics.parts.push_back({name, *std::move(values)});
+    if (part != &data.test) continue;
+    const Result<std::string> table = predictions_csv(recipe, *part, *answers);
+    if (!table) return table.status();
+    MORU_RETURN_IF_ERROR(write_file_atomically(run->file("predictions.csv"), *table));
+  }
+  MORU_RETURN_IF_ERROR(write_file_atomically(run->file("metrics.json"), metrics.to_json()));
+  return report;
+}
+
+}  // namespace moru
