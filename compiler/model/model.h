@@ -30,10 +30,10 @@ struct Parameter {
 struct Layer {
   std::string name;                        // unique within the model: "lstm_1"
   std::string class_name;                  // Keras class: "LSTM", "InputLayer", "Functional" for a nested model
-  Attributes attributes;                   // checked, with defaults (ops/op.h); wrappers nest the inner layer's under "layer"
-  std::vector<Parameter> parameters;
+  Attributes attributes = {};              // checked, with defaults (ops/op.h); wrappers nest the inner layer's under "layer"
+  std::vector<Parameter> parameters = {};
   bool trainable = true;
-  std::shared_ptr<Model> submodel;         // class "Functional" or "Sequential", or TimeDistributed over a model
+  std::shared_ptr<Model> submodel = {};    // class "Functional" or "Sequential", or TimeDistributed over a model
 };
 
 /// The output number `output` of node `node`.
@@ -53,14 +53,14 @@ struct ModelNode {
 
 struct Model {
   std::string name;
-  std::vector<Layer> layers;
-  std::vector<ModelNode> nodes;            // topological order; InputLayer nodes have no inputs
-  std::vector<TensorRef> inputs;
-  std::vector<TensorRef> outputs;
-  std::vector<std::string> output_names;   // the layer's name, as Keras has it
+  std::vector<Layer> layers = {};
+  std::vector<ModelNode> nodes = {};       // topological order; InputLayer nodes have no inputs
+  std::vector<TensorRef> inputs = {};
+  std::vector<TensorRef> outputs = {};
+  std::vector<std::string> output_names = {};  // the layer's name, as Keras has it
   bool sequential = false;                 // drawn as Sequential; for summary and export
-  std::string source;                      // file it was imported from, if any
-  std::string dialect;                     // "keras 2.15.0"; empty for native ones
+  std::string source = {};                 // file it was imported from, if any
+  std::string dialect = {};                // "keras 2.15.0"; empty for native ones
 
   const Type& type(TensorRef ref) const { return nodes[ref.node].outputs[ref.output]; }
   std::vector<std::string> input_names() const;

@@ -1,0 +1,294 @@
+#include "compiler/model/infer_model.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "compiler/support/error.h"
+
+namespace moru {
+namespace {
+
+[[noreturn]] void refuse(const std::string& node, const Layer& layer, std::string what, std::string hint = {}) {
+  throw CompileError({.stage = "infer_shapes",
+                      .node = node,
+                      .op = layer.class_name,
+                      .what = std::move(what),
+                      .detail = {},
+                      .hint = std::move(hint)});
+}
+
+// Adds to a refusal where the layer's inputs come from.
+[[noreturn]] void rethrow_with_sources(const CompileError& error, const std::string& node,
+                                       std::span<const Type> inputs, std::span<const InputSource> sources) {
+  CompileError::Parts parts = error.parts();
+  if (parts.node != node || !parts.detail.empty() || sources.size() != inputs.size()) throw error;
+  if (sources.size() == 1) {
+    parts.detail = "the input is " + sources[0].text;
+  } else {
+    constexpr size_t most = 8;
+    for (size_t i = 0; i < std::min(sources.size(), most); ++i) {
+      if (i > 0) parts.detail += '\n';
+      parts.detail += "input " + std::to_string(i + 1) + ", " + shape_text(inputs[i].shape) + ", is " + sources[i].text;
+    }
+    if (sources.size() > most) parts.detail += "\n...";
+  }
+  if (!sources.empty() && !sources[0].last_step_of.empty() && inputs[0].shape.size() == 2 &&
+      parts.what.find("time") != std::string::npos) {
+    parts.hint = "set return_sequences=true on '" + sources[0].last_step_of + "'";
+  }
+  throw CompileError(std::move(parts));
+}
+
+// OpContext wants a span of bool, which vector<bool> cannot give.
+struct Presence {
+  std::unique_ptr<bool[]> flags;
+  size_t size;
+  explicit Presence(size_t count, bool value = true) : flags(std::make_unique<bool[]>(count)), size(count) {
+    std::fill_n(flags.get(), count, value);
+  }
+  std::span<const bool> span() const { return {flags.get(), size}; }
+};
+
+LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std::string& node,
+                          std::span<const Type> inputs) {
+  if (!op.parameters) {
+    return {infer_node(op, inputs, Presence(inputs.size()).span(), attributes, {}, node), {}};
+  }
+  if (inputs.empty()) {
+    throw CompileError({.stage = "infer_shapes",
+                        .node = node,
+                        .op = std::string(op.class_name),
+                        .what = "takes an input but got none",
+                        .detail = {},
+                        .hint = {}});
+  }
+  // Which of the op's inputs are parameters depends on the attributes and on the first tensor, which infer has to accept
+  // before parameters may look at it.
+  const Presence first(1);
+  const OpContext probe{inputs.first(1), first.span(), attributes, {}, node};
+  op.infer(probe);
+  LayerTypes result;
+  result.parameters = op.parameters(probe);
+
+  std::vector<Type> all(inputs.begin(), inputs.end());
+  const bool variadic = !op.inputs.empty() && op.inputs.back().variadic;
+  if (variadic) {
+    for (const ParameterSpec& parameter : result.parameters) all.push_back({parameter.dtype, parameter.shape});
+    result.outputs = infer_node(op, all, Presence(all.size()).span(), attributes, {}, node);
+    return result;
+  }
+  const auto parameter_of = [&](const InputSpec& input) {
+    return std::find_if(result.parameters.begin(), result.parameters.end(),
+                        [&](const ParameterSpec& parameter) { return parameter.name == input.name; });
+  };
+  // Tensors come first: those inputs that stand before the first parameter, or before its name where bias is left out.
+  size_t tensors = 0;
+  while (tensors < op.inputs.size() && parameter_of(op.inputs[tensors]) == result.parameters.end()) ++tensors;
+  if (inputs.size() > tensors) {
+    throw CompileError({.stage = "infer_shapes",
+                        .node = node,
+                        .op = std::string(op.class_name),
+                        .what = "takes " + std::string(tensors == 1 ? "1 input" : "at most " + std::to_string(tensors) + " inputs") +
+                                " but got " + std::to_string(inputs.size()),
+                        .detail = {},
+                        .hint = {}});
+  }
+  Presence present(op.inputs.size(), false);
+  all.resize(op.inputs.size());
+  std::fill_n(present.flags.get(), inputs.size(), true);
+  for (size_t i = tensors; i < op.inputs.size(); ++i) {
+    if (const auto parameter = parameter_of(op.inputs[i]); parameter != result.parameters.end()) {
+      all[i] = {parameter->dtype, parameter->shape};
+      present.flags[i] = true;
+    }
+  }
+  result.outputs = infer_node(op, all, present.span(), attributes, {}, node);
+  return result;
+}
+
+void check_layer_parameters(const Layer& layer, const std::string& node, const std::vector<ParameterSpec>& needed) {
+  if (layer.parameters.empty() && !needed.empty()) refuse(node, layer, "has no weights yet");
+  if (layer.parameters.size() != needed.size()) {
+    refuse(node, layer, "has " + std::to_string(layer.parameters.size()) + " weights but needs " +
+                            std::to_string(needed.size()));
+  }
+  for (size_t i = 0; i < needed.size(); ++i) {
+    const Parameter& parameter = layer.parameters[i];
+    if (parameter.name != needed[i].name) {
+      refuse(node, layer, "has the weight '" + parameter.name + "' where '" + needed[i].name + "' belongs");
+    }
+    const Shape shape(parameter.shape.begin(), parameter.shape.end());
+    if (shape != needed[i].shape) {
+      refuse(node, layer,
+             "its weight '" + parameter.name + "' is " + shape_text(shape) + " but this input needs " +
+                 shape_text(needed[i].shape),
+             "a layer that is called more than once needs inputs with the same number of features; use one layer for each");
+    }
+  }
+}
+
+// TimeDistributed over a model: every step goes through the model as if it were one more row of the batch.
+std::vector<Type> infer_time_distributed_model(const Layer& layer, const std::string& node,
+                                               std::span<const Type> inputs) {
+  if (inputs.size() != 1) refuse(node, layer, "takes 1 input but got " + std::to_string(inputs.size()));
+  const Shape& shape = inputs[0].shape;
+  if (shape.size() < 3) {
+    refuse(node, layer, "needs a sequence [batch, time, ...] but got " + shape_text(shape));
+  }
+  Type step = inputs[0];
+  step.shape.erase(step.shape.begin() + 1);
+  std::vector<Type> outputs = infer_model(*layer.submodel, node, std::span<const Type>(&step, 1));
+  for (Type& output : outputs) output.shape.insert(output.shape.begin() + 1, shape[1]);
+  return outputs;
+}
+
+// The types that a nested model was drawn with must hold at each call; symbols in them take any extent.
+void check_model_inputs(const Model& model, const std::string& node, std::span<const Type> inputs) {
+  const Layer self{.name = model.name, .class_name = model.sequential ? "Sequential" : "Functional"};
+  if (inputs.size() != model.inputs.size()) {
+    refuse(node, self,
+           "takes " + std::to_string(model.inputs.size()) + (model.inputs.size() == 1 ? " input" : " inputs") +
+               " but got " + std::to_string(inputs.size()));
+  }
+  std::map<std::string, Dim> symbols;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Type declared = input_layer_type(model.layers[model.nodes[model.inputs[i].node].layer]);
+    bool fits = declared.shape.size() == inputs[i].shape.size();
+    for (size_t axis = 0; fits && axis < declared.shape.size(); ++axis) {
+      const Dim& wanted = declared.shape[axis];
+      const Dim& given = inputs[i].shape[axis];
+      if (const auto symbol = wanted.as_symbol()) {
+        fits = symbols.emplace(*symbol, given).first->second == given;
+      } else {
+        fits = wanted == given;
+      }
+    }
+    if (!fits) {
+      refuse(node, self,
+             "its input '" + model.layers[model.nodes[model.inputs[i].node].layer].name + "' is " +
+                 shape_text(declared.shape) + " but got " + shape_text(inputs[i].shape));
+    }
+  }
+}
+
+bool returns_last_step(const Layer& layer) {
+  const Attributes* attributes = &layer.attributes;
+  if (const AttributeValue* inner = attributes->find("layer"); inner != nullptr && layer.class_name == "Bidirectional") {
+    if (const auto* nested = std::get_if<AttributeValue::Nested>(&inner->value); nested != nullptr && *nested) {
+      attributes = nested->get();
+    }
+  }
+  const AttributeValue* sequences = attributes->find("return_sequences");
+  if (sequences == nullptr) return false;
+  const bool* flag = std::get_if<bool>(&sequences->value);
+  return flag != nullptr && !*flag;
+}
+
+}  // namespace
+
+bool is_model_class(std::string_view class_name) { return class_name == "Functional" || class_name == "Sequential"; }
+
+Type input_layer_type(const Layer& layer) {
+  const auto dtype = find_dtype(layer.attributes.string("dtype"));
+  check_internal(dtype.has_value(), "an InputLayer has an unknown dtype");
+  return {*dtype, layer.attributes.shape("shape")};
+}
+
+Attributes input_layer_attributes(const Type& type) {
+  return {{"dtype", std::string(dtype_name(type.dtype))}, {"shape", type.shape}};
+}
+
+InputSource describe_source(const Model& model, TensorRef ref) {
+  const ModelNode& node = model.nodes[ref.node];
+  const Layer& layer = model.layers[node.layer];
+  if (layer.class_name == "InputLayer") return {"the model's input '" + layer.name + "'", {}};
+  InputSource source;
+  source.text = node.outputs.size() > 1 ? "output " + std::to_string(ref.output + 1) + " of '" + node.name + "'"
+                                        : "the output of '" + node.name + "'";
+  if (ref.output == 0 && returns_last_step(layer)) {
+    source.text += ", which returns only its last step";
+    source.last_step_of = layer.name;
+  }
+  return source;
+}
+
+LayerTypes infer_layer(const Layer& layer, const std::string& node, std::span<const Type> inputs,
+                       std::span<const InputSource> sources) {
+  try {
+    if (layer.class_name == "InputLayer") {
+      if (!inputs.empty()) refuse(node, layer, "is an input and cannot be called on a tensor");
+      return {{input_layer_type(layer)}, {}};
+    }
+    if (layer.submodel != nullptr) {
+      if (layer.class_name == "TimeDistributed") return {infer_time_distributed_model(layer, node, inputs), {}};
+      return {infer_model(*layer.submodel, node, inputs), {}};
+    }
+    const Op* op = find_layer(layer.class_name);
+    if (op == nullptr) refuse(node, layer, "there is no layer of this class");
+    LayerTypes result = infer_op_layer(*op, layer.attributes, node, inputs);
+    if (!layer.parameters.empty()) check_layer_parameters(layer, node, result.parameters);
+    return result;
+  } catch (const CompileError& error) {
+    rethrow_with_sources(error, node, inputs, sources);
+  }
+}
+
+std::vector<Type> infer_model(const Model& model, const std::string& node, std::span<const Type> inputs,
+                              std::vector<std::vector<Type>>* nodes) {
+  check_model_inputs(model, node, inputs);
+  std::vector<std::vector<Type>> types(model.nodes.size());
+  for (size_t i = 0; i < inputs.size(); ++i) types[model.inputs[i].node] = {inputs[i]};
+  for (size_t i = 0; i < model.nodes.size(); ++i) {
+    const ModelNode& call = model.nodes[i];
+    const Layer& layer = model.layers[call.layer];
+    if (layer.class_name == "InputLayer") {
+      if (types[i].empty()) types[i] = {input_layer_type(layer)};
+      continue;
+    }
+    std::vector<Type> call_inputs;
+    std::vector<InputSource> sources;
+    for (const TensorRef& ref : call.inputs) {
+      call_inputs.push_back(types[ref.node].at(ref.output));
+      sources.push_back(describe_source(model, ref));
+    }
+    try {
+      LayerTypes inferred = infer_layer(layer, call.name, call_inputs, sources);
+      if (layer.submodel == nullptr) check_layer_parameters(layer, call.name, inferred.parameters);
+      types[i] = std::move(inferred.outputs);
+    } catch (const CompileError& error) {
+      if (node.empty()) throw;
+      CompileError::Parts parts = error.parts();
+      parts.detail += (parts.detail.empty() ? "" : "\n") + ("inside the model '" + node + "'");
+      throw CompileError(std::move(parts));
+    }
+  }
+  std::vector<Type> outputs;
+  for (const TensorRef& ref : model.outputs) outputs.push_back(types[ref.node].at(ref.output));
+  if (nodes != nullptr) *nodes = std::move(types);
+  return outputs;
+}
+
+std::vector<Parameter> make_parameters(const std::vector<ParameterSpec>& specs, const Layer& layer) {
+  std::vector<Parameter> parameters;
+  for (const ParameterSpec& spec : specs) {
+    Parameter parameter{.name = spec.name,
+                        .shape = {},
+                        .data = {},
+                        .initializer = spec.initializer,
+                        .regularizer = spec.regularizer,
+                        .trainable = spec.trainable};
+    for (const Dim& dim : spec.shape) {
+      if (!dim.is_constant()) {
+        refuse(layer.name, layer, "its weight '" + spec.name + "' would be " + shape_text(spec.shape) +
+                                      ", but weights need a known size",
+               "give the inputs a fixed extent on that axis");
+      }
+      parameter.shape.push_back(dim.constant());
+    }
+    parameters.push_back(std::move(parameter));
+  }
+  return parameters;
+}
+
+}  // namespace moru

@@ -1,0 +1,44 @@
+// Type inference over a model: what each layer answers with, and which weights it needs. Used while a model is drawn, for
+// nested models at each of their calls, and after reading a file, where it is the semantic check of the whole model.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compiler/model/model.h"
+#include "compiler/ops/op.h"
+
+namespace moru {
+
+/// Where a layer's input comes from, in words: "the output of 'lstm_1', which returns only its last step".
+struct InputSource {
+  std::string text;
+  std::string last_step_of;  // the recurrent layer that could return the whole sequence, if that is what this is
+};
+InputSource describe_source(const Model& model, TensorRef ref);
+
+struct LayerTypes {
+  std::vector<Type> outputs;
+  std::vector<ParameterSpec> parameters;  // of this layer itself; a submodel's are its own layers'
+};
+
+/// Infers what `layer` answers with for inputs of these types. Where the layer has parameters already they are checked
+/// against those it needs for these inputs. Throws CompileError under the name `node`, saying where the inputs come from.
+LayerTypes infer_layer(const Layer& layer, const std::string& node, std::span<const Type> inputs,
+                       std::span<const InputSource> sources = {});
+
+/// The types of the model's outputs for inputs of these types; where `nodes` is given it receives every node's types.
+/// Throws CompileError under the name `node` where the inputs are not what the model was made for.
+std::vector<Type> infer_model(const Model& model, const std::string& node, std::span<const Type> inputs,
+                              std::vector<std::vector<Type>>* nodes = nullptr);
+
+/// The type of an InputLayer: from its attributes {dtype="f32", shape=[batch, 24, 16]}.
+Type input_layer_type(const Layer& layer);
+Attributes input_layer_attributes(const Type& type);
+
+std::vector<Parameter> make_parameters(const std::vector<ParameterSpec>& specs, const Layer& layer);
+
+bool is_model_class(std::string_view class_name);  // "Functional", "Sequential"
+
+}  // namespace moru
