@@ -1,0 +1,13 @@
+// drop_dead: removes what nobody reads.
+#pragma once
+
+#include "compiler/ir/graph.h"
+
+namespace moru {
+
+/// Removes nodes whose outputs are not read, unread stacked outputs, unread sequences and invariants of scans, unread
+/// tile operands, carries that only feed themselves, and inputs of entries that are not read. Inputs of bodies stay in
+/// step with their node's operands.
+void drop_dead(Graph& graph);
+
+}  // namespace moru

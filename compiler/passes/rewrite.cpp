@@ -1,0 +1,99 @@
+#include "compiler/passes/rewrite.h"
+
+#include <algorithm>
+#include <queue>
+
+#include "compiler/ops/op.h"
+#include "compiler/support/error.h"
+
+namespace moru {
+
+std::vector<uint32_t> count_uses(const Graph& graph) {
+  std::vector<uint32_t> uses(graph.types.size(), 0);
+  for (const Node& node : graph.nodes)
+    for (ValueId input : node.inputs)
+      if (input != no_value) ++uses[input];
+  for (const GraphResult& result : graph.results) ++uses[result.value];
+  return uses;
+}
+
+std::vector<uint32_t> find_producers(const Graph& graph) {
+  std::vector<uint32_t> producers(graph.types.size(), UINT32_MAX);
+  for (size_t n = 0; n < graph.nodes.size(); ++n)
+    for (ValueId output : graph.nodes[n].outputs) producers[output] = static_cast<uint32_t>(n);
+  return producers;
+}
+
+void replace_uses(Graph& graph, const std::vector<ValueId>& replacement) {
+  auto follow = [&](ValueId v) {
+    while (v < replacement.size() && replacement[v] != v) v = replacement[v];
+    return v;
+  };
+  for (Node& node : graph.nodes)
+    for (ValueId& input : node.inputs)
+      if (input != no_value) input = follow(input);
+  for (GraphResult& result : graph.results) result.value = follow(result.value);
+}
+
+void sort_nodes(Graph& graph) {
+  std::vector<uint32_t> producers = find_producers(graph);
+  std::vector<uint32_t> waiting(graph.nodes.size(), 0);
+  std::vector<std::vector<uint32_t>> consumers(graph.nodes.size());
+  for (size_t n = 0; n < graph.nodes.size(); ++n)
+    for (ValueId input : graph.nodes[n].inputs)
+      if (input != no_value && producers[input] != UINT32_MAX) {
+        ++waiting[n];
+        consumers[producers[input]].push_back(static_cast<uint32_t>(n));
+      }
+  std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>> ready;
+  for (size_t n = 0; n < graph.nodes.size(); ++n)
+    if (waiting[n] == 0) ready.push(static_cast<uint32_t>(n));
+  std::vector<Node> sorted;
+  sorted.reserve(graph.nodes.size());
+  while (!ready.empty()) {
+    uint32_t n = ready.top();
+    ready.pop();
+    sorted.push_back(std::move(graph.nodes[n]));
+    for (uint32_t consumer : consumers[n])
+      if (--waiting[consumer] == 0) ready.push(consumer);
+  }
+  check_internal(sorted.size() == graph.nodes.size(), "a graph has a cycle");
+  graph.nodes = std::move(sorted);
+}
+
+ScanView::ScanView(const Node& node)
+    : carries(static_cast<size_t>(node.attributes.integer("carries"))),
+      sequences(static_cast<size_t>(node.attributes.integer("sequences"))),
+      invariants(node.inputs.size() - carries - sequences),
+      stacks(node.outputs.size() - carries),
+      axes(node.attributes.integers("axes")),
+      output_axes(node.attributes.integers("output_axes")),
+      reverse(node.attributes.boolean("reverse")) {}
+
+Dim scan_trip_count(const Graph& graph, const Node& node) {
+  ScanView scan(node);
+  if (scan.sequences > 0) return graph.type(node.inputs[scan.carries]).shape[static_cast<size_t>(scan.axes[0])];
+  return node.attributes.shape("trip")[0];
+}
+
+void for_each_graph(Graph& graph, const std::function<void(Graph&)>& pass) {
+  for (Node& node : graph.nodes)
+    for (Graph& body : node.bodies) for_each_graph(body, pass);
+  pass(graph);
+}
+
+ContractionSpec::ContractionSpec(std::string_view spec) {
+  size_t comma = spec.find(','), arrow = spec.find("->");
+  check_internal(comma != std::string_view::npos && arrow != std::string_view::npos, "a contraction's spec is 'ab,bc->ac'");
+  a = spec.substr(0, comma);
+  b = spec.substr(comma + 1, arrow - comma - 1);
+  result = spec.substr(arrow + 2);
+}
+
+char ContractionSpec::unused_label() const {
+  for (char c = 'a'; c <= 'z'; ++c)
+    if (a.find(c) == std::string::npos && b.find(c) == std::string::npos) return c;
+  throw InternalError("a contraction has too many axes");
+}
+
+}  // namespace moru

@@ -1,0 +1,46 @@
+// rewrite: the small tools that graph passes share.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/ir/graph.h"
+
+namespace moru {
+
+/// How often each value is read, by nodes (not counting their bodies' insides) and results.
+std::vector<uint32_t> count_uses(const Graph& graph);
+
+/// The index of the node that defines each value; UINT32_MAX for inputs.
+std::vector<uint32_t> find_producers(const Graph& graph);
+
+/// Replaces reads of values by other values, in nodes and results: `replacement[v]` where it is not v.
+void replace_uses(Graph& graph, const std::vector<ValueId>& replacement);
+
+/// Orders nodes so that definitions come before uses, keeping the present order where it can. Throws InternalError on a
+/// cycle.
+void sort_nodes(Graph& graph);
+
+/// A scan's attributes and operand ranges, spelled out.
+struct ScanView {
+  size_t carries = 0, sequences = 0, invariants = 0, stacks = 0;
+  std::vector<int64_t> axes, output_axes;
+  bool reverse = false;
+  explicit ScanView(const Node& node);
+};
+Dim scan_trip_count(const Graph& graph, const Node& node);
+
+/// Applies `pass` to every body inside, innermost first, then to the graph itself.
+void for_each_graph(Graph& graph, const std::function<void(Graph&)>& pass);
+
+/// The labels of a contraction: "ab,bc->ac".
+struct ContractionSpec {
+  std::string a, b, result;
+  explicit ContractionSpec(std::string_view spec);
+  std::string text() const { return a + "," + b + "->" + result; }
+  char unused_label() const;
+};
+
+}  // namespace moru
