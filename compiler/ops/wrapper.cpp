@@ -1,0 +1,401 @@
+// Layers around layers: Bidirectional and TimeDistributed. The inner layer's attributes are nested under "layer", with its
+// Keras class under "class"; its parameters belong to the wrapper, with a prefix.
+#include <algorithm>
+#include <map>
+
+#include "compiler/ops/layer.h"
+#include "compiler/ops/names.h"
+#include "compiler/ops/recurrent.h"
+#include "compiler/support/error.h"
+
+namespace moru {
+
+namespace {
+
+struct Inner {
+  const Op* op = nullptr;
+  Attributes attributes;  // checked
+};
+
+Inner resolve_inner(const Attributes& wrapper, std::string_view attribute, std::string_view node) {
+  Attributes nested = wrapper.nested(attribute);
+  std::string class_name = nested.has("class") ? nested.string("class") : "";
+  const Op* op = find_layer(class_name);
+  if (!op)
+    throw CompileError({.stage = "infer_shapes",
+                        .node = std::string(node),
+                        .op = {},
+                        .what = "wraps a layer of the class '" + class_name + "', which is unsupported",
+                        .detail = {},
+                        .hint = {}});
+  for (std::string_view name : {"class", "name", "trainable", "dtype"})
+    if (std::none_of(op->attributes.begin(), op->attributes.end(), [&](const AttributeSpec& s) { return s.name == name; }))
+      nested.erase(name);
+  return {op, check_attributes(*op, std::move(nested), node)};
+}
+
+std::vector<ParameterSpec> inner_parameters(const Inner& inner, std::span<const Type> tensors, std::string_view node,
+                                            const std::string& prefix) {
+  if (!inner.op->parameters) return {};
+  std::vector<char> present(tensors.size(), 1);
+  OpContext context{tensors, {reinterpret_cast<const bool*>(present.data()), present.size()}, inner.attributes, {}, node};
+  std::vector<ParameterSpec> parameters = inner.op->parameters(context);
+  for (ParameterSpec& parameter : parameters) parameter.name = prefix + parameter.name;
+  return parameters;
+}
+
+// The inner op's inputs from tensors and parameters: each parameter in the place of its name (ops/layer.h).
+template <typename Item>
+std::vector<Item> placed(const Inner& inner, std::span<const Item> tensors, std::span<const std::string> names,
+                         std::span<const Item> parameters) {
+  std::vector<Item> inputs(inner.op->inputs.size());
+  std::copy(tensors.begin(), tensors.end(), inputs.begin());
+  for (size_t i = 0; i < names.size(); ++i) {
+    auto spec = std::find_if(inner.op->inputs.begin(), inner.op->inputs.end(),
+                             [&](const InputSpec& s) { return s.name == names[i]; });
+    check_internal(spec != inner.op->inputs.end(), "a layer's parameter is none of its inputs");
+    inputs[static_cast<size_t>(spec - inner.op->inputs.begin())] = parameters[i];
+  }
+  return inputs;
+}
+
+std::vector<std::string> names_of(const std::vector<ParameterSpec>& parameters) {
+  std::vector<std::string> names;
+  for (const ParameterSpec& parameter : parameters) names.push_back(parameter.name);
+  return names;
+}
+
+// Infers the inner layer from its tensors alone, so that its messages are about what the user gave.
+std::vector<Type> infer_inner(const Inner& inner, std::span<const Type> tensors, std::string_view node) {
+  std::vector<Type> inputs(tensors.begin(), tensors.end());
+  std::vector<char> present(tensors.size(), 1);
+  OpContext context{inputs, {reinterpret_cast<const bool*>(present.data()), present.size()}, inner.attributes, {}, node};
+  return inner.op->infer(context);
+}
+
+// ---- Bidirectional ----
+
+struct Directions {
+  Inner forward, backward;
+  size_t states = 0;  // of each of the two
+};
+
+Directions directions_of(const Attributes& attributes, std::string_view node) {
+  Directions d;
+  d.forward = resolve_inner(attributes, "layer", node);
+  if (attributes.has("backward_layer")) {
+    d.backward = resolve_inner(attributes, "backward_layer", node);
+  } else {
+    d.backward = d.forward;
+    if (recurrent_states(*d.forward.op) > 0)
+      d.backward.attributes.set("go_backwards", !d.forward.attributes.boolean("go_backwards"));
+  }
+  d.states = recurrent_states(*d.forward.op);
+  return d;
+}
+
+std::string merge_mode_of(const Attributes& attributes) {
+  return attributes.has("merge_mode") ? attributes.string("merge_mode") : "none";
+}
+
+std::vector<ParameterSpec> bidirectional_parameters(const OpContext& context) {
+  Directions d = directions_of(context.attributes, context.node);
+  std::vector<ParameterSpec> parameters = inner_parameters(d.forward, context.inputs.first(1), context.node, "forward/");
+  for (ParameterSpec& parameter : inner_parameters(d.backward, context.inputs.first(1), context.node, "backward/"))
+    parameters.push_back(std::move(parameter));
+  return parameters;
+}
+
+std::vector<Type> infer_bidirectional(const OpContext& context) {
+  const Op& op = get_op("bidirectional");
+  Directions d = directions_of(context.attributes, context.node);
+  if (d.states == 0 || recurrent_states(*d.backward.op) != d.states)
+    fail(context, op, "needs a recurrent layer (SimpleRNN, LSTM or GRU) but wraps " + std::string(d.forward.op->class_name) +
+                          (d.states == 0 ? "" : " and " + std::string(d.backward.op->class_name)));
+  if (d.forward.attributes.boolean("return_sequences") != d.backward.attributes.boolean("return_sequences") ||
+      d.forward.attributes.boolean("return_state") != d.backward.attributes.boolean("return_state"))
+    fail(context, op, "needs equal return_sequences and return_state in both directions");
+  if (d.forward.attributes.boolean("go_backwards") == d.backward.attributes.boolean("go_backwards"))
+    fail(context, op, "needs layers of opposite directions", "set go_backwards=true on exactly one of them");
+  const Type& x = context.inputs[0];
+  if (x.shape.size() != 3)
+    fail(context, op, "needs a sequence [batch, time, features] but got " + shape_text(x.shape),
+         x.shape.size() == 2 ? "set return_sequences=true on the recurrent layer before it, or add an axis with Reshape"
+                             : "bring the input to three axes with Reshape");
+  // The states are what is left over between x and the parameters; when a model is drawn, parameters are not given yet.
+  size_t parameters = bidirectional_parameters(context).size(), given = context.inputs.size() - 1;
+  size_t states = given >= parameters ? given - parameters : given;
+  if (states != 0 && states != 2 * d.states)
+    fail(context, op, "needs " + std::to_string(2 * d.states) + " initial states (the forward layer's, then the backward "
+                      "layer's) but got " + std::to_string(states));
+  std::vector<Type> forward_inputs = {x}, backward_inputs = {x};
+  for (size_t i = 0; i < states; ++i) (i < d.states ? forward_inputs : backward_inputs).push_back(context.inputs[1 + i]);
+  std::vector<Type> forward = infer_inner(d.forward, forward_inputs, context.node);
+  std::vector<Type> backward = infer_inner(d.backward, backward_inputs, context.node);
+  std::string mode = merge_mode_of(context.attributes);
+  std::vector<Type> outputs = {forward[0]};
+  if (mode == "concat") {
+    outputs[0].shape.back() = forward[0].shape.back() + backward[0].shape.back();
+  } else if (forward[0].shape != backward[0].shape) {
+    fail(context, op, "cannot merge " + shape_text(forward[0].shape) + " and " + shape_text(backward[0].shape) +
+                          " with merge_mode=\"" + mode + "\"", "give both layers the same number of units");
+  }
+  if (mode == "none") outputs.push_back(backward[0]);
+  outputs.insert(outputs.end(), forward.begin() + 1, forward.end());
+  outputs.insert(outputs.end(), backward.begin() + 1, backward.end());
+  return outputs;
+}
+
+// Splits the op's inputs into those of the two directions.
+template <typename Item>
+std::pair<std::vector<Item>, std::vector<Item>> split_inputs(const Directions& d, std::span<const Item> inputs,
+                                                             const std::vector<std::string>& forward_names,
+                                                             const std::vector<std::string>& backward_names) {
+  size_t states = inputs.size() - 1 - forward_names.size() - backward_names.size();
+  std::vector<Item> tensors[2] = {{inputs[0]}, {inputs[0]}};
+  for (size_t i = 0; i < states; ++i) tensors[i < d.states ? 0 : 1].push_back(inputs[1 + i]);
+  std::span<const Item> parameters = inputs.subspan(1 + states);
+  return {placed<Item>(d.forward, tensors[0], forward_names, parameters.first(forward_names.size())),
+          placed<Item>(d.backward, tensors[1], backward_names, parameters.subspan(forward_names.size()))};
+}
+
+std::vector<Value> expand_bidirectional(Builder& builder, std::span<const Value> inputs, const Attributes& attributes) {
+  Directions d = directions_of(attributes, builder.origin());
+  Type x = inputs[0].type();
+  auto [forward_inputs, backward_inputs] =
+      split_inputs<Value>(d, inputs, names_of(inner_parameters(d.forward, {&x, 1}, builder.origin(), "")),
+                          names_of(inner_parameters(d.backward, {&x, 1}, builder.origin(), "")));
+  std::vector<Value> forward = d.forward.op->expand(builder, forward_inputs, d.forward.attributes);
+  // Keras reverses what the backward layer returns. It goes backwards itself, so that puts its sequence in time order.
+  std::vector<Value> backward = expand_recurrent_in_time_order(*d.backward.op, builder, backward_inputs, d.backward.attributes);
+  if (d.backward.attributes.boolean("return_sequences") && !d.backward.attributes.boolean("go_backwards"))
+    backward[0] = builder.call("reverse", {backward[0]}, {{"axis", 1}});
+  std::string mode = merge_mode_of(attributes);
+  std::vector<Value> outputs;
+  if (mode == "concat")
+    outputs = {builder.concat(std::vector<Value>{forward[0], backward[0]}, static_cast<int64_t>(forward[0].rank()) - 1)};
+  else if (mode == "sum")
+    outputs = {forward[0] + backward[0]};
+  else if (mode == "ave")
+    outputs = {(forward[0] + backward[0]) * 0.5};
+  else if (mode == "mul")
+    outputs = {forward[0] * backward[0]};
+  else
+    outputs = {forward[0], backward[0]};
+  outputs.insert(outputs.end(), forward.begin() + 1, forward.end());
+  outputs.insert(outputs.end(), backward.begin() + 1, backward.end());
+  return outputs;
+}
+
+// [batch, time, units] with time reversed
+HostTensor time_reversed(const HostTensor& x) {
+  HostTensor y = x;
+  int64_t time = x.shape[1], width = x.shape[2];
+  for (int64_t i = 0; i < x.elements(); ++i) {
+    int64_t t = i / width % time;
+    y.data[static_cast<size_t>(i)] = x.data[static_cast<size_t>(i + (time - 1 - 2 * t) * width)];
+  }
+  return y;
+}
+
+std::vector<Type> types_of(std::span<const HostTensor> tensors) {
+  std::vector<Type> types;
+  for (const HostTensor& tensor : tensors) types.push_back({tensor.dtype, Shape(tensor.shape.begin(), tensor.shape.end())});
+  return types;
+}
+
+std::vector<HostTensor> bidirectional_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
+  Directions d = directions_of(attributes, {});
+  std::vector<Type> x = types_of(inputs.first(1));
+  auto [forward_inputs, backward_inputs] = split_inputs<HostTensor>(d, inputs, names_of(inner_parameters(d.forward, x, {}, "")),
+                                                                    names_of(inner_parameters(d.backward, x, {}, "")));
+  std::vector<HostTensor> forward = d.forward.op->reference(forward_inputs, d.forward.attributes);
+  std::vector<HostTensor> backward = d.backward.op->reference(backward_inputs, d.backward.attributes);
+  if (d.forward.attributes.boolean("return_sequences")) backward[0] = time_reversed(backward[0]);
+  std::string mode = merge_mode_of(attributes);
+  HostTensor merged = forward[0];
+  if (mode == "concat") {
+    auto left = static_cast<size_t>(forward[0].shape.back()), right = static_cast<size_t>(backward[0].shape.back());
+    merged.shape.back() += backward[0].shape.back();
+    merged.data.clear();
+    for (size_t row = 0; row < forward[0].data.size() / left; ++row) {
+      for (size_t j = 0; j < left; ++j) merged.data.push_back(forward[0].data[row * left + j]);
+      for (size_t j = 0; j < right; ++j) merged.data.push_back(backward[0].data[row * right + j]);
+    }
+  } else if (mode != "none") {
+    for (size_t i = 0; i < merged.data.size(); ++i) {
+      double a = forward[0].data[i], b = backward[0].data[i];
+      merged.data[i] = mode == "mul" ? a * b : mode == "sum" ? a + b : (a + b) / 2.0;
+    }
+  }
+  std::vector<HostTensor> outputs = {merged};
+  if (mode == "none") outputs.push_back(backward[0]);
+  outputs.insert(outputs.end(), forward.begin() + 1, forward.end());
+  outputs.insert(outputs.end(), backward.begin() + 1, backward.end());
+  return outputs;
+}
+
+Op bidirectional() {
+  auto lstm = [](int64_t units, bool sequences, bool state = false) {
+    return Attributes{{"class", "LSTM"}, {"units", units}, {"return_sequences", sequences}, {"return_state", state}};
+  };
+  Attributes gru{{"class", "GRU"}, {"units", 4}, {"return_sequences", true}, {"reset_after", false}};
+  Attributes rnn{{"class", "SimpleRNN"}, {"units", 3}};
+  Attributes backward_gru = gru;
+  backward_gru.set("units", 2);
+  backward_gru.set("go_backwards", true);
+  return {
+      .name = "bidirectional",
+      .family = OpFamily::layer,
+      .doc = "Runs a recurrent layer forwards and another one backwards over the sequence and merges what they return.   "
+             "x: [batch, time, in], then 2 or 4 initial states (forward, backward)   ->   the merged output (both for none), "
+             "then the forward states, then the backward states with return_state",
+      .class_name = "Bidirectional",
+      .inputs = {{"x"}, {.name = "states_and_parameters", .optional = true, .variadic = true}},
+      .attributes = {{.name = "layer", .type = AttributeType::nested, .doc = "the forward layer, class under \"class\""},
+                     {.name = "backward_layer", .type = AttributeType::nested, .optional = true,
+                      .doc = "by default the forward layer's attributes with go_backwards flipped"},
+                     {.name = "merge_mode", .type = AttributeType::string, .default_value = "concat", .optional = true,
+                      .choices = {"concat", "sum", "ave", "mul", "none"}}},
+      .infer = infer_bidirectional,
+      .parameters = bidirectional_parameters,
+      .reference = bidirectional_reference,
+      .expand = expand_bidirectional,
+      .examples = {{.inputs = {{{2, 4, 3}}}, .attributes = {{"layer", lstm(5, true)}}},
+                   {.inputs = {{{3, 4, 2}}}, .attributes = {{"layer", lstm(4, false)}}},
+                   {.inputs = {{{2, 3, 4}}}, .attributes = {{"layer", gru}, {"merge_mode", "sum"}}},
+                   {.inputs = {{{2, 5, 2}}}, .attributes = {{"layer", rnn}, {"merge_mode", "ave"}}},
+                   {.inputs = {{{2, 3, 3}}}, .attributes = {{"layer", lstm(2, true, true)}, {"merge_mode", "mul"}}},
+                   {.inputs = {{{2, 3, 3}}}, .attributes = {{"layer", lstm(3, true)}, {"merge_mode", AttributeValue()}}},
+                   {.inputs = {{{2, 4, 3}}}, .attributes = {{"layer", gru}, {"backward_layer", backward_gru}}}},
+  };
+}
+
+// ---- TimeDistributed ----
+
+// Layers that act along the last axis or on single elements do the same to [batch, time, ...] as to each step.
+bool acts_on_last_axis(const Inner& inner) {
+  if (inner.op->name == "softmax_layer") return inner.attributes.integer("axis") == -1;
+  if (inner.op->name == "normalization")
+    return inner.attributes.has("axis") && inner.attributes.integers("axis") == std::vector<int64_t>{-1};
+  for (std::string_view name : {"dense", "activation", "relu_layer", "leaky_relu_layer", "elu_layer", "rescaling", "embedding"})
+    if (inner.op->name == name) return true;
+  return false;
+}
+
+Type step_type(const Type& x) {
+  Type step = x;
+  step.shape.erase(step.shape.begin() + 1);
+  return step;
+}
+
+std::vector<ParameterSpec> time_distributed_parameters(const OpContext& context) {
+  Type step = step_type(context.inputs[0]);
+  return inner_parameters(resolve_inner(context.attributes, "layer", context.node), {&step, 1}, context.node, "layer/");
+}
+
+std::vector<Type> infer_time_distributed(const OpContext& context) {
+  const Op& op = get_op("time_distributed");
+  const Type& x = context.inputs[0];
+  if (x.shape.size() < 3)
+    fail(context, op, "needs a sequence [batch, time, ...] but got " + shape_text(x.shape),
+         "set return_sequences=true on the recurrent layer before it");
+  Inner inner = resolve_inner(context.attributes, "layer", context.node);
+  if (inner.op->name == "dropout")
+    unsupported(context, op, "TimeDistributed around Dropout", "use Dropout itself: it acts on every element anyway");
+  Type step = step_type(x);
+  std::vector<Type> outputs = infer_inner(inner, {&step, 1}, context.node);
+  if (outputs.size() != 1)
+    unsupported(context, op, "TimeDistributed around a layer with " + std::to_string(outputs.size()) + " outputs");
+  outputs[0].shape.insert(outputs[0].shape.begin() + 1, x.shape[1]);
+  return outputs;
+}
+
+std::vector<Value> expand_time_distributed(Builder& builder, std::span<const Value> inputs, const Attributes& attributes) {
+  Inner inner = resolve_inner(attributes, "layer", builder.origin());
+  Value x = inputs[0];
+  Type step_input = step_type(x.type());
+  std::vector<std::string> names = names_of(inner_parameters(inner, {&step_input, 1}, builder.origin(), ""));
+  if (acts_on_last_axis(inner))
+    return inner.op->expand(builder, placed<Value>(inner, inputs.first(1), names, inputs.subspan(1)), inner.attributes);
+
+  Graph body;
+  Builder step(body, builder.origin());
+  std::vector<Value> parts = {step.input(step_input)};
+  for (const Value& parameter : inputs.subspan(1)) parts.push_back(step.input(parameter.type()));
+  std::span<const Value> all(parts);
+  step.result(inner.op->expand(step, placed<Value>(inner, all.first(1), names, all.subspan(1)), inner.attributes).at(0));
+  using Integers = std::vector<int64_t>;
+  std::vector<Graph> bodies;
+  bodies.push_back(std::move(body));
+  return builder.call_all("scan", inputs,
+                          {{"carries", 0},
+                           {"sequences", 1},
+                           {"axes", Integers{1}},
+                           {"output_axes", Integers{1}},
+                           {"reverse", false},
+                           {"trip", Shape{x.dim(1)}}},
+                          std::move(bodies));
+}
+
+std::vector<HostTensor> time_distributed_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
+  Inner inner = resolve_inner(attributes, "layer", {});
+  const HostTensor& x = inputs[0];
+  auto batch = static_cast<size_t>(x.shape[0]), time = static_cast<size_t>(x.shape[1]);
+  size_t width = x.data.size() / (batch * time);
+  std::vector<int64_t> step_shape = x.shape;
+  step_shape.erase(step_shape.begin() + 1);
+  HostTensor step = make_tensor(x.dtype, step_shape), y;
+  Type step_input{x.dtype, Shape(step_shape.begin(), step_shape.end())};
+  std::vector<std::string> names = names_of(inner_parameters(inner, {&step_input, 1}, {}, ""));
+  for (size_t t = 0; t < time; ++t) {
+    for (size_t b = 0; b < batch; ++b)
+      for (size_t k = 0; k < width; ++k) step.data[b * width + k] = x.data[(b * time + t) * width + k];
+    HostTensor out =
+        inner.op->reference(placed<HostTensor>(inner, {&step, 1}, names, inputs.subspan(1)), inner.attributes).at(0);
+    if (t == 0) {
+      std::vector<int64_t> shape = out.shape;
+      shape.insert(shape.begin() + 1, x.shape[1]);
+      y = make_tensor(out.dtype, shape);
+    }
+    size_t out_width = out.data.size() / batch;
+    for (size_t b = 0; b < batch; ++b)
+      for (size_t k = 0; k < out_width; ++k) y.data[(b * time + t) * out_width + k] = out.data[b * out_width + k];
+  }
+  return {y};
+}
+
+Op time_distributed() {
+  Attributes dense{{"class", "Dense"}, {"units", 5}, {"activation", "tanh"}};
+  Attributes flatten{{"class", "Flatten"}};
+  Attributes lstm{{"class", "LSTM"}, {"units", 3}};
+  Attributes repeat{{"class", "RepeatVector"}, {"n", 3}};
+  return {
+      .name = "time_distributed",
+      .family = OpFamily::layer,
+      .doc = "Applies a layer to each step of a sequence, with the same weights.   x: [batch, time, ...]   ->   "
+             "y: [batch, time, ...]",
+      .class_name = "TimeDistributed",
+      .inputs = {{"x"}, {.name = "parameters", .optional = true, .variadic = true}},
+      .attributes = {{.name = "layer", .type = AttributeType::nested, .doc = "the layer, its class under \"class\""}},
+      .infer = infer_time_distributed,
+      .parameters = time_distributed_parameters,
+      .reference = time_distributed_reference,
+      .expand = expand_time_distributed,
+      .examples = {{.inputs = {{{2, 4, 3}}}, .attributes = {{"layer", dense}}},
+                   {.inputs = {{{2, 3, 4, 5}}}, .attributes = {{"layer", flatten}}},
+                   {.inputs = {{{2, 3, 4, 2}}}, .attributes = {{"layer", lstm}}},
+                   {.inputs = {{{3, 2, 5}}}, .attributes = {{"layer", repeat}}}},
+  };
+}
+
+}  // namespace
+
+std::vector<Op> wrapper_ops() {
+  std::vector<Op> ops;
+  ops.push_back(bidirectional());
+  ops.push_back(time_distributed());
+  return ops;
+}
+
+}  // namespace moru
