@@ -1,0 +1,388 @@
+// A CSV file and a recipe become rows of numbers: filters, time, split, missing cells, encoders, scaler statistics.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "runtime/data/csv.h"
+#include "runtime/data/encode.h"
+#include "runtime/data/rows.h"
+#include "runtime/data/scale.h"
+#include "runtime/data/time_text.h"
+#include "runtime/data/wording.h"
+
+namespace moru {
+namespace {
+
+struct Column {
+  const ColumnRecipe* recipe = nullptr;
+  MissingRecipe missing;
+  std::size_t position = 0;  // in the table
+  std::size_t fitted = 0;    // in Fitted::columns
+  ColumnValues values;
+};
+
+struct Group {
+  std::string name;
+  DType dtype = DType::f32;
+  InputRows rows = InputRows::row;
+  bool is_target = false;
+  std::vector<Column> columns;
+};
+
+class CsvRows {
+ public:
+  CsvRows(const Recipe& recipe, Purpose purpose, bool learn) : recipe_(recipe), data_(recipe.data), purpose_(purpose), learn_(learn) {}
+
+  Result<SourceRows> read(const std::string& path) {
+    if (!learn_) out_.fitted = *recipe_.fitted;
+    Result<CsvTable> table = read_csv(path, {data_.separator, data_.encoding});
+    if (!table.ok()) return table.status();
+    table_ = std::move(table.value());
+    rows_ = table_.row_count();
+    if (rows_ == 0) return data_error(path + ": has a header and no rows\n  hint: is this the right file?");
+    out_.row_count = static_cast<int64_t>(rows_);
+    out_.fingerprint = table_.fingerprint();
+
+    MORU_RETURN_IF_ERROR(find_columns());
+    MORU_RETURN_IF_ERROR(apply_filters());
+    MORU_RETURN_IF_ERROR(read_times());
+    MORU_RETURN_IF_ERROR(read_cells());
+    MORU_RETURN_IF_ERROR(split());
+    MORU_RETURN_IF_ERROR(fill());
+    MORU_RETURN_IF_ERROR(read_weights());
+    MORU_RETURN_IF_ERROR(find_samples());
+    for (Group& group : groups_) MORU_RETURN_IF_ERROR(encode(group));
+    if (learn_) {
+      out_.fitted.separator = std::string(1, table_.separator());
+      out_.fitted.encoding = table_.encoding();
+      out_.fitted.data_fingerprint = table_.fingerprint();
+      out_.fitted.training_rows = std::count(out_.parts.begin(), out_.parts.end(), Part::train);
+    }
+    return std::move(out_);
+  }
+
+ private:
+  Status add_group(const std::string& name, DType dtype, InputRows rows, bool is_target, const std::vector<ColumnRecipe>& columns) {
+    Group group{name, dtype, rows, is_target, {}};
+    for (const ColumnRecipe& column : columns) {
+      Result<std::size_t> position = table_.find_column(column.column);
+      if (!position.ok()) return position.status();
+      Column one;
+      one.recipe = &column;
+      one.missing = column.missing.value_or(data_.missing);
+      one.position = *position;
+      one.fitted = fitted_count_++;
+      group.columns.push_back(std::move(one));
+    }
+    groups_.push_back(std::move(group));
+    return {};
+  }
+
+  Status find_columns() {
+    for (const InputRecipe& input : data_.inputs) {
+      MORU_RETURN_IF_ERROR(add_group(input.name, input.type, input.rows, false, input.columns));
+    }
+    // Fitted::columns holds inputs first and targets behind them, so that a prediction, which leaves the targets out,
+    // finds the inputs at the same positions.
+    if (purpose_ != Purpose::prediction) {
+      for (const TargetRecipe& target : data_.targets) {
+        MORU_RETURN_IF_ERROR(add_group(target.name, target.type, InputRows::target_row, true, target.columns));
+      }
+    }
+    if (learn_) {
+      out_.fitted.columns.resize(fitted_count_);
+    } else if (out_.fitted.columns.size() < fitted_count_) {
+      return data_error("recipe: fitted: describes too few columns\n  hint: train again");
+    }
+    return {};
+  }
+
+  Status apply_filters() {
+    wanted_.assign(rows_, 1);
+    for (const RowFilter& filter : data_.filters) {
+      Result<std::size_t> position = table_.find_column(filter.column);
+      if (!position.ok()) {
+        if (purpose_ == Purpose::prediction) continue;
+        return position.status();
+      }
+      for (std::size_t row = 0; row < rows_; ++row) {
+        const bool listed = std::find(filter.values.begin(), filter.values.end(), table_.cell(row, *position)) != filter.values.end();
+        if (listed != filter.keep) wanted_[row] = 0;
+      }
+    }
+    if (std::find(wanted_.begin(), wanted_.end(), 1) == wanted_.end()) {
+      return data_error(table_.path() + ": no row passes the filters\n  hint: compare the values in \"filters\" with the cells");
+    }
+    return {};
+  }
+
+  Status read_times() {
+    if (data_.time.column.empty()) return {};
+    Result<std::size_t> position = table_.find_column(data_.time.column);
+    if (!position.ok()) return position.status();
+    std::string format = learn_ ? data_.time.format : out_.fitted.time_format;
+    std::vector<std::string_view> cells(rows_);
+    for (std::size_t row = 0; row < rows_; ++row) cells[row] = table_.cell(row, *position);
+    if (format.empty()) {
+      format = find_time_format(cells);
+      if (format.empty()) {
+        return data_error(table_.path() + ", column '" + data_.time.column + "': no known date format reads all of its cells (the first is " +
+                          quote_cell(cells[0]) + ")\n  hint: set \"format\" in \"time\", such as \"%d/%m/%Y %H:%M\"");
+      }
+    }
+    out_.fitted.time_format = format;
+    auto times = std::make_shared<RowTimes>();
+    times->seconds.resize(rows_);
+    for (std::size_t row = 0; row < rows_; ++row) {
+      const std::optional<int64_t> time = parse_time(cells[row], format);
+      if (!time) {
+        return data_error(table_.place(row, *position) + ": " + quote_cell(cells[row]) + " is not a date of the form \"" + format +
+                          "\"\n  hint: correct the cell, or set \"format\" in \"time\"");
+      }
+      times->seconds[row] = *time;
+    }
+    if (!data_.time.hour_column.empty()) {
+      Result<std::size_t> hours = table_.find_column(data_.time.hour_column);
+      if (!hours.ok()) return hours.status();
+      for (std::size_t row = 0; row < rows_; ++row) {
+        const std::optional<double> hour = parse_number(table_.cell(row, *hours));
+        if (!hour || !(*hour >= 0 && *hour < 24)) {
+          return data_error(table_.place(row, *hours) + ": " + quote_cell(table_.cell(row, *hours)) +
+                            " is not an hour of the day\n  hint: hours run from 0 to 23");
+        }
+        times->seconds[row] += static_cast<int64_t>(std::llround(*hour * 3600));
+      }
+    }
+    return check_times(std::move(times));
+  }
+
+  Status check_times(std::shared_ptr<RowTimes> times) {
+    const std::vector<int64_t>& seconds = times->seconds;
+    times->spacing = rows_ > 1 ? seconds[1] - seconds[0] : 0;
+    for (std::size_t row = 1; row < rows_; ++row) {
+      const int64_t step = seconds[row] - seconds[row - 1];
+      if (step < 0 && (data_.windowed || data_.split.kind == SplitKind::chronological)) {
+        return data_error(table_.path() + ", line " + std::to_string(table_.line(row)) + ": " + format_time(seconds[row]) +
+                          " is earlier than the row before it, " + format_time(seconds[row - 1]) +
+                          "\n  hint: sort the file by time, or set \"format\" in \"time\" if the date was misread");
+      }
+      if (step != times->spacing || step <= 0) times->spacing = 0;
+    }
+    out_.times = std::move(times);
+    return {};
+  }
+
+  Status read_cells() {
+    for (Group& group : groups_) {
+      for (Column& column : group.columns) {
+        FittedColumn& fitted = out_.fitted.columns[column.fitted];
+        Result<ColumnValues> values =
+            read_column(table_, column.position, *column.recipe, column.missing, data_.missing_values, wanted_, learn_, fitted);
+        if (!values.ok()) return values.status();
+        column.values = std::move(values.value());
+      }
+    }
+    return {};
+  }
+
+  /// Whether a row of the group will have all its numbers, once those to be filled are.
+  std::vector<uint8_t> good_rows(const Group& group) const {
+    std::vector<uint8_t> good = wanted_;
+    for (const Column& column : group.columns) {
+      if (column.missing.policy == MissingPolicy::fill || !column.values.has_missing) continue;
+      for (std::size_t row = 0; row < rows_; ++row) good[row] = good[row] != 0 && !std::isnan(column.values.numbers[row]);
+    }
+    return good;
+  }
+
+  Status split() {
+    if (purpose_ != Purpose::training) {
+      out_.parts.assign(rows_, Part::train);
+      return {};
+    }
+    if (data_.split.kind == SplitKind::column) return split_by_column();
+    // Without windows a row is a sample, and the parts share out the samples; with windows they are stretches of time.
+    std::vector<uint8_t> keep = wanted_;
+    if (!data_.windowed) {
+      for (const Group& group : groups_) {
+        const std::vector<uint8_t> good = good_rows(group);
+        for (std::size_t row = 0; row < rows_; ++row) keep[row] = keep[row] & good[row];
+      }
+    }
+    out_.parts = split_rows(keep, data_.split);
+    return {};
+  }
+
+  Status split_by_column() {
+    Result<std::size_t> position = table_.find_column(data_.split.column);
+    if (!position.ok()) return position.status();
+    out_.parts.assign(rows_, Part::none);
+    const SplitRecipe& split = data_.split;
+    for (std::size_t row = 0; row < rows_; ++row) {
+      if (wanted_[row] == 0) continue;
+      const std::string_view cell = table_.cell(row, *position);
+      const auto listed = [&](const std::vector<std::string>& values) { return std::find(values.begin(), values.end(), cell) != values.end(); };
+      if (listed(split.train_values)) out_.parts[row] = Part::train;
+      else if (listed(split.validation_values)) out_.parts[row] = Part::validation;
+      else if (listed(split.test_values)) out_.parts[row] = Part::test;
+      else {
+        return data_error(table_.place(row, *position) + ": " + quote_cell(cell) +
+                          " is in none of the parts\n  hint: list it under \"train\", \"validation\" or \"test\" of \"split\"");
+      }
+    }
+    return {};
+  }
+
+  Status fill() {
+    for (Group& group : groups_) {
+      for (Column& column : group.columns) {
+        MORU_RETURN_IF_ERROR(fill_missing(table_, column.position, column.missing, wanted_, out_.parts, learn_,
+                                          out_.fitted.columns[column.fitted], column.values));
+      }
+    }
+    return {};
+  }
+
+  Status read_weights() {
+    if (data_.sample_weight.empty() || purpose_ == Purpose::prediction) return {};
+    Result<std::size_t> position = table_.find_column(data_.sample_weight);
+    if (!position.ok()) return position.status();
+    auto weights = std::make_shared<std::vector<float>>(rows_, 0.0f);
+    for (std::size_t row = 0; row < rows_; ++row) {
+      if (wanted_[row] == 0) continue;
+      const std::optional<double> weight = parse_number(table_.cell(row, *position));
+      if (!weight || *weight < 0) {
+        return data_error(table_.place(row, *position) + ": " + quote_cell(table_.cell(row, *position)) +
+                          " is not a sample weight\n  hint: weights are numbers from 0 up");
+      }
+      (*weights)[row] = static_cast<float>(*weight);
+    }
+    out_.weights = std::move(weights);
+    return {};
+  }
+
+  Status find_samples() {
+    std::vector<RowNeed> needs;
+    for (const Group& group : groups_) needs.push_back({group.rows, good_rows(group)});
+    out_.usable = find_usable(needs, data_.window, out_.row_count);
+    return {};
+  }
+
+  Status encode(Group& group) {
+    std::vector<std::string> names;
+    for (const Column& column : group.columns) {
+      for (std::string& name : encoded_names(*column.recipe, out_.fitted.columns[column.fitted])) names.push_back(std::move(name));
+    }
+    const std::size_t width = names.size();
+    const auto element_bytes = static_cast<std::size_t>(dtype_bytes(group.dtype));
+    DatasetArray array = describe_array(group.name, group.dtype, group.rows, data_.window, {static_cast<int64_t>(width)});
+    array.features = names;
+    auto base = std::make_shared<std::vector<std::byte>>(rows_ * width * element_bytes);
+    std::vector<double> encoded(width);
+    std::size_t at = 0;
+    for (const Column& column : group.columns) {
+      const FittedColumn& fitted = out_.fitted.columns[column.fitted];
+      const std::size_t count = encoded_names(*column.recipe, fitted).size();
+      for (std::size_t row = 0; row < rows_; ++row) {
+        encode_number(*column.recipe, fitted, column.values.numbers[row], encoded.data());
+        std::byte* to = base->data() + (row * width + at) * element_bytes;
+        for (std::size_t k = 0; k < count; ++k) {
+          if (!store(encoded[k], group.dtype, to + k * element_bytes)) return does_not_fit(group, column, row);
+        }
+      }
+      array.is_category = array.is_category || (group.is_target && column.recipe->encoder != EncoderKind::numeric) || is_integer(group.dtype);
+      at += count;
+    }
+    if (learn_) MORU_RETURN_IF_ERROR(fit_group(group, names, *base));
+    else MORU_RETURN_IF_ERROR(check_fitted(group, names));
+    array.base = std::move(base);
+    (group.is_target ? out_.targets : out_.inputs).push_back(std::move(array));
+    return {};
+  }
+
+  /// False where the element type cannot hold the number. A missing number becomes NaN, or 0 in integers: no sample
+  /// reads it.
+  static bool store(double value, DType dtype, std::byte* to) {
+    const auto put = [&](auto typed) { std::memcpy(to, &typed, sizeof typed); };
+    if (dtype == DType::f32) {
+      const auto single = static_cast<float>(value);
+      put(single);
+      return std::isfinite(single) || !std::isfinite(value);
+    }
+    if (std::isnan(value)) value = 0;
+    if (value != std::trunc(value)) return false;
+    constexpr double two_to_63 = 9223372036854775808.0;
+    if (dtype == DType::i32) {
+      if (value < -2147483648.0 || value > 2147483647.0) return false;
+      put(static_cast<int32_t>(value));
+    } else {
+      if (value < -two_to_63 || value >= two_to_63) return false;
+      put(static_cast<int64_t>(value));
+    }
+    return true;
+  }
+
+  Status does_not_fit(const Group& group, const Column& column, std::size_t row) const {
+    return data_error(table_.place(row, column.position) + ": " + quote_cell(table_.cell(row, column.position)) + " does not fit " +
+                      std::string(dtype_name(group.dtype)) + "\n  hint: leave \"dtype\" at f32, or correct the cell");
+  }
+
+  Status fit_group(const Group& group, const std::vector<std::string>& names, const std::vector<std::byte>& base) {
+    FittedGroup fitted;
+    fitted.name = group.name;
+    fitted.features = names;
+    std::size_t at = 0;
+    for (const Column& column : group.columns) {
+      const std::size_t count = encoded_names(*column.recipe, out_.fitted.columns[column.fitted]).size();
+      fitted.scaled = fitted.scaled || column.recipe->scaler != ScalerKind::none;
+      for (std::size_t k = at; k < at + count; ++k) {
+        ScalerNumbers numbers;
+        if (column.recipe->scaler != ScalerKind::none) numbers = fit_scaler(column.recipe->scaler, training_values(base, names.size(), k));
+        fitted.mean.push_back(numbers.mean);
+        fitted.variance.push_back(numbers.variance);
+      }
+      at += count;
+    }
+    (group.is_target ? out_.fitted.targets : out_.fitted.inputs).push_back(std::move(fitted));
+    return {};
+  }
+
+  /// Encoded column k of the training rows, as the model sees it (scaled columns are f32).
+  std::vector<double> training_values(const std::vector<std::byte>& base, std::size_t width, std::size_t k) const {
+    std::vector<double> values;
+    for (std::size_t row = 0; row < rows_; ++row) {
+      if (out_.parts[row] != Part::train) continue;
+      float value = 0;
+      std::memcpy(&value, base.data() + (row * width + k) * sizeof(float), sizeof value);
+      values.push_back(static_cast<double>(value));
+    }
+    return values;
+  }
+
+  Status check_fitted(const Group& group, const std::vector<std::string>& names) const {
+    for (const FittedGroup& fitted : group.is_target ? out_.fitted.targets : out_.fitted.inputs) {
+      if (fitted.name == group.name && fitted.features == names) return {};
+    }
+    return data_error("recipe: fitted: '" + group.name + "' has other features than when it was fitted\n  hint: train again");
+  }
+
+  const Recipe& recipe_;
+  const DataRecipe& data_;
+  Purpose purpose_;
+  bool learn_;
+  CsvTable table_;
+  std::size_t rows_ = 0;
+  std::size_t fitted_count_ = 0;
+  std::vector<Group> groups_;
+  std::vector<uint8_t> wanted_;  // rows that pass the filters
+  SourceRows out_;
+};
+
+}  // namespace
+
+Result<SourceRows> read_csv_rows(const Recipe& recipe, const std::string& path, Purpose purpose, bool learn) {
+  return CsvRows(recipe, purpose, learn).read(path);
+}
+
+}  // namespace moru
