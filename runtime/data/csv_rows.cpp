@@ -49,15 +49,15 @@ class CsvRows {
     MORU_RETURN_IF_ERROR(read_times());
     MORU_RETURN_IF_ERROR(read_cells());
     MORU_RETURN_IF_ERROR(split());
+    find_samples();
     MORU_RETURN_IF_ERROR(fill());
     MORU_RETURN_IF_ERROR(read_weights());
-    MORU_RETURN_IF_ERROR(find_samples());
     for (Group& group : groups_) MORU_RETURN_IF_ERROR(encode(group));
     if (learn_) {
       out_.fitted.separator = std::string(1, table_.separator());
       out_.fitted.encoding = table_.encoding();
       out_.fitted.data_fingerprint = table_.fingerprint();
-      out_.fitted.training_rows = std::count(out_.parts.begin(), out_.parts.end(), Part::train);
+      out_.fitted.training_rows = std::count(learned_from_.begin(), learned_from_.end(), Part::train);
     }
     return std::move(out_);
   }
@@ -162,7 +162,8 @@ class CsvRows {
     times->spacing = rows_ > 1 ? seconds[1] - seconds[0] : 0;
     for (std::size_t row = 1; row < rows_; ++row) {
       const int64_t step = seconds[row] - seconds[row - 1];
-      if (step < 0 && (data_.windowed || data_.split.kind == SplitKind::chronological)) {
+      const bool by_time = purpose_ == Purpose::training && data_.split.kind == SplitKind::chronological;
+      if (step < 0 && (data_.windowed || by_time)) {
         return data_error(table_.path() + ", line " + std::to_string(table_.line(row)) + ": " + format_time(seconds[row]) +
                           " is earlier than the row before it, " + format_time(seconds[row - 1]) +
                           "\n  hint: sort the file by time, or set \"format\" in \"time\" if the date was misread");
@@ -237,7 +238,7 @@ class CsvRows {
   Status fill() {
     for (Group& group : groups_) {
       for (Column& column : group.columns) {
-        MORU_RETURN_IF_ERROR(fill_missing(table_, column.position, column.missing, wanted_, out_.parts, learn_,
+        MORU_RETURN_IF_ERROR(fill_missing(table_, column.position, column.missing, wanted_, learned_from_, learn_,
                                           out_.fitted.columns[column.fitted], column.values));
       }
     }
@@ -262,11 +263,12 @@ class CsvRows {
     return {};
   }
 
-  Status find_samples() {
+  void find_samples() {
     std::vector<RowNeed> needs;
     for (const Group& group : groups_) needs.push_back({group.rows, good_rows(group)});
     out_.usable = find_usable(needs, data_.window, out_.row_count);
-    return {};
+    const bool hold_out = purpose_ == Purpose::training && recipe_.fit.validation == ValidationFrom::last_of_training;
+    learned_from_ = hold_out ? hold_out_last(out_.parts, out_.usable, data_.window, recipe_.fit.validation_split) : out_.parts;
   }
 
   Status encode(Group& group) {
@@ -352,7 +354,7 @@ class CsvRows {
   std::vector<double> training_values(const std::vector<std::byte>& base, std::size_t width, std::size_t k) const {
     std::vector<double> values;
     for (std::size_t row = 0; row < rows_; ++row) {
-      if (out_.parts[row] != Part::train) continue;
+      if (learned_from_[row] != Part::train) continue;
       float value = 0;
       std::memcpy(&value, base.data() + (row * width + k) * sizeof(float), sizeof value);
       values.push_back(static_cast<double>(value));
@@ -376,6 +378,7 @@ class CsvRows {
   std::size_t fitted_count_ = 0;
   std::vector<Group> groups_;
   std::vector<uint8_t> wanted_;  // rows that pass the filters
+  std::vector<Part> learned_from_;  // the parts as statistics see them
   SourceRows out_;
 };
 

@@ -36,10 +36,12 @@ class NpyRows {
     for (const InputRecipe& input : data_.inputs) needs.push_back({input.rows, all});
     if (purpose_ != Purpose::prediction) needs.push_back({InputRows::target_row, all});
     out_.usable = find_usable(needs, data_.window, out_.row_count);
+    const bool hold_out = purpose_ == Purpose::training && recipe_.fit.validation == ValidationFrom::last_of_training;
+    learned_from_ = hold_out ? hold_out_last(out_.parts, out_.usable, data_.window, recipe_.fit.validation_split) : out_.parts;
     if (learn_) {
       for (std::size_t i = 0; i < data_.inputs.size(); ++i) fit(out_.inputs[i], data_.inputs[i].scaler, out_.fitted.inputs);
       for (std::size_t i = 0; i < out_.targets.size(); ++i) fit(out_.targets[i], data_.targets[i].scaler, out_.fitted.targets);
-      out_.fitted.training_rows = std::count(out_.parts.begin(), out_.parts.end(), Part::train);
+      out_.fitted.training_rows = std::count(learned_from_.begin(), learned_from_.end(), Part::train);
       out_.fitted.data_fingerprint = out_.fingerprint;
     }
     return std::move(out_);
@@ -107,8 +109,8 @@ class NpyRows {
       const std::size_t features = scalar_rows ? 1 : static_cast<std::size_t>(array.sample_shape.back());
       for (std::size_t k = 0; k < features; ++k) {
         std::vector<double> values;
-        for (std::size_t row = 0; row < out_.parts.size(); ++row) {
-          if (out_.parts[row] != Part::train) continue;
+        for (std::size_t row = 0; row < learned_from_.size(); ++row) {
+          if (learned_from_[row] != Part::train) continue;
           for (std::size_t at = k; at < row_elements; at += features) {
             float value = 0;
             std::memcpy(&value, array.base->data() + row * array.row_bytes + at * sizeof(float), sizeof value);
@@ -128,6 +130,7 @@ class NpyRows {
   Purpose purpose_;
   bool learn_;
   std::string first_path_;
+  std::vector<Part> learned_from_;  // the parts as statistics see them
   SourceRows out_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/data/dataset.h"
 #include "runtime/training/shuffle.h"
 
 namespace moru {
@@ -56,6 +57,18 @@ std::vector<int64_t> find_anchors(std::span<const Part> parts, Part part, std::s
     next = i + window.stride;
   }
   return anchors;
+}
+
+std::vector<Part> hold_out_last(std::span<const Part> parts, std::span<const uint8_t> usable, const WindowRecipe& window,
+                                double validation_split) {
+  std::vector<Part> seen(parts.begin(), parts.end());
+  const std::vector<int64_t> anchors = find_anchors(parts, Part::train, usable, window);
+  const int64_t kept = training_samples(static_cast<int64_t>(anchors.size()), validation_split);
+  const int64_t last = kept > 0 ? anchors[static_cast<std::size_t>(kept - 1)] + window.horizon : -1;
+  for (std::size_t row = static_cast<std::size_t>(last + 1); row < seen.size(); ++row) {
+    if (seen[row] == Part::train) seen[row] = Part::validation;
+  }
+  return seen;
 }
 
 std::vector<uint8_t> find_whole_windows(std::span<const uint8_t> good, int64_t length) {
