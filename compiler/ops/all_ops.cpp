@@ -1,0 +1,30 @@
+// Every op of Moru, family by family. An op that is not in this list does not exist.
+#include <iterator>
+
+#include "compiler/ops/op.h"
+
+namespace moru {
+
+namespace {
+
+constexpr std::vector<Op> (*families[])() = {
+    elementwise_ops, activation_ops,     contraction_ops,   reduction_ops, shape_ops,   indexing_ops,
+    random_ops,      control_ops,        dense_ops,         merging_ops,   regularization_ops,
+    preprocessing_ops, recurrent_ops,    wrapper_ops,       loss_ops,      metric_ops,  optimizer_ops,
+};
+
+}  // namespace
+
+std::span<const Op> all_ops() {
+  static const std::vector<Op> ops = [] {
+    std::vector<Op> all;
+    for (auto* family : families) {
+      std::vector<Op> entries = family();
+      all.insert(all.end(), std::make_move_iterator(entries.begin()), std::make_move_iterator(entries.end()));
+    }
+    return all;
+  }();
+  return ops;
+}
+
+}  // namespace moru

@@ -1,0 +1,179 @@
+#include "compiler/ops/contraction.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "compiler/ops/infer.h"
+#include "compiler/ops/tensor_loops.h"
+#include "compiler/support/error.h"
+
+namespace moru {
+
+ContractSpec parse_contract_spec(std::string_view text) {
+  auto error = [&](std::string what) {
+    throw CompileError({.stage = "infer_shapes",
+                        .op = "contract",
+                        .what = "attribute 'spec' is '" + std::string(text) + "', " + what,
+                        .hint = "write one letter per axis, as in 'ab,bc->ac'"});
+  };
+  const size_t comma = text.find(',');
+  const size_t arrow = text.find("->");
+  if (comma == std::string_view::npos || arrow == std::string_view::npos || arrow < comma)
+    error("which is not of the form 'a,b->result'");
+  ContractSpec spec{std::string(text.substr(0, comma)), std::string(text.substr(comma + 1, arrow - comma - 1)),
+                    std::string(text.substr(arrow + 2))};
+  for (const std::string& labels : {spec.a, spec.b, spec.result})
+    for (size_t i = 0; i < labels.size(); ++i) {
+      if (!std::isalpha(static_cast<unsigned char>(labels[i]))) error("where labels must be letters");
+      if (labels.find(labels[i], i + 1) != std::string::npos)
+        error(std::string("where '") + labels[i] + "' appears twice in one operand");
+    }
+  for (char label : spec.result)
+    if (!spec.in_a(label) && !spec.in_b(label))
+      error(std::string("where '") + label + "' of the result is in neither operand");
+  return spec;
+}
+
+namespace {
+
+std::vector<Type> infer_contract(const OpContext& context) {
+  const ContractSpec spec = parse_contract_spec(context.attributes.string("spec"));
+  const Type& a = context.inputs[0];
+  const Type& b = context.inputs[1];
+  if (a.dtype != b.dtype)
+    refuse(context, "contract",
+           "needs two tensors of the same element type but got " + type_text(a) + " and " + type_text(b),
+           "cast one of them");
+  check_dtype(context, "contract", 0, Accepts::floats);
+  auto check_rank = [&](const Type& type, const std::string& labels, const char* which) {
+    if (type.shape.size() != labels.size())
+      refuse(context, "contract",
+             "'" + spec.text() + "' names " + std::to_string(labels.size()) + " axes of operand '" + which + "', which is " +
+                 type_text(type));
+  };
+  check_rank(a, spec.a, "a");
+  check_rank(b, spec.b, "b");
+  for (size_t i = 0; i < spec.a.size(); ++i) {
+    const size_t j = spec.b.find(spec.a[i]);
+    if (j != std::string::npos && a.shape[i] != b.shape[j])
+      refuse(context, "contract",
+             std::string("axis '") + spec.a[i] + "' of '" + spec.text() + "' is " + a.shape[i].text() + " in " +
+                 shape_text(a.shape) + " but " + b.shape[j].text() + " in " + shape_text(b.shape),
+             "both extents must be equal; contract does not broadcast");
+  }
+  Shape shape;
+  for (char label : spec.result)
+    shape.push_back(spec.in_a(label) ? a.shape[spec.a.find(label)] : b.shape[spec.b.find(label)]);
+  return {{a.dtype, std::move(shape)}};
+}
+
+// For every index of the result but the last, a row of sums is filled depth by depth: sum[j] += a * b[j].
+std::vector<HostTensor> contract_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
+  const ContractSpec spec = parse_contract_spec(attributes.string("spec"));
+  const HostTensor& a = inputs[0];
+  const HostTensor& b = inputs[1];
+  const std::vector<int64_t> a_strides = strides_of(a.shape);
+  const std::vector<int64_t> b_strides = strides_of(b.shape);
+  auto a_stride = [&](char label) { return spec.in_a(label) ? a_strides[spec.a.find(label)] : 0; };
+  auto b_stride = [&](char label) { return spec.in_b(label) ? b_strides[spec.b.find(label)] : 0; };
+  auto extent = [&](char label) { return spec.in_a(label) ? a.shape[spec.a.find(label)] : b.shape[spec.b.find(label)]; };
+
+  std::vector<int64_t> result_shape;
+  for (char label : spec.result) result_shape.push_back(extent(label));
+  std::string depth;
+  for (char label : spec.a + spec.b)
+    if (!spec.in_result(label) && depth.find(label) == std::string::npos) depth += label;
+  std::vector<int64_t> depth_shape;
+  std::array<std::vector<int64_t>, 2> depth_strides;
+  for (char label : depth) {
+    depth_shape.push_back(extent(label));
+    depth_strides[0].push_back(a_stride(label));
+    depth_strides[1].push_back(b_stride(label));
+  }
+  HostTensor y = make_tensor(a.dtype, result_shape);
+  std::array<std::vector<int64_t>, 3> strides{strides_of(result_shape), {}, {}};
+  for (char label : spec.result) {
+    strides[1].push_back(a_stride(label));
+    strides[2].push_back(b_stride(label));
+  }
+  for_each_row<3>(result_shape, strides, [&](auto at, int64_t columns, auto step) {
+    double* sum = y.data.data() + at[0];
+    for_each_row<2>(depth_shape, depth_strides, [&](auto from, int64_t count, auto depth_step) {
+      const double* p = a.data.data() + at[1] + from[0];
+      const double* q = b.data.data() + at[2] + from[1];
+      for (int64_t k = 0; k < count; ++k, p += depth_step[0], q += depth_step[1]) {
+        if (step[1] == 0 && step[2] == 1) {
+          const double factor = *p;
+          for (int64_t j = 0; j < columns; ++j) sum[j] += factor * q[j];
+        } else {
+          for (int64_t j = 0; j < columns; ++j) sum[j] += p[j * step[1]] * q[j * step[2]];
+        }
+      }
+    });
+  });
+  return {std::move(y)};
+}
+
+// The gradient of one operand: the other one contracted with dy. Axes that only this operand has were summed away, so
+// their gradient repeats along them.
+Value operand_gradient(Builder& builder, Value dy, const std::string& result, Value other, const std::string& other_labels,
+                       Value operand, const std::string& labels) {
+  std::string kept;
+  Shape ones;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const bool repeated = result.find(labels[i]) == std::string::npos && other_labels.find(labels[i]) == std::string::npos;
+    if (!repeated) kept += labels[i];
+    ones.push_back(repeated ? Dim(1) : operand.shape()[i]);
+  }
+  const Shape shape = operand.shape();
+  const Value gradient = builder.contract(dy, other, result + "," + other_labels + "->" + kept);
+  return builder.broadcast_to(builder.reshape(gradient, ones), shape);
+}
+
+}  // namespace
+
+std::vector<Op> contraction_ops() {
+  Op op;
+  op.name = "contract";
+  op.family = OpFamily::contraction;
+  op.doc = "y = sum of products over named axes (einsum): labels that the result lacks are summed, labels that both operands "
+           "and the result have are batch axes.  'ab,bc->ac' is the matrix product; no broadcasting, equal extents.";
+  op.inputs = {{.name = "a"}, {.name = "b"}};
+  op.attributes = {{.name = "spec", .type = AttributeType::string, .doc = "'ab,bc->ac': one letter per axis"}};
+  op.infer = infer_contract;
+  op.reference = contract_reference;
+  op.gradient = [](const GradientContext& context) -> std::vector<Value> {
+    const ContractSpec spec = parse_contract_spec(context.attributes.string("spec"));
+    const Value dy = context.output_gradients[0];
+    const Value a = context.inputs[0];
+    const Value b = context.inputs[1];
+    return {operand_gradient(context.builder, dy, spec.result, b, spec.b, a, spec.a),
+            operand_gradient(context.builder, dy, spec.result, a, spec.a, b, spec.b)};
+  };
+  auto example = [](std::vector<int64_t> a, std::vector<int64_t> b, const char* spec) {
+    return Example{.inputs = {{.shape = std::move(a)}, {.shape = std::move(b)}}, .attributes = {{"spec", spec}}};
+  };
+  op.examples = {
+      example({7, 33}, {33, 19}, "ab,bc->ac"),
+      example({1, 5}, {5, 1}, "ab,bc->ac"),
+      example({32, 24}, {24, 64}, "ab,bc->ac"),
+      example({7, 5}, {9, 5}, "ab,cb->ac"),
+      example({5, 7}, {5, 9}, "ab,ac->bc"),
+      example({5, 7}, {5, 9}, "ab,ac->cb"),
+      example({3, 4, 5}, {3, 5, 6}, "nab,nbc->nac"),
+      example({2, 3, 4, 5}, {2, 3, 6, 5}, "nhqd,nhkd->nhqk"),
+      example({3, 4, 5}, {5, 6}, "btc,cu->btu"),
+      example({3, 4, 5}, {3, 4, 6}, "btc,btu->cu"),
+      example({17}, {17}, "a,a->"),
+      example({17}, {3}, "a,b->ab"),
+      example({}, {4}, ",a->a"),
+      example({}, {}, ",->"),
+      example({3, 4}, {5}, "ab,c->c"),
+      example({3, 4}, {4, 5}, "ab,bc->b"),
+      example({6}, {6}, "a,a->a"),
+  };
+  return {std::move(op)};
+}
+
+}  // namespace moru
