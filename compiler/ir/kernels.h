@@ -181,6 +181,7 @@ struct Kernel {
 struct KernelModule {
   std::vector<std::string> symbols;  // in the order of moru_kernel_call.symbols; "workers" is last
   std::vector<Kernel> kernels;
+  int32_t slot_count = 0;  // slots of the program: in moru_kernel_call.buffers an entry's arena buffers follow them
 };
 
 /// Text and back; what is printed parses to an equal tree.
