@@ -1,8 +1,12 @@
 // The version that files and the C API report.
 #pragma once
 
+#ifndef MORU_VERSION
+#error "MORU_VERSION is defined by the build"
+#endif
+
 namespace moru {
 
-constexpr const char* moru_version_text = "0.1.0";
+constexpr const char* moru_version_text = MORU_VERSION;
 
 }  // namespace moru

@@ -107,7 +107,7 @@ typedef struct moru_tensor {
   int32_t dtype; /* enum moru_dtype */
 } moru_tensor;
 
-/* "0.1.0" */
+/* "1.2.3" */
 MORU_API const char* moru_version(void);
 
 /* The message of the last failed call on this thread; "" if none failed. Valid until the next failure on this thread. */
