@@ -33,15 +33,15 @@ struct TrainingState {
 };
 
 struct Callback {
-  std::string name;     // tells its state in a checkpoint; no two callbacks of one fit have the same
-  std::string monitor;  // the history key it reads; fit refuses to start if there is no such key. Empty: none
-  std::function<Status(TrainingState&)> on_train_begin;
-  std::function<Status(TrainingState&)> on_epoch_begin;
-  std::function<Status(TrainingState&)> on_step_end;  // an indirect call per step
-  std::function<Status(TrainingState&)> on_epoch_end;
-  std::function<Status(TrainingState&)> on_train_end;
-  std::function<void(SavedCallback&)> save;
-  std::function<Status(const SavedCallback&)> restore;
+  std::string name = {};     // tells its state in a checkpoint; no two callbacks of one fit have the same
+  std::string monitor = {};  // the history key it reads; fit refuses to start if there is no such key. Empty: none
+  std::function<Status(TrainingState&)> on_train_begin = {};
+  std::function<Status(TrainingState&)> on_epoch_begin = {};
+  std::function<Status(TrainingState&)> on_step_end = {};  // an indirect call per step
+  std::function<Status(TrainingState&)> on_epoch_end = {};
+  std::function<Status(TrainingState&)> on_train_end = {};
+  std::function<void(SavedCallback&)> save = {};
+  std::function<Status(const SavedCallback&)> restore = {};
 };
 
 /// keras.callbacks.EarlyStopping. With restore_best_weights the parameters and layer state of the best epoch are put

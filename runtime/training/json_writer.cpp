@@ -32,6 +32,8 @@ size_t utf8_length(std::string_view text, size_t at) {
 template <typename Number>
 std::string shortest(Number value) {
   if (!std::isfinite(value)) return "null";
+  // Many readers take "-0" for the integer zero.
+  if (value == 0) return std::signbit(value) ? "-0.0" : "0";
   std::array<char, 40> digits;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value);
   return std::string(digits.data(), end.ptr);

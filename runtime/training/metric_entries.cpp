@@ -22,7 +22,10 @@ Result<MetricEntries> MetricEntries::find(const Program& program) {
   metrics.reset = *reset;
   metrics.results = *results;
   for (const uint32_t slot : program.entries()[*results].outputs) {
-    metrics.names.push_back(program.slots()[slot].name);
+    constexpr std::string_view prefix = "metric_results/";
+    std::string_view key = program.slots()[slot].name;
+    if (key.starts_with(prefix)) key.remove_prefix(prefix.size());
+    metrics.names.emplace_back(key);
     metrics.slots.push_back(slot);
   }
   return metrics;

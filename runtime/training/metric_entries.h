@@ -15,8 +15,8 @@ namespace moru {
 /// The entry of that name, or an error that says what the program can do.
 Result<uint32_t> require_entry(const Program& program, std::string_view name);
 
-/// `reset_metrics` and `metric_results`, whose outputs are scalars named by their history keys: `loss`, the losses of
-/// single outputs, the metrics.
+/// `reset_metrics` and `metric_results`, whose outputs are scalars called `metric_results/<history key>`: `loss`, the
+/// losses of single outputs, the metrics.
 struct MetricEntries {
   uint32_t reset = 0;
   uint32_t results = 0;

@@ -30,6 +30,25 @@ Outcome watch(EarlyStoppingRule& rule, const std::vector<double>& values) {
   return outcome;
 }
 
+EarlyStoppingRecipe with_patience(int64_t patience) {
+  EarlyStoppingRecipe options;
+  options.patience = patience;
+  return options;
+}
+
+EarlyStoppingRecipe with_min_delta(double min_delta) {
+  EarlyStoppingRecipe options = with_patience(1);
+  options.min_delta = min_delta;
+  return options;
+}
+
+EarlyStoppingRecipe with_monitor(const char* monitor, MonitorMode mode = MonitorMode::automatic) {
+  EarlyStoppingRecipe options = with_patience(1);
+  options.monitor = monitor;
+  options.mode = mode;
+  return options;
+}
+
 Outcome watch(const EarlyStoppingRecipe& options, const std::vector<double>& values) {
   EarlyStoppingRule rule(options);
   return watch(rule, values);
@@ -75,22 +94,22 @@ TEST_CASE("early stopping: every recorded Keras run stops at the epoch and keeps
 }
 
 TEST_CASE("early stopping: patience counts the epochs since the last improvement") {
-  const Outcome outcome = watch({.patience = 2}, {3, 2, 2.5, 1.9, 2.0, 2.0, 1.0});
+  const Outcome outcome = watch(with_patience(2), {3, 2, 2.5, 1.9, 2.0, 2.0, 1.0});
   CHECK(outcome.stopped);
   CHECK(outcome.last_epoch == 5);
   CHECK(outcome.best_epoch == 3);
 }
 
 TEST_CASE("early stopping: an improvement of no more than min_delta is none") {
-  CHECK(watch({.patience = 1, .min_delta = 0.1}, {1.0, 0.95}).stopped);
-  CHECK(watch({.patience = 1, .min_delta = -0.1}, {1.0, 0.95}).stopped);
-  CHECK_FALSE(watch({.patience = 1, .min_delta = 0.01}, {1.0, 0.95}).stopped);
+  CHECK(watch(with_min_delta(0.1), {1.0, 0.95}).stopped);
+  CHECK(watch(with_min_delta(-0.1), {1.0, 0.95}).stopped);
+  CHECK_FALSE(watch(with_min_delta(0.01), {1.0, 0.95}).stopped);
 }
 
 TEST_CASE("early stopping: the mode follows the metric's name unless it is given") {
-  CHECK_FALSE(watch({.monitor = "val_accuracy", .patience = 1}, {0.1, 0.2, 0.3}).stopped);
-  CHECK(watch({.monitor = "val_loss", .patience = 1}, {0.1, 0.2}).stopped);
-  CHECK(watch({.monitor = "val_accuracy", .patience = 1, .mode = MonitorMode::min}, {0.1, 0.2}).stopped);
+  CHECK_FALSE(watch(with_monitor("val_accuracy"), {0.1, 0.2, 0.3}).stopped);
+  CHECK(watch(with_monitor("val_loss"), {0.1, 0.2}).stopped);
+  CHECK(watch(with_monitor("val_accuracy", MonitorMode::min), {0.1, 0.2}).stopped);
   CHECK(larger_is_better("val_out_r2"));
   CHECK(larger_is_better("sparse_categorical_accuracy"));
   CHECK(larger_is_better("sparse_top_k_categorical_accuracy"));
@@ -101,22 +120,26 @@ TEST_CASE("early stopping: the mode follows the metric's name unless it is given
 }
 
 TEST_CASE("early stopping: a baseline that is never beaten stops after patience, and improvements do not reset the wait") {
-  const Outcome outcome = watch({.patience = 3, .baseline = 0.5}, {1.0, 0.9, 0.8, 0.85});
+  EarlyStoppingRecipe options = with_patience(3);
+  options.baseline = 0.5;
+  const Outcome outcome = watch(options, {1.0, 0.9, 0.8, 0.85});
   CHECK(outcome.stopped);
   CHECK(outcome.last_epoch == 3);
   CHECK(outcome.best_epoch == 2);
 }
 
 TEST_CASE("early stopping: epochs before start_from_epoch are not looked at") {
-  const Outcome outcome = watch({.patience = 1, .start_from_epoch = 3}, {0.1, 0.1, 0.1, 5.0, 6.0});
+  EarlyStoppingRecipe options = with_patience(1);
+  options.start_from_epoch = 3;
+  const Outcome outcome = watch(options, {0.1, 0.1, 0.1, 5.0, 6.0});
   CHECK(outcome.stopped);
   CHECK(outcome.last_epoch == 4);
   CHECK(outcome.best_epoch == 3);
 }
 
 TEST_CASE("early stopping: training never stops at epoch 0, and NaN never improves") {
-  CHECK_FALSE(watch({.patience = 0}, {std::nan("")}).stopped);
-  const Outcome outcome = watch({.patience = 2}, {1.0, std::nan(""), std::nan("")});
+  CHECK_FALSE(watch(with_patience(0), {std::nan("")}).stopped);
+  const Outcome outcome = watch(with_patience(2), {1.0, std::nan(""), std::nan("")});
   CHECK(outcome.stopped);
   CHECK(outcome.best_epoch == 0);
 }
