@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "runtime/atomic_file.h"
+#include "runtime/data/baseline.h"
+#include "runtime/data/recipe_text.h"
 #include "runtime/training/callbacks.h"
 #include "runtime/training/evaluate.h"
 #include "runtime/training/predict.h"
@@ -74,6 +76,22 @@ int64_t find_best_epoch(const History& history, const EarlyStoppingRule* rule) {
   if (values == nullptr) values = history.find("loss");
   if (values == nullptr) return static_cast<int64_t>(history.epochs());
   return std::min_element(values->begin(), values->end()) - values->begin() + 1;
+}
+
+std::vector<NamedMetrics> measure_baselines(const Dataset& test, const Dataset& train) {
+  std::vector<NamedMetrics> all;
+  for (std::size_t target = 0; target < test.targets().size(); ++target) {
+    const std::string prefix = test.targets().size() > 1 ? test.targets()[target].name + "_" : "";
+    for (const Baseline& baseline : naive_baselines(test, train, target)) {
+      all.push_back({prefix + baseline.name,
+                     {{"mae", baseline.metrics.mae},
+                      {"mse", baseline.metrics.mse},
+                      {"rmse", baseline.metrics.rmse},
+                      {"r2", baseline.metrics.r2},
+                      {"samples", static_cast<double>(baseline.samples)}}});
+    }
+  }
+  return all;
 }
 
 }  // namespace
@@ -150,9 +168,7 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
 
   const Result<RunDirectory> run = RunDirectory::create(job.run_directory, job.resume);
   if (!run) return run.status();
-  if (!job.recipe_json.empty()) {
-    MORU_RETURN_IF_ERROR(write_file_atomically(run->file("recipe.json"), job.recipe_json));
-  }
+  MORU_RETURN_IF_ERROR(write_file_atomically(run->file("recipe.json"), recipe_to_json(recipe)));
 
   std::vector<Callback> callbacks;
   std::shared_ptr<EarlyStoppingRule> rule;
@@ -215,6 +231,8 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
     const Result<std::string> table = predictions_csv(recipe, *part, *answers);
     if (!table) return table.status();
     MORU_RETURN_IF_ERROR(write_file_atomically(run->file("predictions.csv"), *table));
+    report.test_samples = part->size();
+    metrics.baselines = measure_baselines(*part, data.train);
   }
   MORU_RETURN_IF_ERROR(write_file_atomically(run->file("metrics.json"), metrics.to_json()));
   return report;

@@ -20,7 +20,6 @@ namespace moru {
 struct TrainingJob {
   std::shared_ptr<const Program> program;
   Recipe recipe;
-  std::string recipe_json;    // recipe.json as resolved; empty: none is written
   std::string data_path;      // instead of recipe.data.path
   std::string run_directory;
   bool resume = false;
@@ -36,7 +35,6 @@ struct TrainingJob {
 struct TrainingReport {
   FitResult fit;
   RunMetrics metrics;      // empty where interrupted
-  Dataset test;            // with its answers, for tools that show them
   int64_t test_samples = 0;
 };
 
