@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "runtime/data/keras_names.h"
 #include "runtime/data/recipe.h"
 #include "runtime/data/time_text.h"
 #include "runtime/data/wording.h"
@@ -190,8 +191,7 @@ Status check_data(const DataRecipe& data) {
 }
 
 Status check_optimizer(const OptimizerRecipe& optimizer) {
-  static const std::vector<std::string> names = {"sgd",     "rmsprop",  "adam",   "adamw",
-                                                 "adagrad", "adadelta", "adamax", "nadam"};
+  const std::span<const std::string> names = optimizer_names();
   if (std::find(names.begin(), names.end(), optimizer.name) == names.end()) {
     return wrong("fit.optimizer", "'" + optimizer.name + "' is not known", suggest_name(optimizer.name, names, "optimizers"));
   }
