@@ -1,0 +1,49 @@
+#include "tools/recipe/recipe_json.h"
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "runtime/data/wording.h"
+#include "tools/recipe/json_reader.h"
+#include "tools/recipe/recipe_sections.h"
+
+namespace moru {
+
+Result<Recipe> parse_recipe_json(std::string_view text, const std::string& name, const std::string& directory) {
+  using namespace recipe_json;
+  try {
+    const Json json = parse(text);
+    Object root(Value(json, ""), "an object with \"model\", \"data\" and \"fit\"");
+    Recipe recipe;
+    recipe.name = std::filesystem::path(name).stem().string();
+    root.read("name", recipe.name);
+    if (const auto model = root.find("model")) recipe.model = join_path(directory, model->text());
+    recipe.data = read_data(root.need("data", "describe the data: \"csv\", \"features\", \"target\", \"split\""), directory);
+    recipe.fit = read_fit(root.need("fit", "describe the training: at least \"loss\""), recipe.data);
+    root.find("fitted");  // in the recipe.json of a run; learned anew
+    root.close();
+    if (Status status = check_recipe(recipe); !status.ok()) {
+      std::string message = status.message();
+      if (message.rfind("recipe: ", 0) == 0) message.erase(0, 8);
+      return data_error(name + ": " + message, status.code());
+    }
+    return recipe;
+  } catch (const Fault& fault) {
+    return data_error(name + ": " + fault.message);
+  }
+}
+
+Result<Recipe> read_recipe_json(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) {
+    return data_error(path + ": cannot be read: " + std::strerror(errno) + "\n  hint: give the path of a recipe, a JSON file",
+                      StatusCode::file_not_found);
+  }
+  return parse_recipe_json(text.str(), path, std::filesystem::path(path).parent_path().string());
+}
+
+}  // namespace moru
