@@ -1,0 +1,412 @@
+// Metrics. `metric_x` maps a batch to increments of its f64 state, which are added up over the batches; `metric_x_result`
+// maps the state to the number that is shown. So a metric's epoch value does not depend on how samples were batched.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "compiler/ops/layer.h"
+#include "compiler/ops/loss.h"
+
+namespace moru {
+
+namespace {
+
+std::vector<InputSpec> metric_inputs() { return {{"y_true"}, {"y_pred"}, {.name = "sample_weight", .optional = true}}; }
+
+void check_weight(const OpContext& context, const Op& op, size_t index) {
+  const Shape& values = context.inputs[0].shape;
+  if (values.empty()) fail(context, op, "needs values [batch, ...] but got a scalar");
+  if (has_input(context, index) && context.inputs[index].shape != Shape{values[0]})
+    fail(context, op, "needs a sample weight " + shape_text({values[0]}) + " but got " + shape_text(context.inputs[index].shape));
+}
+
+// ---- weighted means: states are the sum of value * weight and the sum of weights ----
+
+// Each sample's mean over all axes but the first, in f64: Keras' reduce_to_samplewise_values.
+Value samplewise(Value values) {
+  Builder& builder = *values.builder;
+  std::vector<int64_t> axes;
+  for (size_t axis = 1; axis < values.rank(); ++axis) axes.push_back(static_cast<int64_t>(axis));
+  return builder.reduce("reduce_mean", builder.cast(values, DType::f64), axes);
+}
+
+std::vector<Value> mean_increments(Value values, Value weight) {
+  Builder& builder = *values.builder;
+  Value each = samplewise(values);
+  if (!weight) return {builder.reduce("reduce_sum", each, {0}), builder.dim_value(each.dim(0), DType::f64)};
+  weight = builder.cast(weight, DType::f64);
+  return {builder.reduce("reduce_sum", each * weight, {0}), builder.reduce("reduce_sum", weight, {0})};
+}
+
+std::vector<HostTensor> mean_increments(const HostTensor& values, const HostTensor* weight) {
+  HostTensor total = make_tensor(DType::f64, {}), count = total;
+  auto batch = static_cast<size_t>(values.shape[0]);
+  size_t width = batch == 0 ? 0 : values.data.size() / batch;
+  for (size_t i = 0; i < batch; ++i) {
+    double w = weight ? weight->data[i] : 1.0;
+    for (size_t k = 0; k < width; ++k) total.data[0] += w * values.data[i * width + k] / static_cast<double>(width);
+    count.data[0] += w;
+  }
+  return {total, count};
+}
+
+std::vector<Type> mean_states() { return {{DType::f64, {}}, {DType::f64, {}}}; }
+
+std::vector<AttributeSpec> attributes_of(std::string_view loss, const std::vector<Op>& losses) {
+  for (const Op& op : losses)
+    if (op.name == loss) return op.attributes;
+  return {};
+}
+
+// total / count; 0 before the first sample
+Op mean_result(std::string_view name, std::vector<AttributeSpec> attributes, bool root = false) {
+  return {
+      .name = name,
+      .family = OpFamily::metric,
+      .doc = root ? "sqrt(total / count), 0 if count is 0.   total, count: f64[] -> f64[]"
+                  : "total / count, 0 if count is 0.   total, count: f64[] -> f64[]",
+      .inputs = {{"total"}, {"count"}},
+      .attributes = std::move(attributes),
+      .infer = [](const OpContext&) -> std::vector<Type> { return {{DType::f64, {}}}; },
+      .reference = [root](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> {
+        HostTensor y = make_tensor(DType::f64, {});
+        if (inputs[1].data[0] != 0.0) y.data[0] = inputs[0].data[0] / inputs[1].data[0];
+        if (root) y.data[0] = std::sqrt(y.data[0]);
+        return {y};
+      },
+      .expand = [root](Builder& builder, std::span<const Value> inputs, const Attributes&) -> std::vector<Value> {
+        Value zero = builder.constant(0.0, DType::f64), one = builder.constant(1.0, DType::f64);
+        Value empty = builder.call("equal", {inputs[1], zero});
+        Value mean = builder.select(empty, zero, inputs[0] / builder.select(empty, one, inputs[1]));
+        return {root ? builder.call("sqrt", {mean}) : mean};
+      },
+      .differentiable = false,
+      .examples = {{.inputs = {{.shape = {}, .dtype = DType::f64, .values = {7.5}}, {.shape = {}, .dtype = DType::f64, .values = {4}}},
+                    .differentiable = false},
+                   {.inputs = {{.shape = {}, .low = 1, .high = 9, .dtype = DType::f64}, {.shape = {}, .low = 1, .high = 9, .dtype = DType::f64}},
+                    .differentiable = false}},
+  };
+}
+
+std::vector<Example> weighted(std::vector<Example> examples) {
+  size_t unweighted = examples.size();
+  for (size_t i = 0; i < unweighted; ++i) {
+    Example example = examples[i];
+    example.inputs.push_back({.shape = {example.inputs[0].shape[0]}, .low = 0.5, .high = 2});
+    examples.push_back(std::move(example));
+  }
+  for (Example& example : examples) example.differentiable = false;
+  return examples;
+}
+
+// The mean of a loss over the samples.
+Op loss_metric(std::string_view name, std::string_view loss, const Op& loss_op) {
+  return {
+      .name = name,
+      .family = OpFamily::metric,
+      .doc = "The loss of the same name as a metric: sum of value * weight and sum of weights.   y_true, y_pred as the loss has "
+             "them, sample_weight: [batch] -> f64[], f64[]",
+      .inputs = metric_inputs(),
+      .attributes = loss_op.attributes,
+      .infer = [name, loss](const OpContext& context) -> std::vector<Type> {
+        check_weight(context, get_op(name), 2);
+        OpContext of_loss{context.inputs.first(2), context.present.first(2), context.attributes, {}, context.node};
+        get_op(loss).infer(of_loss);
+        return mean_states();
+      },
+      .reference = [loss](std::span<const HostTensor> inputs, const Attributes& a) {
+        return mean_increments(get_op(loss).reference(inputs.first(2), a).at(0), find_input(inputs, 2));
+      },
+      .expand = [loss](Builder& builder, std::span<const Value> inputs, const Attributes& a) {
+        return mean_increments(get_op(loss).expand(builder, inputs.first(2), a).at(0), find_input(inputs, 2));
+      },
+      .differentiable = false,
+      .examples = weighted(loss_op.examples),
+  };
+}
+
+// ---- accuracies ----
+
+using MatchesFn = Value (*)(Value y_true, Value y_pred, const Attributes&);
+using ReferenceMatchesFn = HostTensor (*)(const HostTensor& y_true, const HostTensor& y_pred, const Attributes&);
+
+Op accuracy(std::string_view name, std::string_view doc, bool indices, MatchesFn matches, ReferenceMatchesFn reference,
+            std::vector<AttributeSpec> attributes, std::vector<Example> examples) {
+  return {
+      .name = name,
+      .family = OpFamily::metric,
+      .doc = doc,
+      .inputs = metric_inputs(),
+      .attributes = std::move(attributes),
+      .infer = [name, indices](const OpContext& context) -> std::vector<Type> {
+        const Op& op = get_op(name);
+        check_weight(context, op, 2);
+        indices ? check_class_indices(context, op) : check_targets(context, op);
+        return mean_states();
+      },
+      .reference = [reference](std::span<const HostTensor> inputs, const Attributes& a) {
+        return mean_increments(reference(inputs[0], inputs[1], a), find_input(inputs, 2));
+      },
+      .expand = [matches](Builder& builder, std::span<const Value> inputs, const Attributes& a) {
+        return mean_increments(builder.cast(matches(inputs[0], inputs[1], a), DType::f32), find_input(inputs, 2));
+      },
+      .differentiable = false,
+      .examples = weighted(std::move(examples)),
+  };
+}
+
+Value binary_matches(Value y_true, Value y_pred, const Attributes& a) {
+  Builder& builder = *y_pred.builder;
+  Value positive = builder.call("greater", {y_pred, builder.constant(a.real("threshold"), y_pred.type().dtype)});
+  return builder.call("equal", {builder.cast(positive, y_pred.type().dtype), align_target(y_true, y_pred)});
+}
+
+HostTensor binary_reference(const HostTensor& y_true, const HostTensor& y_pred, const Attributes& a) {
+  HostTensor matches = y_pred;
+  for (size_t i = 0; i < y_pred.data.size(); ++i)
+    matches.data[i] = (y_pred.data[i] > a.real("threshold") ? 1.0 : 0.0) == y_true.data[i];
+  return matches;
+}
+
+Value most_likely(Value x) { return x.builder->call("arg_max", {x}, {{"axis", static_cast<int64_t>(x.rank()) - 1}}); }
+
+// The index of the largest element of each row, the first of equal ones.
+HostTensor most_likely(const HostTensor& x) {
+  HostTensor index = make_tensor(DType::i32, {x.shape.begin(), x.shape.end() - 1});
+  auto classes = static_cast<std::ptrdiff_t>(x.shape.back());
+  for (size_t i = 0; i < index.data.size(); ++i) {
+    auto row = x.data.begin() + static_cast<std::ptrdiff_t>(i) * classes;
+    index.data[i] = static_cast<double>(std::max_element(row, row + classes) - row);
+  }
+  return index;
+}
+
+HostTensor equal_elements(HostTensor a, const HostTensor& b) {
+  for (size_t i = 0; i < a.data.size(); ++i) a.data[i] = a.data[i] == b.data[i];
+  return a;
+}
+
+Value categorical_matches(Value y_true, Value y_pred, const Attributes&) {
+  return y_pred.builder->call("equal", {most_likely(align_target(y_true, y_pred)), most_likely(y_pred)});
+}
+
+HostTensor categorical_reference(const HostTensor& y_true, const HostTensor& y_pred, const Attributes&) {
+  return equal_elements(most_likely(y_pred), most_likely(y_true));
+}
+
+Value sparse_matches(Value y_true, Value y_pred, const Attributes&) {
+  Builder& builder = *y_pred.builder;
+  Value label = builder.reshape(builder.cast(y_true, DType::i32), Shape(y_pred.shape().begin(), y_pred.shape().end() - 1));
+  return builder.call("equal", {label, most_likely(y_pred)});
+}
+
+HostTensor sparse_reference(const HostTensor& y_true, const HostTensor& y_pred, const Attributes&) {
+  return equal_elements(most_likely(y_pred), y_true);
+}
+
+// ---- mean of given values ----
+
+Op mean_metric() {
+  return {
+      .name = "metric_mean",
+      .family = OpFamily::metric,
+      .doc = "Sum of value * weight and sum of weights, each sample's value being the mean over its axes.   values: [batch, ...], "
+             "sample_weight: [batch] -> f64[], f64[]",
+      .inputs = {{"values"}, {.name = "sample_weight", .optional = true}},
+      .infer = [](const OpContext& context) -> std::vector<Type> {
+        check_weight(context, get_op("metric_mean"), 1);
+        return mean_states();
+      },
+      .reference = [](std::span<const HostTensor> inputs, const Attributes&) {
+        return mean_increments(inputs[0], find_input(inputs, 1));
+      },
+      .expand = [](Builder&, std::span<const Value> inputs, const Attributes&) {
+        return mean_increments(inputs[0], find_input(inputs, 1));
+      },
+      .differentiable = false,
+      .examples = weighted({{.inputs = {{{7}}}}, {.inputs = {{{3, 17}}}}}),
+  };
+}
+
+// ---- root mean squared error: samples are averaged before the root is taken ----
+
+Op root_mean_squared_error() {
+  return {
+      .name = "metric_rmse",
+      .family = OpFamily::metric,
+      .doc = "Sum of weight * mean of (y_pred - y_true)^2 over a sample, and sum of weights; the result is the root of their "
+             "quotient.   y_true, y_pred: [batch, ...], sample_weight: [batch] -> f64[], f64[]",
+      .inputs = metric_inputs(),
+      .infer = [](const OpContext& context) -> std::vector<Type> {
+        const Op& op = get_op("metric_rmse");
+        check_weight(context, op, 2);
+        check_targets(context, op);
+        return mean_states();
+      },
+      .reference = [](std::span<const HostTensor> inputs, const Attributes&) {
+        HostTensor squares = inputs[1];
+        for (size_t i = 0; i < squares.data.size(); ++i) squares.data[i] = std::pow(squares.data[i] - inputs[0].data[i], 2);
+        return mean_increments(squares, find_input(inputs, 2));
+      },
+      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes&) {
+        Value error = inputs[1] - align_target(inputs[0], inputs[1]);
+        return mean_increments(builder.call("square", {error}), find_input(inputs, 2));
+      },
+      .differentiable = false,
+      .examples = weighted({{.inputs = {{{5, 3}}, {{5, 3}}}}, {.inputs = {{{9}}, {{9, 1}}}}, {.inputs = {{{2, 3, 17}}, {{2, 3, 17}}}}}),
+  };
+}
+
+// ---- R^2 ----
+
+// [batch] becomes [batch, 1]
+Shape as_columns(const Shape& shape) { return shape.size() == 1 ? Shape{shape[0], 1} : shape; }
+
+Op r2() {
+  return {
+      .name = "metric_r2",
+      .family = OpFamily::metric,
+      .doc = "Weighted sums of y, y^2 and (y - y_pred)^2 and the sum of weights, for each output column.   y_true, y_pred: "
+             "[batch, columns] or [batch], sample_weight: [batch] -> four times f64[columns]",
+      .inputs = metric_inputs(),
+      .infer = [](const OpContext& context) -> std::vector<Type> {
+        const Op& op = get_op("metric_r2");
+        check_weight(context, op, 2);
+        check_targets(context, op);
+        const Shape& y_pred = context.inputs[1].shape;
+        if (y_pred.size() > 2 || !as_columns(y_pred)[1].is_constant())
+          fail(context, op, "needs predictions [batch, columns] but got " + shape_text(y_pred));
+        return std::vector<Type>(4, {DType::f64, {as_columns(y_pred)[1]}});
+      },
+      .reference = [](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> {
+        const HostTensor &t = inputs[0], &p = inputs[1], *weight = find_input(inputs, 2);
+        auto batch = static_cast<size_t>(p.shape[0]);
+        size_t columns = p.shape.size() == 1 ? 1 : static_cast<size_t>(p.shape[1]);
+        std::vector<HostTensor> states(4, make_tensor(DType::f64, {static_cast<int64_t>(columns)}));
+        for (size_t i = 0; i < batch * columns; ++i) {
+          double w = weight ? weight->data[i / columns] : 1.0;
+          double increments[] = {w * t.data[i], w * t.data[i] * t.data[i], w * std::pow(t.data[i] - p.data[i], 2), w};
+          for (size_t k = 0; k < 4; ++k) states[k].data[i % columns] += increments[k];
+        }
+        return states;
+      },
+      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes&) -> std::vector<Value> {
+        Shape shape = as_columns(inputs[1].shape());
+        Value p = builder.reshape(builder.cast(inputs[1], DType::f64), shape);
+        Value t = builder.reshape(builder.cast(align_target(inputs[0], inputs[1]), DType::f64), shape);
+        Value weight = find_input(inputs, 2);
+        weight = weight ? builder.reshape(builder.cast(weight, DType::f64), {shape[0], 1}) : Value{};
+        auto sum = [&](Value x) { return builder.reduce("reduce_sum", weight ? x * weight : x, {0}); };
+        Value count = weight ? builder.reduce("reduce_sum", builder.broadcast_to(weight, shape), {0})
+                             : builder.broadcast_to(builder.reshape(builder.dim_value(shape[0], DType::f64), {1}), {shape[1]});
+        return {sum(t), sum(builder.call("square", {t})), sum(builder.call("square", {t - p})), count};
+      },
+      .differentiable = false,
+      .examples = weighted({{.inputs = {{{5, 3}}, {{5, 3}}}}, {.inputs = {{{9}}, {{9, 1}}}}, {.inputs = {{{17}}, {{17}}}}}),
+  };
+}
+
+Op r2_result() {
+  Example::Tensor sum{.shape = {3}, .low = -2, .high = 2, .dtype = DType::f64};
+  Example::Tensor squares{.shape = {3}, .low = 4, .high = 9, .dtype = DType::f64}, residual = squares;
+  Example::Tensor count{.shape = {3}, .dtype = DType::f64, .values = {5, 5, 5}};
+  return {
+      .name = "metric_r2_result",
+      .family = OpFamily::metric,
+      .doc = "Mean over the columns of 1 - residual / (squares - sum^2 / count); a column whose y is constant counts 0.   "
+             "sum, squares, residual, count: f64[columns] -> f64[]",
+      .inputs = {{"sum"}, {"squares"}, {"residual"}, {"count"}},
+      .infer = [](const OpContext&) -> std::vector<Type> { return {{DType::f64, {}}}; },
+      .reference = [](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> {
+        HostTensor y = make_tensor(DType::f64, {});
+        size_t columns = inputs[0].data.size();
+        for (size_t k = 0; k < columns; ++k) {
+          double total = inputs[1].data[k] - inputs[0].data[k] * (inputs[0].data[k] / inputs[3].data[k]);
+          double score = 1.0 - inputs[2].data[k] / total;
+          y.data[0] += (std::isinf(score) ? 0.0 : score) / static_cast<double>(columns);
+        }
+        return {y};
+      },
+      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes&) -> std::vector<Value> {
+        Value total = inputs[1] - inputs[0] * (inputs[0] / inputs[3]);
+        Value score = 1.0 - inputs[2] / total;
+        Value limit = builder.constant(std::numeric_limits<double>::max(), DType::f64);
+        Value infinite = builder.call("greater", {builder.call("abs", {score}), limit});
+        return {builder.reduce("reduce_mean", builder.select(infinite, builder.constant(0.0, DType::f64), score), {0})};
+      },
+      .differentiable = false,
+      .examples = {{.inputs = {sum, squares, residual, count}, .differentiable = false},
+                   {.inputs = {{.shape = {2}, .dtype = DType::f64, .values = {2, 3}}, {.shape = {2}, .dtype = DType::f64, .values = {4, 9}},
+                               {.shape = {2}, .dtype = DType::f64, .values = {1, 2}}, {.shape = {2}, .dtype = DType::f64, .values = {1, 4}}},
+                    .differentiable = false}},
+  };
+}
+
+// Losses that are metrics too, with the metric's name. Op names are views, so these literals are where they live.
+struct LossMetric {
+  std::string_view loss, metric, result;
+};
+constexpr LossMetric loss_metrics[] = {
+    {"mean_squared_error", "metric_mse", "metric_mse_result"},
+    {"mean_absolute_error", "metric_mae", "metric_mae_result"},
+    {"huber", "metric_huber", "metric_huber_result"},
+    {"log_cosh", "metric_log_cosh", "metric_log_cosh_result"},
+    {"mean_absolute_percentage_error", "metric_mean_absolute_percentage_error", "metric_mean_absolute_percentage_error_result"},
+    {"mean_squared_logarithmic_error", "metric_mean_squared_logarithmic_error", "metric_mean_squared_logarithmic_error_result"},
+    {"poisson", "metric_poisson", "metric_poisson_result"},
+    {"kl_divergence", "metric_kl_divergence", "metric_kl_divergence_result"},
+    {"hinge", "metric_hinge", "metric_hinge_result"},
+    {"squared_hinge", "metric_squared_hinge", "metric_squared_hinge_result"},
+    {"categorical_hinge", "metric_categorical_hinge", "metric_categorical_hinge_result"},
+    {"binary_crossentropy", "metric_binary_crossentropy", "metric_binary_crossentropy_result"},
+    {"categorical_crossentropy", "metric_categorical_crossentropy", "metric_categorical_crossentropy_result"},
+    {"sparse_categorical_crossentropy", "metric_sparse_categorical_crossentropy", "metric_sparse_categorical_crossentropy_result"},
+};
+
+}  // namespace
+
+std::vector<Op> metric_ops() {
+  std::vector<Op> ops;
+  std::vector<Op> losses = loss_ops();
+  for (const LossMetric& entry : loss_metrics)
+    for (const Op& loss : losses)
+      if (loss.name == entry.loss) {
+        ops.push_back(loss_metric(entry.metric, entry.loss, loss));
+        ops.push_back(mean_result(entry.result, attributes_of(entry.loss, losses)));
+      }
+  ops.push_back(mean_metric());
+  ops.push_back(mean_result("metric_mean_result", {}));
+  ops.push_back(root_mean_squared_error());
+  ops.push_back(mean_result("metric_rmse_result", {}, true));
+
+  std::vector<AttributeSpec> threshold = {
+      {.name = "threshold", .type = AttributeType::real, .default_value = 0.5, .least = 0, .most = 1}};
+  ops.push_back(accuracy(
+      "metric_accuracy_binary",
+      "How often (y_pred > threshold) = y_true: sum of matches * weight and sum of weights.   y_true, y_pred: [batch, ...]", false,
+      binary_matches, binary_reference, threshold,
+      {{.inputs = {{{17, 1}, 0, 2, DType::i32}, {{17, 1}, 0, 1}}},
+       {.inputs = {{{9}, 0, 2, DType::i32}, {{9, 1}, 0, 1}}, .attributes = {{"threshold", 0.3}}},
+       {.inputs = {{.shape = {2, 2}, .values = {0, 1, 1, 0}}, {{2, 2}, 0, 1}}}}));
+  ops.push_back(mean_result("metric_accuracy_binary_result", threshold));
+  ops.push_back(accuracy(
+      "metric_accuracy_categorical",
+      "How often the largest of y_pred is at the largest of y_true.   y_true, y_pred: [batch, ..., classes]", false,
+      categorical_matches, categorical_reference, {},
+      {{.inputs = {{{17, 3}, 0, 1}, {{17, 3}, 0, 1}}}, {.inputs = {{{3, 4, 2}, 0, 1}, {{3, 4, 2}, 0, 1}}}}));
+  ops.push_back(mean_result("metric_accuracy_categorical_result", {}));
+  ops.push_back(accuracy(
+      "metric_accuracy_sparse_categorical",
+      "How often the largest of y_pred is at the index y_true.   y_true: [batch, ...] or [batch, ..., 1]   y_pred: "
+      "[batch, ..., classes]",
+      true, sparse_matches, sparse_reference, {},
+      {{.inputs = {{{17}, 0, 3, DType::i32}, {{17, 3}, 0, 1}}},
+       {.inputs = {{{6, 1}, 0, 2, DType::i32}, {{6, 2}, 0, 1}}},
+       {.inputs = {{{3, 5}, 0, 2, DType::i32}, {{3, 5, 2}, 0, 1}}}}));
+  ops.push_back(mean_result("metric_accuracy_sparse_categorical_result", {}));
+  ops.push_back(r2());
+  ops.push_back(r2_result());
+  return ops;
+}
+
+}  // namespace moru
