@@ -1,0 +1,87 @@
+// Printed by fit_transcendentals.py: minimax coefficients, lowest power first. Do not edit.
+#pragma once
+
+namespace moru::tables_f32 {
+
+// exp(r) = 1 + r + r^2 (c0 + c1 r + ...), |r| <= ln(2)
+// worst error 2^-26.04 (unrounded 2^-26.07)
+constexpr double exp_wide[] = {
+    0x1.00000cp-1, 0x1.555514p-3, 0x1.5549eep-5, 0x1.1126dap-7,
+    0x1.71bf86p-10, 0x1.9bb076p-13};
+// exp(-r) = 1 - r + r^2 (c0 + c1 r + ...), |r| <= ln(2) / 2
+// worst error 2^-28.25 (unrounded 2^-28.29)
+constexpr double exp_negated[] = {
+    0x1.fffffcp-2, -0x1.555494p-3, 0x1.5558bep-5, -0x1.123856p-7,
+    0x1.6a3d0ep-10};
+// expm1(r) = r + r^2 (c0 + c1 r + ...), |r| <= ln(2) / 2; relative error
+// worst error 2^-26.13 (unrounded 2^-26.18)
+constexpr double expm1_narrow[] = {
+    0x1.fffffep-2, 0x1.5554b4p-3, 0x1.5556f8p-5, 0x1.12252ep-7,
+    0x1.6b95c8p-10};
+// tanh(r) = r + r y (c0 + c1 y + ...), y = r^2, |r| <= ln(2) / 4; relative error
+// worst error 2^-32.50 (unrounded 2^-32.56)
+constexpr double tanh_narrow[] = {
+    -0x1.55554ep-2, 0x1.110592p-3, -0x1.afd662p-5};
+// log(1 + f) = f + f^2 (c0 + c1 f + ...), 1 + f in [sqrt(1/2), sqrt(2)]; relative error
+// worst error 2^-25.91 (unrounded 2^-27.85)
+constexpr double log_narrow[] = {
+    -0x1.fffff8p-2, 0x1.555608p-2, -0x1.0004f8p-2, 0x1.994872p-3,
+    -0x1.53ad9cp-3, 0x1.291176p-3, -0x1.19fb7ep-3, 0x1.c541f8p-4,
+    -0x1.4f5116p-5};
+constexpr double ln2_high = 0x1.62e4p-1, ln2_low = 0x1.7f7d1cp-20;
+// erf(x) = x + x (c0 + c1 y + ...), y = x^2, x <= 0.95; relative error
+// worst error 2^-30.04 (unrounded 2^-30.61)
+constexpr double erf_small[] = {
+    0x1.06eba8p-3, -0x1.81274p-2, 0x1.ce2d64p-4, -0x1.b80124p-6,
+    0x1.544b08p-8, -0x1.a6181p-11, 0x1.4fa924p-14};
+// log2(1 - erf(x)) = c0 + c1 x + ..., x in [0.95, 4]; relative error of erf
+// worst error 2^-34.78 (unrounded 2^-34.94)
+constexpr double log2_erfc[] = {
+    0x1.14051ap-12, -0x1.a12d68p+0, -0x1.d3c5e2p-1, -0x1.402b3cp-3,
+    0x1.297e36p-5, -0x1.8c3bc8p-8, 0x1.4bb01cp-11, -0x1.03854ap-15};
+// 2^r = 1 + c0 r + ..., |r| <= 1/2, for erfc, which it scales down by 5 and more
+// worst error 2^-23.36 (unrounded 2^-23.38)
+constexpr double exp2_narrow[] = {
+    0x1.62e42ap-1, 0x1.ebf9c2p-3, 0x1.c6b6d8p-5, 0x1.3ce8acp-7,
+    0x1.5bda4p-10};
+
+}  // namespace moru::tables_f32
+
+namespace moru::tables_f64 {
+
+// exp(r) = 1 + r + r^2 (c0 + c1 r + ...), |r| <= ln(2)
+// worst error 2^-65.90 (unrounded 2^-67.48)
+constexpr double exp_wide[] = {
+    0x1p-1, 0x1.5555555555555p-3, 0x1.5555555555554p-5, 0x1.11111111111c2p-7,
+    0x1.6c16c16c1718ap-10, 0x1.a01a019ff95b5p-13, 0x1.a01a019f1ab83p-16, 0x1.71de3a83521d2p-19,
+    0x1.27e4fcdd1189dp-22, 0x1.ae6414084ed39p-26, 0x1.1eeb883b05e22p-29, 0x1.6153f3a566e1cp-33,
+    0x1.968798eb1b3b8p-37, 0x1.94b7c34ccb995p-41};
+// exp(-r) = 1 - r + r^2 (c0 + c1 r + ...), |r| <= ln(2) / 2
+// worst error 2^-63.83 (unrounded 2^-64.03)
+constexpr double exp_negated[] = {
+    0x1p-1, -0x1.555555555555ap-3, 0x1.5555555555531p-5, -0x1.111111110f16bp-7,
+    0x1.6c16c16c26f88p-10, -0x1.a01a01b1e18acp-13, 0x1.a01a0151ec0b2p-16, -0x1.71ddf391b9d0ep-19,
+    0x1.27e58f2d57625p-22, -0x1.af66a6a5cfa21p-26, 0x1.1e627e5229416p-29};
+// expm1(r) = r + r^2 (c0 + c1 r + ...), |r| <= ln(2) / 2; relative error
+// worst error 2^-65.03 (unrounded 2^-68.20)
+constexpr double expm1_narrow[] = {
+    0x1p-1, 0x1.5555555555555p-3, 0x1.5555555555555p-5, 0x1.1111111111355p-7,
+    0x1.6c16c16c16b9dp-10, 0x1.a01a019ed8ff6p-13, 0x1.a01a01a31b6p-16, 0x1.71de3f34669f6p-19,
+    0x1.27e4e53ba7caep-22, 0x1.ae5309596152ep-26, 0x1.1f616437d4373p-29, 0x1.785daea9c4811p-33};
+// tanh(r) = r + r y (c0 + c1 y + ...), y = r^2, |r| <= ln(2) / 4; relative error
+// worst error 2^-66.99 (unrounded 2^-74.54)
+constexpr double tanh_narrow[] = {
+    -0x1.5555555555555p-2, 0x1.1111111110ed9p-3, -0x1.ba1ba1b97bafcp-5, 0x1.664f47d7cecd7p-6,
+    -0x1.226dd38098c18p-7, 0x1.d69607f365849p-9, -0x1.73723a4a1e6e6p-10, 0x1.0273a45273034p-12};
+// log(1 + f) = f + f^2 (c0 + c1 f + ...), 1 + f in [sqrt(1/2), sqrt(2)]; relative error
+// worst error 2^-57.64 (unrounded 2^-57.83)
+constexpr double log_narrow[] = {
+    -0x1.0000000000002p-1, 0x1.555555555555cp-2, -0x1.ffffffffff288p-3, 0x1.99999999963abp-3,
+    -0x1.55555555bf492p-3, 0x1.2492492748b6cp-3, -0x1.ffffffd4a22e2p-4, 0x1.c71c70039e341p-4,
+    -0x1.99999cd3b4d62p-4, 0x1.745d61f9019a7p-4, -0x1.555586e7ec5ap-4, 0x1.3b0cd4186956ep-4,
+    -0x1.24840ab8535aap-4, 0x1.116a865e5757ap-4, -0x1.0125cd291b01bp-4, 0x1.dd8cf6e56cb0dp-5,
+    -0x1.afe032bd3ae78p-5, 0x1.b04ee370ab4dfp-5, -0x1.047041b010d69p-4, 0x1.fc13281b48bbbp-5,
+    -0x1.ce55ebb2c750ep-6};
+constexpr double ln2_high = 0x1.62e42fefa3p-1, ln2_low = 0x1.3de6af278ece6p-42;
+
+}  // namespace moru::tables_f64
