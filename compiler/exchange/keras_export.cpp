@@ -1,0 +1,212 @@
+// export_keras_json: a Model in the words of Keras 3.
+#include <map>
+
+#include "compiler/exchange/json_text.h"
+#include "compiler/exchange/keras_json.h"
+#include "compiler/exchange/keras_values.h"
+#include "compiler/model/functional.h"
+#include "compiler/model/infer_model.h"
+#include "compiler/support/error.h"
+
+namespace moru {
+namespace {
+
+[[noreturn]] void refuse(const std::string& layer, const std::string& class_name, std::string what) {
+  throw CompileError({.stage = "export",
+                      .node = layer,
+                      .op = class_name,
+                      .what = std::move(what),
+                      .detail = {},
+                      .hint = {}});
+}
+
+// Attributes of Moru's own, and those that only exist to be refused or ignored on import.
+bool is_keras_attribute(const AttributeSpec& spec) {
+  return spec.name != "stream" && !spec.doc.starts_with("unsupported") && !spec.doc.starts_with("only") &&
+         !spec.doc.starts_with("ignored");
+}
+
+Json dtype_policy() {
+  Json policy = Json::object();
+  policy["module"] = "keras";
+  policy["class_name"] = "DTypePolicy";
+  policy["config"]["name"] = "float32";
+  policy["registered_name"] = nullptr;
+  return policy;
+}
+
+Json layer_object(const std::string& module, const std::string& class_name, Json config) {
+  Json object = Json::object();
+  object["module"] = module;
+  object["class_name"] = class_name;
+  object["config"] = std::move(config);
+  object["registered_name"] = nullptr;
+  return object;
+}
+
+Json export_model(const Model& model, bool trainable);
+
+Json export_inner_layer(const Attributes& nested, const std::string& name, bool trainable, const std::string& node);
+
+Json export_layer_config(const std::string& name, const std::string& class_name, const Attributes& attributes,
+                         bool trainable, const std::string& node) {
+  const Op* op = find_layer(class_name);
+  if (op == nullptr) refuse(node, class_name, "is no Keras layer");
+  Json config = Json::object();
+  config["name"] = name;
+  config["trainable"] = trainable;
+  config["dtype"] = dtype_policy();
+  for (const AttributeSpec& spec : op->attributes) {
+    if (!is_keras_attribute(spec)) continue;
+    const std::string key(spec.name);
+    const AttributeValue* given = attributes.find(spec.name);
+    const AttributeValue& value = given == nullptr ? spec.default_value : *given;
+    if (spec.type == AttributeType::nested) {
+      if (const auto* nested = std::get_if<AttributeValue::Nested>(&value.value); nested != nullptr && *nested) {
+        const std::string prefix = class_name != "Bidirectional" ? "" : key == "layer" ? "forward_" : "backward_";
+        config[key] = export_inner_layer(**nested, prefix + default_layer_name((*nested)->string("class")), trainable, node);
+      }
+      continue;
+    }
+    try {
+      config[key] = export_value(value, spec);
+    } catch (const KerasValueError& error) {
+      refuse(node, class_name, "cannot be written as Keras 3: attribute '" + key + "' " + error.what);
+    }
+  }
+  if (class_name == "Bidirectional" && config["merge_mode"] == "none") config["merge_mode"] = nullptr;
+  return config;
+}
+
+Json export_inner_layer(const Attributes& nested, const std::string& name, bool trainable, const std::string& node) {
+  const std::string& class_name = nested.string("class");
+  return layer_object("keras.layers", class_name, export_layer_config(name, class_name, nested, trainable, node));
+}
+
+Json export_layer(const Layer& layer) {
+  if (layer.class_name == "InputLayer") {
+    const Type type = input_layer_type(layer);
+    Json config = Json::object();
+    config["batch_shape"] = export_shape(type.shape);
+    config["dtype"] = keras_dtype_name(type.dtype);
+    config["sparse"] = false;
+    config["ragged"] = false;
+    config["name"] = layer.name;
+    return layer_object("keras.layers", "InputLayer", std::move(config));
+  }
+  if (layer.submodel != nullptr && layer.class_name != "TimeDistributed") {
+    Json object = export_model(*layer.submodel, layer.trainable);
+    object["config"]["name"] = layer.name;
+    return object;
+  }
+  if (layer.submodel != nullptr) {
+    Json config = Json::object();
+    config["name"] = layer.name;
+    config["trainable"] = layer.trainable;
+    config["dtype"] = dtype_policy();
+    config["layer"] = export_model(*layer.submodel, true);
+    return layer_object("keras.layers", layer.class_name, std::move(config));
+  }
+  return layer_object("keras.layers", layer.class_name,
+                      export_layer_config(layer.name, layer.class_name, layer.attributes, layer.trainable, layer.name));
+}
+
+// Which call of its layer each node is.
+std::vector<int64_t> call_numbers(const Model& model) {
+  std::map<uint32_t, int64_t> calls;
+  std::vector<int64_t> numbers;
+  for (const ModelNode& node : model.nodes) numbers.push_back(calls[node.layer]++);
+  return numbers;
+}
+
+Json export_tensor(const Model& model, TensorRef ref, const std::vector<int64_t>& calls) {
+  Json tensor = Json::object();
+  tensor["class_name"] = "__keras_tensor__";
+  const Type& type = model.type(ref);
+  tensor["config"]["shape"] = export_shape(type.shape);
+  tensor["config"]["dtype"] = keras_dtype_name(type.dtype);
+  tensor["config"]["keras_history"] =
+      Json::array({model.layers[model.nodes[ref.node].layer].name, calls[ref.node], ref.output});
+  return tensor;
+}
+
+Json export_call(const Model& model, const ModelNode& node, const std::vector<int64_t>& calls) {
+  const Layer& layer = model.layers[node.layer];
+  Json tensors = Json::array();
+  for (const TensorRef& ref : node.inputs) tensors.push_back(export_tensor(model, ref, calls));
+  Json args = Json::array(), kwargs = Json::object();
+  const Op* op = layer.submodel == nullptr ? find_layer(layer.class_name) : nullptr;
+  const bool recurrent = op != nullptr && (op->inputs.size() > 1 && op->inputs[1].name.starts_with("initial")) ;
+  if (recurrent || layer.class_name == "Bidirectional") {
+    args.push_back(tensors[0]);
+    if (tensors.size() > 1) {
+      kwargs["initial_state"] = Json::array();
+      for (size_t i = 1; i < tensors.size(); ++i) kwargs["initial_state"].push_back(tensors[i]);
+    }
+  } else if (tensors.size() == 1 && !(op != nullptr && op->inputs[0].variadic)) {
+    args.push_back(tensors[0]);
+  } else {
+    args.push_back(tensors);
+  }
+  Json call = Json::object();
+  call["args"] = std::move(args);
+  call["kwargs"] = std::move(kwargs);
+  return call;
+}
+
+Json export_functional(const Model& model, bool trainable) {
+  const std::vector<int64_t> calls = call_numbers(model);
+  Json config = Json::object();
+  config["name"] = model.name;
+  config["trainable"] = trainable;
+  config["layers"] = Json::array();
+  for (uint32_t i = 0; i < model.layers.size(); ++i) {
+    Json layer = export_layer(model.layers[i]);
+    layer["name"] = model.layers[i].name;
+    layer["inbound_nodes"] = Json::array();
+    for (const ModelNode& node : model.nodes) {
+      if (node.layer == i && model.layers[i].class_name != "InputLayer") {
+        layer["inbound_nodes"].push_back(export_call(model, node, calls));
+      }
+    }
+    config["layers"].push_back(std::move(layer));
+  }
+  const auto tensors = [&](const std::vector<TensorRef>& refs) {
+    Json list = Json::array();
+    for (const TensorRef& ref : refs) {
+      const Layer& layer = model.layers[model.nodes[ref.node].layer];
+      // Keras 3 counts a nested Functional's own construction as its first call here, and only here.
+      const int64_t first = layer.class_name == "Functional" ? 1 : 0;
+      list.push_back(Json::array({layer.name, calls[ref.node] + first, ref.output}));
+    }
+    return list;
+  };
+  config["input_layers"] = tensors(model.inputs);
+  config["output_layers"] = tensors(model.outputs);
+  Json object = layer_object("keras.src.models.functional", "Functional", std::move(config));
+  object["registered_name"] = "Functional";
+  return object;
+}
+
+Json export_sequential(const Model& model, bool trainable) {
+  Json config = Json::object();
+  config["name"] = model.name;
+  config["trainable"] = trainable;
+  config["dtype"] = dtype_policy();
+  config["layers"] = Json::array();
+  for (const Layer& layer : model.layers) config["layers"].push_back(export_layer(layer));
+  config["build_input_shape"] = export_shape(model.type(model.inputs.front()).shape);
+  return layer_object("keras", "Sequential", std::move(config));
+}
+
+Json export_model(const Model& model, bool trainable) {
+  return model.sequential ? export_sequential(model, trainable) : export_functional(model, trainable);
+}
+
+}  // namespace
+
+std::string export_keras_json(const Model& model) {
+  return export_model(model, true).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace moru
