@@ -1,0 +1,269 @@
+// Lowering of loops: scans, and batch tiles with their parallel partitions.
+#include <algorithm>
+#include <unordered_map>
+
+#include "compiler/passes/lowering.h"
+#include "compiler/passes/rewrite.h"
+#include "compiler/support/error.h"
+
+namespace moru::lowering {
+
+namespace {
+
+// A slice's view with a time axis put in.
+View with_axis(View slice, int64_t axis, const Dim& stride) {
+  slice.strides.insert(slice.strides.begin() + static_cast<std::ptrdiff_t>(axis), stride);
+  return slice;
+}
+
+View at_step(const View& stack, int64_t axis, const Dim& step) {
+  View slice = stack;
+  slice.offset += step * stack.strides[static_cast<size_t>(axis)];
+  slice.strides.erase(slice.strides.begin() + static_cast<std::ptrdiff_t>(axis));
+  return slice;
+}
+
+}  // namespace
+
+void Lowering::prepare_scan(Region& r, const Node& node) {
+  const Graph& g = *r.graph;
+  const Graph& body = node.bodies[0];
+  ScanView scan(node);
+  Dim trip = scan_trip_count(g, node);
+  ScanPlan plan;
+  plan.from_carry.assign(scan.stacks, false);
+  for (size_t j = 0; j < scan.carries; ++j) {
+    ValueId carry_in = body.inputs[j].value, carry_out = body.results[j].value;
+    const Type& type = g.type(node.outputs[j]);
+    CarryPlace place;
+    place.stride = element_count(type.shape);
+    // A stack of time + 1 slices serves as the carry, as the stacked output and as what the backward pass reads.
+    std::vector<std::pair<size_t, bool>> stacks;  // output, true if it stacks the value before the step
+    for (size_t k = 0; k < scan.stacks; ++k) {
+      ValueId value = body.results[scan.carries + k].value;
+      if (plan.from_carry[k] || (value != carry_in && value != carry_out)) continue;
+      stacks.emplace_back(k, value == carry_in && value != carry_out);
+    }
+    place.stacked = !stacks.empty();
+    Shape stack_shape = type.shape;
+    stack_shape.insert(stack_shape.begin(), place.stacked ? trip + 1 : Dim(2));
+    View stack = allocate({type.dtype, stack_shape}, {}, node.origin + ".carry");
+    place.view = at_step(stack, 0, 0);
+    for (auto [k, before] : stacks) {
+      plan.from_carry[k] = true;
+      // Forward, step t reads slice t and writes slice t+1; in reverse it reads t+1 and writes t.
+      View first = place.view;
+      if (before == scan.reverse) first.offset += place.stride;
+      r.storage[node.outputs[scan.carries + k]] = with_axis(first, scan.output_axes[k], place.stride);
+    }
+    View last = place.view;
+    Dim slice = place.stacked ? (scan.reverse ? Dim(0) : trip) : modulo(trip, 2);
+    last.offset += slice * place.stride;
+    r.storage[node.outputs[j]] = last;
+    plan.carries.push_back(std::move(place));
+  }
+  for (size_t k = 0; k < scan.stacks; ++k) {
+    ValueId output = node.outputs[scan.carries + k];
+    if (!r.storage[output]) r.storage[output] = allocate(g.type(output), r.layout[output], node.origin);
+  }
+  scan_plans_[&node] = std::move(plan);
+}
+
+void Lowering::scan(Region& r, const Node& node, Block& out) {
+  const Graph& g = *r.graph;
+  const Graph& body = node.bodies[0];
+  ScanView scan(node);
+  const ScanPlan plan = scan_plans_.at(&node);
+  Dim trip = scan_trip_count(g, node);
+  std::string var = fresh_var("t");
+  Dim step = Dim::symbol(var);
+  Dim time = scan.reverse ? trip - 1 - step : step;
+  auto slice = [&](const CarryPlace& place, bool after) {
+    Dim index = place.stacked ? (scan.reverse ? time + (after ? 0 : 1) : time + (after ? 1 : 0)) : modulo(step + (after ? 1 : 0), 2);
+    View view = place.view;
+    view.offset += index * place.stride;
+    return view;
+  };
+  for (size_t j = 0; j < scan.carries; ++j) {
+    View first = plan.carries[j].view;
+    if (plan.carries[j].stacked && scan.reverse) first.offset += trip * plan.carries[j].stride;
+    copy_out(r, node.inputs[j], first, out);
+  }
+  std::vector<View> inputs;
+  for (size_t j = 0; j < scan.carries; ++j) inputs.push_back(slice(plan.carries[j], false));
+  for (size_t i = 0; i < scan.sequences; ++i) inputs.push_back(at_step(*r.storage[node.inputs[scan.carries + i]], scan.axes[i], time));
+  for (size_t i = 0; i < scan.invariants; ++i) inputs.push_back(*r.storage[node.inputs[scan.carries + scan.sequences + i]]);
+  std::vector<Destination> destinations;
+  for (size_t j = 0; j < scan.carries; ++j) destinations.push_back({body.results[j].value, slice(plan.carries[j], true)});
+  for (size_t k = 0; k < scan.stacks; ++k)
+    if (!plan.from_carry[k])
+      destinations.push_back({body.results[scan.carries + k].value, at_step(*r.storage[node.outputs[scan.carries + k]], scan.output_axes[k], time)});
+  For loop{var, trip, ForKind::serial, {}};
+  region(body, inputs, destinations, {}, loop.body);
+  out.push_back({std::move(loop), node.origin});
+}
+
+namespace {
+
+constexpr int64_t partitions = 4;  // partial sums of a tile: enough for the threads of small machines
+
+// Replaces a symbol in everything below a block.
+class Substitution {
+ public:
+  Substitution(std::string symbol, Dim value) : symbol_(std::move(symbol)), value_(std::move(value)) {}
+
+  void apply(Block& block) {
+    for (Statement& statement : block) std::visit([&](auto& node) { apply(node); }, statement.node);
+  }
+
+ private:
+  std::string symbol_;
+  Dim value_;
+  std::unordered_map<const ExprNode*, Expr> done_;
+  std::vector<Expr> alive_;  // keys of done_ stay valid
+
+  void apply(Dim& dim) { dim = dim.substitute(symbol_, value_); }
+  void apply(Access& access) {
+    apply(access.offset);
+    apply(access.dynamic);
+  }
+  void apply(Expr& e) {
+    if (!e) return;
+    if (auto found = done_.find(e.get()); found != done_.end()) {
+      e = found->second;
+      return;
+    }
+    auto copy = std::make_shared<ExprNode>(*e);
+    apply(copy->dim);
+    apply(copy->access);
+    for (Expr& arg : copy->args) apply(arg);
+    alive_.push_back(e);
+    done_[e.get()] = copy;
+    e = std::move(copy);
+  }
+  void apply(Store& s) {
+    apply(s.access);
+    apply(s.value);
+  }
+  void apply(Reduce& s) {
+    apply(s.extent);
+    apply(s.value);
+    apply(s.target);
+  }
+  void apply(For& s) {
+    apply(s.extent);
+    apply(s.body);
+  }
+  void apply(Contraction& s) {
+    for (auto* axes : {&s.rows, &s.columns, &s.depth})
+      for (ContractionAxis& axis : *axes) apply(axis.extent);
+    apply(s.a);
+    apply(s.b);
+    apply(s.init);
+    for (Store& store : s.epilogue) apply(store);
+  }
+  void apply(Transpose& s) {
+    apply(s.rows);
+    apply(s.columns);
+    apply(s.from);
+    apply(s.to);
+    apply(s.from_stride);
+    apply(s.to_stride);
+  }
+};
+
+}  // namespace
+
+Dim Lowering::largest(const Dim& dim) const { return tile_symbol_.empty() ? dim : dim.substitute(tile_symbol_, tile_rows_); }
+
+void Lowering::prepare_tile(Region& r, const Node& node) {
+  const Graph& g = *r.graph;
+  size_t sums = static_cast<size_t>(node.attributes.integer("sums"));
+  for (size_t k = 0; k < node.outputs.size(); ++k) {
+    Type type = g.type(node.outputs[k]);
+    if (k < sums) {
+      // One partial sum per partition, whole cache lines apart; the total ends up in the first.
+      Dim slice = ceil_div(element_count(type.shape), Dim(64)) * 64;
+      View all = allocate({type.dtype, {Dim(partitions) * slice}}, {}, node.origin + ".sum");
+      r.storage[node.outputs[k]] = row_major_view(all.buffer, type.shape, all.offset);
+    } else {
+      r.storage[node.outputs[k]] = allocate(type, r.layout[node.outputs[k]], node.origin);
+    }
+  }
+}
+
+void Lowering::tile(Region& r, const Node& node, Block& out) {
+  const Graph& g = *r.graph;
+  const Graph& body = node.bodies[0];
+  const size_t slices = static_cast<size_t>(node.attributes.integer("slices")), sums = static_cast<size_t>(node.attributes.integer("sums"));
+  const Dim chunk = node.attributes.integer("chunk");
+  const Dim batch = g.type(node.inputs[0]).shape[0];
+  const Dim chunks = ceil_div(batch, chunk), used = min(Dim(partitions), chunks);
+  const std::string partition_var = fresh_var("p"), chunk_var = fresh_var("c");
+  const Dim partition = Dim::symbol(partition_var);
+  // Partition p takes the chunks [p*chunks/used, (p+1)*chunks/used).
+  const Dim begin = floor_div(partition * chunks, max(used, 1)), end = floor_div((partition + 1) * chunks, max(used, 1));
+  const Dim first_row = (begin + Dim::symbol(chunk_var)) * chunk;
+  const Dim rows = min(chunk, batch - first_row);
+
+  check_internal(!in_parallel_, "tiles do not nest");
+  in_parallel_ = true;
+  tile_symbol_ = node.attributes.string("symbol");
+  tile_rows_ = min(chunk, batch);
+  For over_chunks{chunk_var, end - begin, ForKind::serial, {}};
+  std::vector<View> inputs;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    View view = *r.storage[node.inputs[i]];
+    if (i < slices) view.offset += first_row * view.strides[0];
+    inputs.push_back(view);
+  }
+  View first = allocate({DType::i64, {}}, {}, "first_row");
+  over_chunks.body.push_back({Store{{first.buffer, first.offset, nullptr}, expr::index(first_row), false}, node.origin});
+  inputs.push_back(first);
+  std::vector<Destination> destinations;
+  std::vector<View> gathered;
+  for (size_t k = 0; k < body.results.size(); ++k) {
+    ValueId value = body.results[k].value;
+    if (k < sums) {
+      gathered.push_back(allocate(body.type(value), {}, "part"));
+      destinations.push_back({value, gathered.back()});
+    } else {
+      View view = *r.storage[node.outputs[k]];
+      view.offset += first_row * view.strides[0];
+      destinations.push_back({value, view});
+    }
+  }
+  region(body, inputs, destinations, {}, over_chunks.body);
+  for (size_t k = 0; k < sums; ++k) {
+    const Type& type = g.type(node.outputs[k]);
+    Dim elements = element_count(type.shape), slice = ceil_div(elements, Dim(64)) * 64;
+    std::string i = fresh_var("i");
+    View total = *r.storage[node.outputs[k]];
+    Access target{total.buffer, total.offset + partition * slice + Dim::symbol(i), nullptr};
+    Expr part = load({gathered[k].buffer, gathered[k].offset, {Dim(1)}}, {Dim::symbol(i)});
+    Expr sum = expr::load(kernel_.buffers[target.buffer], target.buffer, target.offset) + part;
+    Expr is_first = expr::binary(ExprOp::equal, expr::index(Dim::symbol(chunk_var)), expr::integer(0, DType::i64));
+    Block store;
+    store.push_back({Store{target, expr::select(is_first, part, sum), false}, node.origin});
+    for (Statement& s : nest({elements}, {i}, std::move(store), true)) over_chunks.body.push_back(std::move(s));
+  }
+  Substitution(tile_symbol_, rows).apply(over_chunks.body);
+  in_parallel_ = false;
+  tile_symbol_.clear();
+  For over_partitions{partition_var, used, ForKind::parallel, {}};
+  over_partitions.body.push_back({std::move(over_chunks), node.origin});
+  out.push_back({std::move(over_partitions), node.origin});
+  for (size_t k = 0; k < sums; ++k) {
+    const Type& type = g.type(node.outputs[k]);
+    Dim elements = element_count(type.shape), slice = ceil_div(elements, Dim(64)) * 64;
+    std::string p = fresh_var("p"), i = fresh_var("i");
+    const View total = *r.storage[node.outputs[k]];
+    Expr other = expr::load(kernel_.buffers[total.buffer], total.buffer, total.offset + (Dim::symbol(p) + 1) * slice + Dim::symbol(i));
+    Block add;
+    add.push_back({Store{{total.buffer, total.offset + Dim::symbol(i), nullptr}, other, true}, node.origin});
+    Block loops = nest({elements}, {i}, std::move(add), true);
+    out.push_back({For{p, used - 1, ForKind::serial, std::move(loops)}, node.origin});
+  }
+}
+
+}  // namespace moru::lowering

@@ -1,0 +1,425 @@
+// The emitting half of lowering: regions, loop nests and the expressions in them.
+#include <algorithm>
+#include <limits>
+
+#include "compiler/ops/random_expr.h"
+#include "compiler/passes/lower.h"
+#include "compiler/passes/lowering.h"
+#include "compiler/passes/rewrite.h"
+#include "compiler/support/error.h"
+
+namespace moru {
+
+namespace lowering {
+
+Expr Lowering::load(const View& view, const Index& index, Expr dynamic) const {
+  return expr::load(kernel_.buffers[view.buffer], view.buffer, view.at(index), std::move(dynamic));
+}
+
+Expr Lowering::Reader::read(ValueId value, const Index& index) {
+  std::pair<ValueId, std::vector<std::string>> key{value, {}};
+  for (const Dim& dim : index) key.second.push_back(dim.text());
+  if (auto found = memo.find(key); found != memo.end()) return found->second;
+  Expr result;
+  uint32_t n = region.producer[value];
+  bool here = n != UINT32_MAX && region.group_of[n] == group;
+  if (value == accumulator)
+    result = expr::accumulator(region.graph->type(value).dtype);
+  else if (here && !(load_stored && region.stored[value]))
+    result = compute(value, index);
+  else if (region.storage[value])
+    result = lowering.load(*region.storage[value], index);
+  else
+    result = compute(value, index);
+  memo[key] = result;
+  return result;
+}
+
+Expr Lowering::Reader::compute(ValueId value, const Index& index) {
+  const Graph& g = *region.graph;
+  const Node& node = g.nodes[region.producer[value]];
+  const Type& type = g.type(value);
+  std::string_view name = node.op->name;
+  auto input_shape = [&](size_t i) -> const Shape& { return g.type(node.inputs[i]).shape; };
+  if (name == "fill") {
+    double number = node.attributes.real("value");
+    return is_float(type.dtype) ? expr::constant(number, type.dtype) : expr::integer(static_cast<int64_t>(number), type.dtype);
+  }
+  if (name == "dim_value") {
+    Expr dim = expr::index(node.attributes.shape("dim")[0]);
+    return type.dtype == DType::i64 ? dim : expr::convert(dim, type.dtype);
+  }
+  if (name == "iota") {
+    int64_t axis = node.attributes.integer("axis");
+    Expr at = expr::index(index[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(index.size()) : axis)]);
+    return type.dtype == DType::i64 ? at : expr::convert(at, type.dtype);
+  }
+  if (name == "random_uniform") {
+    Dim flat = 0;
+    Shape strides = row_major_strides(type.shape);
+    for (size_t i = 0; i < index.size(); ++i) flat += index[i] * strides[i];
+    Expr element = expr::index(flat);
+    if (node.inputs.size() > 2 && node.inputs[2] != no_value) element = element + read(node.inputs[2], {});
+    return random_uniform_expr(element, read(node.inputs[0], {}), read(node.inputs[1], {}), node.attributes.integer("stream"));
+  }
+  if (name == "gather") {
+    size_t rank = input_shape(1).size();
+    Index at(index.begin(), index.begin() + static_cast<std::ptrdiff_t>(rank));
+    Expr row = read(node.inputs[1], at);
+    if (row->type != DType::i64) row = expr::convert(row, DType::i64);
+    // Memory is safe whatever the data: an index out of range reads the nearest row (inputs were checked before the run).
+    row = expr::binary(ExprOp::max, row, expr::integer(0, DType::i64));
+    row = expr::binary(ExprOp::min, row, expr::index(input_shape(0)[0] - 1));
+    const View& table = *region.storage[node.inputs[0]];
+    Index rest(index.size() - rank + 1, Dim(0));
+    std::copy(index.begin() + static_cast<std::ptrdiff_t>(rank), index.end(), rest.begin() + 1);
+    return lowering.load(table, rest, row * expr::index(table.strides[0]));
+  }
+  if (is_view(*node.op)) {
+    const Shape& from = input_shape(0);
+    Index inner(from.size());
+    if (name == "transpose") {
+      const auto& permutation = node.attributes.integers("permutation");
+      for (size_t i = 0; i < permutation.size(); ++i) inner[static_cast<size_t>(permutation[i])] = index[i];
+    } else if (name == "broadcast_to") {
+      size_t extra = type.shape.size() - from.size();
+      for (size_t i = 0; i < from.size(); ++i) inner[i] = from[i] == type.shape[i + extra] ? index[i + extra] : Dim(0);
+    } else if (name == "reshape") {  // only units come and go; see find_demands
+      size_t k = 0;
+      for (size_t i = 0; i < from.size(); ++i) {
+        if (from[i].is_constant(1)) continue;
+        while (type.shape[k].is_constant(1)) ++k;
+        inner[i] = index[k++];
+      }
+    } else {
+      inner = index;
+      int64_t axis = node.attributes.integer("axis");
+      size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(from.size()) : axis);
+      if (name == "slice") inner[at] += node.attributes.shape("begin")[0];
+      if (name == "reverse") inner[at] = from[at] - 1 - index[at];
+      if (name == "split") {
+        const auto& sizes = node.attributes.integers("sizes");
+        for (size_t k = 0; node.outputs[k] != value; ++k) inner[at] += Dim(sizes[k]);
+      }
+    }
+    return read(node.inputs[0], inner);
+  }
+  check_internal(static_cast<bool>(node.op->lower), "an op that is read as an expression must be elementwise");
+  std::vector<Expr> args;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const Shape& shape = input_shape(i);
+    size_t extra = type.shape.size() - shape.size();
+    Index at(shape.size());
+    for (size_t k = 0; k < shape.size(); ++k) at[k] = shape[k] == type.shape[k + extra] ? index[k + extra] : Dim(0);
+    args.push_back(read(node.inputs[i], at));
+  }
+  return node.op->lower(args, node.attributes);
+}
+
+namespace {
+
+struct Axes {
+  std::vector<size_t> axes;        // those with an extent other than 1
+  std::vector<std::string> vars;
+  Index index;                     // by axis of the space
+};
+
+}  // namespace
+
+Block Lowering::nest(const Shape& extents, const std::vector<std::string>& vars, Block inner, bool vector) const {
+  for (size_t i = extents.size(); i-- > 0;) {
+    bool innermost = i + 1 == extents.size();
+    For loop{vars[i], extents[i], vector && innermost ? ForKind::vector : ForKind::serial, std::move(inner)};
+    inner = {};
+    inner.push_back({std::move(loop), origin_});
+  }
+  return inner;
+}
+
+void Lowering::loop_group(Region& r, const Group& group, Block& out) {
+  const Graph& g = *r.graph;
+  const uint32_t group_index = r.group_of[group.members[0]];
+  Shape extents;
+  std::vector<std::string> vars;
+  Index index(group.space.size(), Dim(0));
+
+  // One flat loop where every operand and result lies contiguous in the same order.
+  bool flat = group.space.size() > 1;
+  for (ValueId read : group.reads) {
+    const Shape& shape = g.type(read).shape;
+    if (element_count(shape).is_constant(1)) continue;
+    uint32_t n = r.producer[read];
+    if (n != UINT32_MAX && r.group_of[n] == group_index) continue;
+    flat = flat && shape == group.space && r.storage[read] && is_row_major(*r.storage[read], shape);
+  }
+  for (uint32_t n : group.members) {
+    const Node& node = g.nodes[n];
+    flat = flat && node.op->family != OpFamily::reduction && node.op->family != OpFamily::random && !is_constant(*node.op) && node.op->name != "gather";
+    for (ValueId v : node.outputs)
+      if (r.stored[v]) flat = flat && is_row_major(*r.storage[v], g.type(v).shape);
+  }
+  // Broadcasts and views inside the group read by axis; a flat loop has only one.
+  std::vector<uint32_t> walk(group.members);
+  std::set<uint32_t> seen;
+  while (flat && !walk.empty()) {
+    uint32_t n = walk.back();
+    walk.pop_back();
+    if (!seen.insert(n).second) continue;
+    for (ValueId input : g.nodes[n].inputs) {
+      if (input == no_value) continue;
+      const Shape& shape = g.type(input).shape;
+      if (!(shape == group.space) && !element_count(shape).is_constant(1)) flat = false;
+      uint32_t p = r.producer[input];
+      bool outside = p == UINT32_MAX || (r.group_of[p] != UINT32_MAX && r.group_of[p] != group_index);
+      if (outside || element_count(shape).is_constant(1)) continue;
+      if (is_view(*g.nodes[p].op) || g.nodes[p].op->name == "iota" || g.nodes[p].op->family == OpFamily::random || g.nodes[p].op->name == "gather") flat = false;
+      walk.push_back(p);
+    }
+  }
+  if (flat) {
+    // The last axis takes the whole flat index: row-major views then address the right element.
+    extents = {element_count(group.space)};
+    vars = {fresh_var("i")};
+    index.back() = Dim::symbol(vars[0]);
+    flat = !extents[0].is_constant(1);
+    // A space whose last axis has extent 1 has stride 1 there too in row_major_strides, so the rule holds.
+  }
+  if (!flat) {
+    extents.clear();
+    vars.clear();
+    index.assign(group.space.size(), Dim(0));
+    for (size_t i = 0; i < group.space.size(); ++i) {
+      if (group.space[i].is_constant(1)) continue;
+      extents.push_back(group.space[i]);
+      vars.push_back(fresh_var("i"));
+      index[i] = Dim::symbol(vars.back());
+    }
+  }
+
+  Reader reader{*this, r, group_index};
+  Block stores, folds;
+  std::vector<size_t> real_axes;
+  for (size_t i = 0; i < group.space.size(); ++i)
+    if (!group.space[i].is_constant(1)) real_axes.push_back(i);
+  for (uint32_t n : group.members) {
+    const Node& node = g.nodes[n];
+    ValueId value = node.outputs[0];
+    if (node.op->family != OpFamily::reduction) {
+      if (!r.stored[value]) continue;
+      const View& view = *r.storage[value];
+      stores.push_back({Store{{view.buffer, view.at(index), nullptr}, reader.read(value, index), false}, node.origin});
+      continue;
+    }
+    std::vector<bool> summed(group.space.size(), false);
+    for (int64_t axis : node.attributes.integers("axes")) summed[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(summed.size()) : axis)] = true;
+    bool keep = node.attributes.boolean("keep_dims");
+    Index at;
+    for (size_t i = 0; i < group.space.size(); ++i) {
+      if (!summed[i])
+        at.push_back(index[i]);
+      else if (keep)
+        at.push_back(0);
+    }
+    const View& view = *r.storage[value];
+    Access target{view.buffer, view.at(at), nullptr};
+    ReduceOp op = node.op->name == "reduce_sum" ? ReduceOp::add : node.op->name == "reduce_max" ? ReduceOp::max : ReduceOp::min;
+    DType dtype = g.type(value).dtype;
+    auto identity = [&]() -> Expr {
+      if (!is_float(dtype)) {
+        int64_t lowest = dtype == DType::i32 ? INT32_MIN : INT64_MIN, highest = dtype == DType::i32 ? INT32_MAX : INT64_MAX;
+        return expr::integer(op == ReduceOp::add ? 0 : op == ReduceOp::max ? lowest : highest, dtype);
+      }
+      double infinity = std::numeric_limits<double>::infinity();
+      return expr::constant(op == ReduceOp::add ? 0.0 : op == ReduceOp::max ? -infinity : infinity, dtype);
+    };
+    bool last_summed = !real_axes.empty() && summed[real_axes.back()];
+    bool outer_summed = false;
+    for (size_t i = 0; i + 1 < real_axes.size(); ++i) outer_summed |= summed[real_axes[i]];
+    if (outer_summed || (!last_summed && real_axes.empty() == false && std::any_of(real_axes.begin(), real_axes.end(), [&](size_t i) { return summed[i]; }))) {
+      // The sum gathers in memory: start it from the identity.
+      Shape kept;
+      std::vector<std::string> kept_vars;
+      Index start;
+      for (size_t i = 0; i < group.space.size(); ++i) {
+        if (summed[i]) {
+          if (keep) start.push_back(0);
+          continue;
+        }
+        if (group.space[i].is_constant(1)) {
+          start.push_back(0);
+          continue;
+        }
+        kept.push_back(group.space[i]);
+        kept_vars.push_back(fresh_var("i"));
+        start.push_back(Dim::symbol(kept_vars.back()));
+      }
+      Block zero;
+      zero.push_back({Store{{view.buffer, view.at(start), nullptr}, identity(), false}, node.origin});
+      for (Statement& s : nest(kept, kept_vars, std::move(zero), true)) out.push_back(std::move(s));
+    }
+    if (last_summed) {
+      Reader fold_reader{*this, r, group_index, no_value, true};
+      Expr element = fold_reader.read(node.inputs[0], index);
+      folds.push_back({Reduce{vars.back(), extents.back(), op, element, target, outer_summed}, node.origin});
+    } else {
+      Expr element = reader.read(node.inputs[0], index);
+      bool any = std::any_of(real_axes.begin(), real_axes.end(), [&](size_t i) { return summed[i]; });
+      if (!any)
+        stores.push_back({Store{target, element, false}, node.origin});
+      else if (op == ReduceOp::add)
+        stores.push_back({Store{target, element, true}, node.origin});
+      else
+        stores.push_back({Store{target, expr::binary(op == ReduceOp::max ? ExprOp::max : ExprOp::min, load(view, at), element), false}, node.origin});
+    }
+  }
+  Block inner;
+  if (!extents.empty()) {
+    if (!stores.empty()) inner = nest({extents.back()}, {vars.back()}, std::move(stores), true);
+    for (Statement& fold : folds) inner.push_back(std::move(fold));
+    extents.pop_back();
+    vars.pop_back();
+  } else {
+    inner = std::move(stores);
+  }
+  if (inner.empty()) return;
+  for (Statement& s : nest(extents, vars, std::move(inner), false)) out.push_back(std::move(s));
+}
+
+void Lowering::copy_out(Region& r, ValueId value, const View& to, Block& out) {
+  const Shape& shape = r.graph->type(value).shape;
+  if (r.storage[value] && *r.storage[value] == to) return;
+  Shape extents;
+  std::vector<std::string> vars;
+  Index index(shape.size(), Dim(0));
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i].is_constant(1)) continue;
+    extents.push_back(shape[i]);
+    vars.push_back(fresh_var("i"));
+    index[i] = Dim::symbol(vars.back());
+  }
+  Reader reader{*this, r, UINT32_MAX - 1};
+  Block stores;
+  stores.push_back({Store{{to.buffer, to.at(index), nullptr}, reader.read(value, index), false}, origin_});
+  for (Statement& s : nest(extents, vars, std::move(stores), true)) out.push_back(std::move(s));
+}
+
+void Lowering::region(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,
+                      const std::map<ValueId, std::string>& state_slots, Block& out) {
+  Region r = plan(graph, inputs, destinations, state_slots);
+  for (const Group& group : r.groups) {
+    const Node& root = graph.nodes[group.members[0]];
+    origin_ = root.origin;
+    std::string_view name = root.op->name;
+    if (group.kind == Group::Kind::loop)
+      loop_group(r, group, out);
+    else if (name == "contract")
+      contraction(r, group, out);
+    else if (name == "scan")
+      scan(r, root, out);
+    else if (name == "tile")
+      tile(r, root, out);
+    else if (name == "pack")
+      pack(r, root, out);
+    else if (name == "concat")
+      concat(r, root, out);
+    else if (name == "pad")
+      pad(r, root, out);
+    else if (name == "scatter_add")
+      scatter_add(r, root, out);
+    else if (name == "arg_max")
+      arg_max(r, root, out);
+    else if (name == "reshape")
+      reshape_copy(r, root, out);
+    else
+      throw InternalError("lower: no way to compute op '" + std::string(name) + "'");
+  }
+  // What must also lie elsewhere. State that is copied from other state goes through memory of its own first.
+  std::vector<std::pair<ValueId, View>> last;
+  for (ValueId v = 0; v < graph.types.size(); ++v)
+    for (const View& to : r.copies[v]) {
+      bool from_state = r.producer[v] == UINT32_MAX && !state_slots.empty();
+      if (from_state) {
+        View through = allocate(graph.type(v), {}, "swap");
+        copy_out(r, v, through, out);
+        last.emplace_back(v, to);
+        r.storage[v] = through;
+      } else {
+        copy_out(r, v, to, out);
+      }
+    }
+  for (const auto& [v, to] : last) copy_out(r, v, to, out);
+}
+
+BufferId Lowering::add_buffer(const std::string& name, DType dtype, Dim elements, Dim* base) {
+  BufferId id = static_cast<BufferId>(kernel_.buffers.size());
+  *base = 0;
+  if (in_parallel_) {
+    // Each worker has its own copy, a whole number of cache lines apart.
+    Dim lines = ceil_div(elements, Dim(64)) * 64;
+    *base = lines * Dim::symbol("worker");
+    elements = lines * Dim::symbol("workers");
+  }
+  kernel_.buffers.push_back({name + "#" + std::to_string(id), dtype, std::move(elements), -1});
+  return id;
+}
+
+View Lowering::allocate(const Type& type, const std::vector<int64_t>& layout, const std::string& name) {
+  Shape sizes = type.shape;
+  if (in_parallel_)
+    for (Dim& dim : sizes) dim = largest(dim);
+  Dim base;
+  BufferId id = add_buffer(name.empty() ? "t" : name, type.dtype, element_count(sizes), &base);
+  View view = row_major_view(id, type.shape, base);
+  if (!layout.empty()) {
+    Dim stride = 1;
+    for (size_t k = layout.size(); k-- > 0;) {
+      view.strides[static_cast<size_t>(layout[k])] = stride;
+      stride *= type.shape[static_cast<size_t>(layout[k])];
+    }
+  }
+  return view;
+}
+
+Kernel Lowering::entry(const Graph& graph) {
+  kernel_ = {};
+  kernel_.entry = graph.name;
+  for (size_t s = 0; s < module_.slots.size(); ++s) {
+    const Slot& slot = module_.slots[s];
+    kernel_.buffers.push_back({slot.name, slot.type.dtype, element_count(slot.type.shape), static_cast<int32_t>(s)});
+  }
+  auto slot_index = [&](const std::string& name) {
+    for (size_t s = 0; s < module_.slots.size(); ++s)
+      if (module_.slots[s].name == name) return static_cast<BufferId>(s);
+    throw InternalError("lower: no slot '" + name + "'");
+  };
+  std::vector<View> inputs;
+  for (const GraphInput& input : graph.inputs) inputs.push_back(row_major_view(slot_index(input.slot), graph.type(input.value).shape));
+  std::vector<Destination> destinations;
+  std::map<ValueId, std::string> state;
+  for (const GraphResult& result : graph.results) {
+    View view = row_major_view(slot_index(result.slot), graph.type(result.value).shape);
+    bool read = std::any_of(graph.inputs.begin(), graph.inputs.end(), [&](const GraphInput& input) { return input.slot == result.slot; });
+    if (read && !state.count(result.value)) {
+      state[result.value] = result.slot;
+      state_views_[result.slot] = view;
+    } else {
+      destinations.push_back({result.value, view});
+    }
+  }
+  region(graph, inputs, destinations, state, kernel_.body);
+  return std::move(kernel_);
+}
+
+}  // namespace lowering
+
+KernelModule lower(const Module& module) {
+  KernelModule kernels;
+  auto add = [&](const Dim& dim) { dim.collect_symbols(kernels.symbols); };
+  for (const Slot& slot : module.slots)
+    for (const Dim& dim : slot.type.shape) add(dim);
+  kernels.symbols.push_back("workers");
+  for (const Graph& graph : module.entries) kernels.kernels.push_back(lowering::Lowering(module).entry(graph));
+  return kernels;
+}
+
+}  // namespace moru

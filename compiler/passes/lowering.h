@@ -1,0 +1,156 @@
+// The inside of `lower`: one graph at a time (a Region), first planned (fuse.cpp), then emitted (lower_*.cpp).
+// Only passes/lower*.cpp and passes/fuse.cpp include this.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "compiler/ir/graph.h"
+#include "compiler/ir/kernels.h"
+#include "compiler/ops/op.h"
+
+namespace moru::lowering {
+
+using Index = std::vector<Dim>;
+
+/// Where the elements of a value lie: element [i, j, ...] at offset + i*strides[0] + j*strides[1] + ...
+struct View {
+  BufferId buffer = no_buffer;
+  Dim offset;
+  std::vector<Dim> strides;
+  bool operator==(const View&) const = default;
+  Dim at(const Index& index) const;
+};
+View row_major_view(BufferId buffer, const Shape& shape, Dim offset = 0);
+/// The same elements under another shape, without moving them; nullopt if the strides do not allow it.
+std::optional<View> reshape_view(const View& view, const Shape& from, const Shape& to);
+std::optional<View> view_through(const Node& node, size_t output, const View& operand, const Shape& from, const Shape& to);
+bool is_row_major(const View& view, const Shape& shape);
+
+enum class ContractionForm {
+  tiled,      // kernels.h Contraction, with an epilogue
+  dot,        // no columns to go along: a Reduce per result
+  loops,      // everything else: the sum in memory, one vector loop per depth point
+};
+
+/// A fusion group: what one loop nest or one contraction computes.
+struct Group {
+  enum class Kind { loop, contraction, other } kind = Kind::loop;
+  Shape space;                      // loop: iteration space; contraction: the result's shape
+  std::vector<uint32_t> members;    // nodes, in order; for contraction and other the root comes first
+  std::set<ValueId> reads;          // stored values of earlier groups
+};
+
+/// One graph being lowered.
+struct Region {
+  const Graph* graph = nullptr;
+  std::vector<uint32_t> producer;                  // node by value, UINT32_MAX for inputs
+  std::vector<uint32_t> uses;
+  std::vector<std::optional<View>> storage;        // by value: its own memory, or an alias of another value's
+  std::vector<bool> demand;                        // must have memory (or an alias)
+  std::vector<bool> in_memory;                     // has memory: its own, or a view of another value's
+  std::vector<bool> own;                           // has memory that was allocated for it
+  std::vector<bool> anchor;                        // elementwise, computed in a group of its own choice
+  std::vector<bool> stored;                        // an anchor whose value leaves its group
+  std::vector<ContractionForm> form;               // by node
+  std::vector<uint32_t> group_of;                  // by node
+  std::vector<Group> groups;
+  std::vector<std::vector<View>> copies;           // by value: further places it must be written to
+  std::vector<std::vector<int64_t>> layout;        // by value: axis order, outermost first; empty is row-major
+};
+
+bool is_fusable(const Op& op);
+bool is_view(const Op& op);
+bool is_constant(const Op& op);  // fill, dim_value, iota
+
+struct Destination {
+  ValueId value;
+  View view;
+};
+
+class Lowering {
+ public:
+  explicit Lowering(const Module& module) : module_(module) {}
+  Kernel entry(const Graph& graph);
+
+ private:
+  // fuse.cpp
+  Region plan(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,
+              const std::map<ValueId, std::string>& state_slots);
+  void find_demands(Region& region);
+  void find_layouts(Region& region);
+  void choose_anchors(Region& region);
+  void form_groups(Region& region);
+  void assign_storage(Region& region, const std::vector<Destination>& destinations);
+  void collect_dependencies(const Region& region, ValueId value, bool aligned, const Shape& space,
+                            std::map<uint32_t, bool>& groups, std::set<ValueId>& reads) const;
+  ContractionForm contraction_form(const Region& region, const Node& node) const;
+
+  // lower_groups.cpp
+  void region(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,
+              const std::map<ValueId, std::string>& state_slots, Block& out);
+  void loop_group(Region& region, const Group& group, Block& out);
+  void copy_out(Region& region, ValueId value, const View& to, Block& out);
+  Block nest(const Shape& space, const std::vector<std::string>& vars, Block inner, bool vector) const;
+
+  // One group's expressions: each value is built once per index.
+  struct Reader {
+    Lowering& lowering;
+    const Region& region;
+    uint32_t group;                                       // members of this group are read as expressions
+    ValueId accumulator = no_value;                       // the contraction's result in its epilogue
+    bool load_stored = false;                             // read stored members back from memory
+    std::map<std::pair<ValueId, std::vector<std::string>>, Expr> memo = {};
+    Expr read(ValueId value, const Index& index);
+    Expr compute(ValueId value, const Index& index);
+  };
+  Expr load(const View& view, const Index& index, Expr dynamic = nullptr) const;
+
+  // lower_contraction.cpp
+  void contraction(Region& region, const Group& group, Block& out);
+  void pack(Region& region, const Node& node, Block& out);
+  void scatter_add(Region& region, const Node& node, Block& out);
+  void concat(Region& region, const Node& node, Block& out);
+  void pad(Region& region, const Node& node, Block& out);
+  void arg_max(Region& region, const Node& node, Block& out);
+
+  void reshape_copy(Region& region, const Node& node, Block& out);
+
+  // lower_control.cpp
+  void prepare_scan(Region& region, const Node& node);   // decides where carries and stacks lie
+  void prepare_tile(Region& region, const Node& node);
+  void scan(Region& region, const Node& node, Block& out);
+  void tile(Region& region, const Node& node, Block& out);
+
+  BufferId add_buffer(const std::string& name, DType dtype, Dim elements, Dim* base);
+  View allocate(const Type& type, const std::vector<int64_t>& layout, const std::string& name);
+  std::string fresh_var(const char* stem) { return stem + std::to_string(next_var_++); }
+
+  /// Where one carry of a scan lives: a stack with a slice per step and one more, or two slices that take turns.
+  struct CarryPlace {
+    View view;                 // of slice 0
+    Dim stride;                // elements from slice to slice
+    bool stacked = false;
+  };
+  struct ScanPlan {
+    std::vector<CarryPlace> carries;
+    std::vector<bool> from_carry;  // by stacked output: lies in a carry's stack
+  };
+
+  const Module& module_;
+  Kernel kernel_;
+  std::map<std::string, View> state_views_;
+  std::map<const Node*, ScanPlan> scan_plans_;
+  int next_var_ = 0;
+  bool in_parallel_ = false;
+  std::string tile_symbol_;  // inside a tile: the symbol of its rows, and the most they can be
+  Dim tile_rows_;
+  Dim largest(const Dim& dim) const;
+  std::string origin_;
+  friend struct Reader;
+};
+
+}  // namespace moru::lowering
