@@ -1,5 +1,6 @@
 #include "runtime/training/run_directory.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdio>
@@ -62,6 +63,47 @@ Status save_model(const Session& session, const Recipe& recipe, const std::strin
   std::erase_if(sections, [](const MoruSection& section) { return section.kind == SectionKind::recipe; });
   sections.push_back({SectionKind::recipe, {std::span<const std::byte>(bytes)}});
   return write_moru_file(path, sections);
+}
+
+std::string metrics_table(std::span<const NamedMetrics> rows) {
+  std::vector<std::string> names;
+  std::size_t label_width = 0;
+  for (const NamedMetrics& row : rows) {
+    label_width = std::max(label_width, row.name.size());
+    for (const NamedValue& value : row.values) {
+      if (std::find(names.begin(), names.end(), value.name) == names.end()) names.push_back(value.name);
+    }
+  }
+  std::string text(label_width, ' ');
+  const auto append_right = [&](const std::string& cell, std::size_t width) {
+    text.append(2 + (width > cell.size() ? width - cell.size() : 0), ' ');
+    text += cell;
+  };
+  const auto width_of = [](const std::string& name) { return std::max<std::size_t>(name.size(), 9); };
+  for (const std::string& name : names) append_right(name, width_of(name));
+  text += '\n';
+  for (const NamedMetrics& row : rows) {
+    text += row.name;
+    text.append(label_width - row.name.size(), ' ');
+    for (const std::string& name : names) {
+      const auto value = std::find_if(row.values.begin(), row.values.end(),
+                                      [&](const NamedValue& candidate) { return candidate.name == name; });
+      std::array<char, 32> cell = {"-"};
+      if (value != row.values.end()) std::snprintf(cell.data(), cell.size(), "%.5g", value->value);
+      append_right(cell.data(), width_of(name));
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+std::string RunMetrics::to_text() const {
+  std::vector<NamedMetrics> rows = parts;
+  for (const NamedMetrics& baseline : baselines) rows.push_back({"(" + baseline.name + ")", baseline.values});
+  std::array<char, 160> line;
+  std::snprintf(line.data(), line.size(), "%lld epochs in %.2f s (%.4g s each), best epoch %lld\n",
+                static_cast<long long>(epochs), seconds, seconds_per_epoch, static_cast<long long>(best_epoch));
+  return metrics_table(rows) + line.data();
 }
 
 std::string RunMetrics::to_json() const {

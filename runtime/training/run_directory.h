@@ -3,9 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "runtime/data/recipe.h"
@@ -60,6 +59,11 @@ struct RunMetrics {
 
   /// {"seconds": ..., "train": {"loss": ...}, "validation": {...}, "test": {...}, "baselines": {"persistence": {...}}}
   std::string to_json() const;
+  /// The same for people: a table of parts and baselines by metric, and a line on time.
+  std::string to_text() const;
 };
+
+/// A table with one line per entry of `rows` and one column per metric that any of them has.
+std::string metrics_table(std::span<const NamedMetrics> rows);
 
 }  // namespace moru

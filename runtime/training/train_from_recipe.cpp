@@ -164,6 +164,7 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   Result<std::unique_ptr<Session>> created = Session::create(job.program, {.threads = job.threads});
   if (!created) return created.status();
   Session& session = **created;
+  if (job.initialise) MORU_RETURN_IF_ERROR(job.initialise(session));
   MORU_RETURN_IF_ERROR(assign_scalers(session, recipe));
 
   const Result<RunDirectory> run = RunDirectory::create(job.run_directory, job.resume);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,7 @@ struct TrainingJob {
   ProgressStyle progress = ProgressStyle::automatic;
   std::FILE* progress_stream = stderr;
   bool stop_on_signal = false;
+  std::function<Status(Session&)> initialise = {};  // sets weights before the scalers are fitted; may be empty
 };
 
 struct TrainingReport {
