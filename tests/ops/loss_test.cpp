@@ -1,0 +1,130 @@
+// Losses and metrics against numbers that Keras documents, and what the conformance test cannot say.
+#include "compiler/ops/loss.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "compiler/interpret/reference.h"
+#include "compiler/passes/expand.h"
+#include "compiler/support/error.h"
+
+using namespace moru;
+
+namespace {
+
+HostTensor tensor(std::vector<int64_t> shape, std::vector<double> data, DType dtype = DType::f32) {
+  HostTensor made{dtype, std::move(shape), std::move(data)};
+  round_to_dtype(made);
+  return made;
+}
+
+// One op on tensors, expanded into primitives and in f32.
+std::vector<HostTensor> run(const char* op, const std::vector<HostTensor>& inputs, Attributes attributes = {}) {
+  Graph graph;
+  Builder b(graph);
+  std::vector<Value> values;
+  for (const HostTensor& input : inputs) values.push_back(b.input({input.dtype, Shape(input.shape.begin(), input.shape.end())}));
+  for (Value output : b.call_all(op, values, std::move(attributes))) b.result(output);
+  return interpret_graph(expand(graph), inputs);
+}
+
+double mean_of(const HostTensor& x) {
+  double sum = 0.0;
+  for (double value : x.data) sum += value;
+  return sum / static_cast<double>(x.data.size());
+}
+
+std::string error_of(const char* op, const std::vector<HostTensor>& inputs) {
+  try {
+    run(op, inputs);
+  } catch (const CompileError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("losses: the examples of Keras' documentation come out") {
+  HostTensor labels = tensor({2, 2}, {0, 1, 0, 0}), p = tensor({2, 2}, {0.6, 0.4, 0.4, 0.6});
+  std::vector<double> binary = run("binary_crossentropy", {labels, p})[0].data;
+  CHECK(std::fabs(binary[0] - 0.9162905) < 1e-5);
+  CHECK(std::fabs(binary[1] - 0.7135581) < 1e-5);
+  CHECK(std::fabs(mean_of(run("huber", {labels, p})[0]) - 0.155) < 1e-5);
+  CHECK(std::fabs(mean_of(run("log_cosh", {tensor({2, 2}, {0, 1, 0, 0}), tensor({2, 2}, {1, 1, 0, 0})})[0]) - 0.1084452) < 1e-5);
+  HostTensor classes = tensor({2, 3}, {0.05, 0.95, 0, 0.1, 0.8, 0.1});
+  std::vector<double> categorical = run("categorical_crossentropy", {tensor({2, 3}, {0, 1, 0, 0, 0, 1}), classes})[0].data;
+  std::vector<double> sparse = run("sparse_categorical_crossentropy", {tensor({2}, {1, 2}, DType::i32), classes})[0].data;
+  for (const std::vector<double>& loss : {categorical, sparse}) {
+    CHECK(std::fabs(loss[0] - 0.05129331) < 1e-5);
+    CHECK(std::fabs(loss[1] - 2.3025851) < 1e-5);
+  }
+}
+
+TEST_CASE("losses: from logits they stay finite where a sigmoid or softmax saturates") {
+  HostTensor logits = tensor({1, 2}, {-200, 150});
+  CHECK(run("binary_crossentropy", {tensor({1, 2}, {0, 1}), logits}, {{"from_logits", true}})[0].data[0] == 0.0);
+  CHECK(std::fabs(run("binary_crossentropy", {tensor({1, 2}, {1, 0}), logits}, {{"from_logits", true}})[0].data[0] - 175.0) < 1e-3);
+  CHECK(std::fabs(run("sparse_categorical_crossentropy", {tensor({1}, {0}, DType::i32), logits}, {{"from_logits", true}})[0].data[0] -
+                  350.0) < 1e-3);
+}
+
+TEST_CASE("losses: probabilities of exactly 0 and 1 are clipped") {
+  double loss = run("binary_crossentropy", {tensor({1, 1}, {1}), tensor({1, 1}, {0})})[0].data[0];
+  CHECK(std::fabs(loss + std::log(1e-7)) < 1e-3);
+  CHECK(std::isfinite(run("categorical_crossentropy", {tensor({1, 2}, {1, 0}), tensor({1, 2}, {0, 1})})[0].data[0]));
+}
+
+TEST_CASE("losses: hinge takes labels 0 and 1 as -1 and 1") {
+  HostTensor p = tensor({1, 4}, {0.3, -0.4, 0.8, 2.0});
+  CHECK(run("hinge", {tensor({1, 4}, {0, 1, 1, 0}), p})[0].data == run("hinge", {tensor({1, 4}, {-1, 1, 1, -1}), p})[0].data);
+}
+
+TEST_CASE("losses: targets that do not fit are refused with both shapes") {
+  HostTensor one = tensor({4, 1}, {1, 2, 3, 4}), three = make_tensor(DType::f32, {4, 3});
+  CHECK(error_of("mean_squared_error", {one, three}).find("[4, 3] but got [4, 1]") != std::string::npos);
+  CHECK(error_of("sparse_categorical_crossentropy", {three, three}).find("one-hot targets go with categorical_crossentropy") !=
+        std::string::npos);
+  CHECK(error_of("categorical_crossentropy", {one, one}).find("use binary_crossentropy") != std::string::npos);
+}
+
+TEST_CASE("metrics: increments of batches add up to the value of the whole, weighted by samples") {
+  auto r2 = [](const std::vector<std::vector<HostTensor>>& batches) {
+    std::vector<HostTensor> states;
+    for (const std::vector<HostTensor>& inputs : batches) {
+      std::vector<HostTensor> increments = run("metric_r2", inputs);
+      if (states.empty()) states.assign(increments.size(), make_tensor(DType::f64, increments[0].shape));
+      for (size_t i = 0; i < states.size(); ++i)
+        for (size_t k = 0; k < states[i].data.size(); ++k) states[i].data[k] += increments[i].data[k];
+    }
+    return run("metric_r2_result", states)[0].data[0];
+  };
+  // Keras' documentation of R2Score
+  double whole = r2({{tensor({3, 1}, {1, 4, 3}), tensor({3, 1}, {2, 4, 4})}});
+  CHECK(std::fabs(whole - 0.57142854) < 1e-7);
+  double parts = r2({{tensor({2, 1}, {1, 4}), tensor({2, 1}, {2, 4})}, {tensor({1, 1}, {3}), tensor({1, 1}, {4})}});
+  CHECK(std::fabs(parts - whole) < 1e-12);
+  CHECK(r2({{tensor({2, 1}, {3, 3}), tensor({2, 1}, {2, 4})}}) == 0.0);
+}
+
+TEST_CASE("metrics: accuracies as in Keras' documentation, with and without sample weights") {
+  auto accuracy = [](const char* op, const std::vector<HostTensor>& inputs) {
+    return run((std::string(op) + "_result").c_str(), run(op, inputs))[0].data[0];
+  };
+  HostTensor y = tensor({4, 1}, {1, 1, 0, 0}), p = tensor({4, 1}, {0.98, 1, 0, 0.6});
+  CHECK(accuracy("metric_accuracy_binary", {y, p}) == 0.75);
+  CHECK(accuracy("metric_accuracy_binary", {y, p, tensor({4}, {1, 0, 0, 1})}) == 0.5);
+  HostTensor classes = tensor({2, 3}, {0.1, 0.9, 0.8, 0.05, 0.95, 0});
+  CHECK(accuracy("metric_accuracy_categorical", {tensor({2, 3}, {0, 0, 1, 0, 1, 0}), classes}) == 0.5);
+  CHECK(accuracy("metric_accuracy_sparse_categorical", {tensor({2, 1}, {2, 1}, DType::i32), classes}) == 0.5);
+  CHECK(std::fabs(accuracy("metric_accuracy_categorical", {tensor({2, 3}, {0, 0, 1, 0, 1, 0}), classes, tensor({2}, {0.75, 0.25})}) - 0.25) <
+        1e-12);
+}
+
+TEST_CASE("metrics: the root mean squared error is the root of the epoch's mean, and 0 before the first sample") {
+  std::vector<HostTensor> states = run("metric_rmse", {tensor({2, 1}, {0, 0}), tensor({2, 1}, {3, 5})});
+  CHECK(std::fabs(run("metric_rmse_result", states)[0].data[0] - std::sqrt(17.0)) < 1e-12);
+  CHECK(run("metric_mean_result", {make_tensor(DType::f64, {}), make_tensor(DType::f64, {})})[0].data[0] == 0.0);
+}
