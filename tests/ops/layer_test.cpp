@@ -153,8 +153,8 @@ TEST_CASE("layers: recurrent layers and wrappers also take a symbolic time, and 
       for (size_t i = 0; i < got.size(); ++i) CHECK(largest_difference(got[i], wanted[i]) < 1e-5);
     }
   }
-  auto nodes = [](int64_t steps) {
-    Example example{.inputs = {{{2, steps, 3}}}, .attributes = {{"units", 4}, {"return_sequences", true}}};
+  auto nodes = [](int64_t length) {
+    Example example{.inputs = {{{2, length, 3}}}, .attributes = {{"units", 4}, {"return_sequences", true}}};
     return expand(drawn(*find_layer("LSTM"), example, false).graph).nodes.size();
   };
   CHECK(nodes(3) == nodes(1000));
@@ -203,11 +203,11 @@ TEST_CASE("layers: parameters have Keras' names, shapes and initializers") {
 
 TEST_CASE("layers: shapes follow Keras, with symbols where the model leaves them open") {
   CHECK(infer("Flatten", {f32({batch, 24, 32})}, {})[0].shape == Shape{batch, 768});
-  CHECK(infer("Flatten", {f32({batch, time, 2})}, {})[0].shape == Shape{batch, time * Dim(2)});
-  CHECK(infer("Reshape", {f32({batch, time, 4})}, {{"target_shape", std::vector<int64_t>{-1, 2}}})[0].shape ==
+  CHECK(infer("Flatten", {f32({batch, steps, 2})}, {})[0].shape == Shape{batch, steps * Dim(2)});
+  CHECK(infer("Reshape", {f32({batch, steps, 4})}, {{"target_shape", std::vector<int64_t>{-1, 2}}})[0].shape ==
         Shape{batch, steps * Dim(2), 2});
   CHECK(infer("Concatenate", {f32({batch, 3}), f32({batch, 4})}, {})[0].shape == Shape{batch, 7});
-  CHECK(infer("Add", {f32({batch, 4}), f32({batch, time, 4})}, {})[0].shape == Shape{batch, time, 4});
+  CHECK(infer("Add", {f32({batch, 4}), f32({batch, steps, 4})}, {})[0].shape == Shape{batch, steps, 4});
   CHECK(infer("RepeatVector", {f32({batch, 4})}, {{"n", 3}})[0].shape == Shape{batch, 3, 4});
 }
 
@@ -225,7 +225,7 @@ TEST_CASE("layers: a wrong rank, shape or attribute is answered in the user's te
   Attributes dense{{"class", "Dense"}, {"units", 2}};
   const Wrong table[] = {
       {"Dense", {f32({batch})}, {{"units", 2}}, "needs an input [batch, ..., features] but got [batch]"},
-      {"Dense", {f32({batch, time})}, {{"units", 2}}, "needs a known number of features on the last axis but got [batch, time]"},
+      {"Dense", {f32({batch, steps})}, {{"units", 2}}, "needs a known number of features on the last axis but got [batch, time]"},
       {"Dense", {f32({batch, 3})}, {}, "needs the attribute 'units'"},
       {"Dense", {f32({batch, 3})}, {{"units", 0}}, "attribute 'units' is 0 but must be at least 1"},
       {"Dense", {f32({batch, 3})}, {{"units", 2}, {"activation", "rellu"}}, "there is no activation 'rellu'"},
@@ -234,7 +234,7 @@ TEST_CASE("layers: a wrong rank, shape or attribute is answered in the user's te
       {"LSTM", {sequence}, {{"units", 2}, {"dropout", 0.5}}, "dropout is unsupported"},
       {"LSTM", {sequence, f32({batch, 2})}, {{"units", 2}}, "needs two initial states"},
       {"GRU", {sequence, f32({batch, 3})}, {{"units", 2}}, "needs an initial state [batch, 2] but got [batch, 3]"},
-      {"GRU", {f32({batch, 4, time})}, {{"units", 2}}, "needs a known number of features"},
+      {"GRU", {f32({batch, 4, steps})}, {{"units", 2}}, "needs a known number of features"},
       {"Bidirectional", {sequence}, {{"layer", dense}}, "needs a recurrent layer (SimpleRNN, LSTM or GRU) but wraps Dense"},
       {"Bidirectional", {f32({batch, 3})}, {{"layer", Attributes{{"class", "GRU"}, {"units", 2}}}}, "needs a sequence"},
       {"TimeDistributed", {f32({batch, 3})}, {{"layer", dense}}, "needs a sequence [batch, time, ...] but got [batch, 3]"},
@@ -252,7 +252,7 @@ TEST_CASE("layers: a wrong rank, shape or attribute is answered in the user's te
       {"Embedding", {{DType::i32, {batch, 3}}}, {{"input_dim", 5}, {"output_dim", 2}, {"mask_zero", true}}, "mask_zero=true is unsupported"},
       {"Dropout", {f32({batch, 3})}, {{"rate", 1.5}}, "attribute 'rate' is 1.5 but must be from 0 to 1"},
       {"Dropout", {{DType::i32, {batch, 3}}}, {{"rate", 0.5}}, "needs floating point input"},
-      {"Normalization", {f32({batch, time})}, {}, "needs a known extent on axis -1 but got [batch, time]"},
+      {"Normalization", {f32({batch, steps})}, {}, "needs a known extent on axis -1 but got [batch, time]"},
       {"Normalization", {f32({batch, 3})}, {{"mean", std::vector<double>{1, 2}}}, "attribute 'mean' has 2 values but needs 3"},
       {"Softmax", {f32({batch, 3})}, {{"axis", 5}}, "axis is 5"},
   };
