@@ -22,7 +22,8 @@ constexpr std::size_t largest_text_bytes = (std::size_t{1} << 40) - 1;
 Result<std::string> read_bytes(const std::string& path) {
   const auto failed = [&](const char* what) {
     return data_error(path + ": cannot be " + what + ": " + std::strerror(errno) +
-                      "\n  hint: check the path; the recipe's \"path\" is relative to the recipe");
+                      "\n  hint: check the path; \"csv\" in a recipe is relative to the recipe",
+                      StatusCode::file_not_found);
   };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
   if (!file) return failed("opened");

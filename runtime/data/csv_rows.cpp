@@ -35,6 +35,9 @@ class CsvRows {
   CsvRows(const Recipe& recipe, Purpose purpose, bool learn) : recipe_(recipe), data_(recipe.data), purpose_(purpose), learn_(learn) {}
 
   Result<SourceRows> read(const std::string& path) {
+    if (path.empty()) {
+      return data_error("recipe: data: names no CSV file\n  hint: set \"csv\" in the recipe, or give --data FILE.csv");
+    }
     if (!learn_) out_.fitted = *recipe_.fitted;
     Result<CsvTable> table = read_csv(path, {data_.separator, data_.encoding});
     if (!table.ok()) return table.status();
