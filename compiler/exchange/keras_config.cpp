@@ -412,8 +412,10 @@ class ConfigReader {
         }
         inputs.insert(inputs.end(), tensors.begin(), tensors.end());
       } else if (key == "training") {
+        // Keras 3 records the mode the model was drawn in, and overrides it in fit and predict; Keras 2 records what the
+        // user fixed.
         const bool matters = layer.class_name.find("Dropout") != std::string::npos || layer.submodel != nullptr;
-        if (!value.is_null() && matters) {
+        if (dialect().major < 3 && !value.is_null() && matters) {
           problem(layer.name, layer.class_name, "is called with training=" + json_text(value) + ", which is not supported");
         }
       } else {

@@ -31,7 +31,9 @@ constexpr std::pair<std::string_view, std::string_view> initializer_names[] = {
     {"lecun_uniform", "LecunUniform"},
     {"lecun_normal", "LecunNormal"},
     {"orthogonal", "Orthogonal"},
+    {"OrthogonalInitializer", "Orthogonal"},
     {"identity", "Identity"},
+    {"IdentityInitializer", "Identity"},
 };
 
 constexpr std::pair<std::string_view, std::string_view> regularizer_names[] = {
