@@ -7,6 +7,7 @@
 #include "runtime/atomic_file.h"
 #include "runtime/checkpoint.h"
 #include "runtime/checksum.h"
+#include "runtime/flatbuffer_alignment.h"
 #include "runtime/mapped_file.h"
 #include "runtime/program_reader.h"
 
@@ -103,6 +104,11 @@ class TableReader {
       : file_(file), data_begin_(data_begin), name_(name) {}
 
   Status read(const schema::Checkpoint& source, Checkpoint& checkpoint) {
+    using Fields = schema::Checkpoint;
+    if (!are_fields_aligned(source, {Fields::VT_PROGRAM_HASH, Fields::VT_EPOCH, Fields::VT_BATCH,
+                                     Fields::VT_STEP, Fields::VT_SEED, Fields::VT_SECONDS})) {
+      return misaligned();
+    }
     checkpoint.program_hash = source.program_hash();
     checkpoint.moru_version = text(source.moru_version());
     checkpoint.epoch = source.epoch();
@@ -115,6 +121,7 @@ class TableReader {
     if (checkpoint.epoch < 0 || checkpoint.batch < 0 || checkpoint.step < 0) return corrupt("its position is negative");
     if (source.history() != nullptr) {
       for (const schema::Series* series : *source.history()) {
+        if (!is_vector_aligned(series->values())) return misaligned();
         size_t values = series->values() == nullptr ? 0 : series->values()->size();
         if (!spend(values * sizeof(double))) return corrupt("its table holds more than the file");
         SavedSeries& saved = checkpoint.history.emplace_back();
@@ -129,6 +136,7 @@ class TableReader {
         saved.name = text(callback->name());
         if (callback->numbers() != nullptr) {
           for (const schema::Number* number : *callback->numbers()) {
+            if (!are_fields_aligned(*number, {schema::Number::VT_VALUE, schema::Number::VT_INTEGER})) return misaligned();
             saved.numbers.push_back({text(number->name()), number->value(), number->integer()});
           }
         }
@@ -142,6 +150,8 @@ class TableReader {
   using SlotVector = flatbuffers::Vector<flatbuffers::Offset<schema::SavedSlot>>;
 
   Status corrupt(const std::string& what) const { return {StatusCode::corrupt, name_ + " is damaged: " + what}; }
+
+  Status misaligned() const { return corrupt("its table is misaligned"); }
 
   /// Counts decoded bytes, because the tables of a hostile file may share contents.
   bool spend(size_t bytes) {
@@ -157,6 +167,11 @@ class TableReader {
   Status read_slots(const SlotVector* source, std::vector<SavedTensor>& tensors) {
     if (source == nullptr) return {};
     for (const schema::SavedSlot* slot : *source) {
+      if (!are_fields_aligned(*slot, {schema::SavedSlot::VT_OFFSET, schema::SavedSlot::VT_BYTES,
+                                      schema::SavedSlot::VT_CHECKSUM}) ||
+          !is_vector_aligned(slot->shape())) {
+        return misaligned();
+      }
       std::string name = text(slot->name());
       std::string of = "the tensor '" + name + "' ";
       if (slot->dtype() >= dtype_count) return corrupt(of + "has an unknown element type");

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "program_generated.h"
+#include "runtime/flatbuffer_alignment.h"
 
 namespace moru {
 namespace {
@@ -39,6 +40,7 @@ class Reader {
     budget_ -= bytes;
     return true;
   }
+  static Status misaligned() { return invalid("its FlatBuffer is misaligned"); }
   static Status too_large() { return invalid("it is implausibly large"); }
 
   Status read_text(const flatbuffers::String* source, std::string& text) {
@@ -58,6 +60,7 @@ class Reader {
   }
 
   Status read_head() {
+    if (!are_fields_aligned(program_, {schema::Program::VT_HASH})) return misaligned();
     uint32_t abi = program_.abi_version();
     if (abi == 0) return invalid("it has no ABI version");
     if (abi > MORU_KERNEL_ABI_VERSION) {
@@ -68,6 +71,7 @@ class Reader {
     tables.hash = program_.hash();
     MORU_RETURN_IF_ERROR(read_text(program_.target(), tables.target));
     if (const schema::Provenance* provenance = program_.provenance()) {
+      if (!are_fields_aligned(*provenance, {schema::Provenance::VT_SEED})) return misaligned();
       MORU_RETURN_IF_ERROR(read_text(provenance->moru_version(), tables.provenance.moru_version));
       MORU_RETURN_IF_ERROR(read_text(provenance->source(), tables.provenance.source));
       MORU_RETURN_IF_ERROR(read_text(provenance->data_fingerprint(), tables.provenance.data_fingerprint));
@@ -93,6 +97,7 @@ class Reader {
     if (source->terms() == nullptr) return {};
     for (const schema::Term* source_term : *source->terms()) {
       if (!spend(sizeof(DimExpression::Term))) return too_large();
+      if (!are_fields_aligned(*source_term, {schema::Term::VT_COEFFICIENT})) return misaligned();
       DimExpression::Term& term = dim.terms.emplace_back();
       term.coefficient = source_term->coefficient();
       if (source_term->factors() == nullptr) continue;
@@ -121,6 +126,10 @@ class Reader {
     tables.slots.reserve(program_.slots()->size());
     for (const schema::Slot* source : *program_.slots()) {
       if (!spend(sizeof(ProgramSlot))) return too_large();
+      if (!are_fields_aligned(*source, {schema::Slot::VT_DATA_OFFSET, schema::Slot::VT_DATA_BYTES,
+                                        schema::Slot::VT_INDEX_LIMIT, schema::Slot::VT_INITIAL})) {
+        return misaligned();
+      }
       ProgramSlot& slot = tables.slots.emplace_back();
       MORU_RETURN_IF_ERROR(read_name(source->name(), "slot", seen, slot.name));
       const std::string of = "slot '" + slot.name + "'";

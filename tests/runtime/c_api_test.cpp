@@ -135,7 +135,9 @@ TEST_CASE("C API: wrong calls answer with a code and a message of their thread")
   CHECK(std::string(moru_last_error()) == "slot 'y' holds nothing before the first run");
   CHECK(moru_session_view(handles.session, 99, &tensor) == MORU_NOT_FOUND);
   CHECK(moru_session_load_checkpoint(handles.session, "/nonexistent/c", 0) == MORU_FILE_NOT_FOUND);
-  CHECK(moru_session_create(handles.program, 0, &handles.session) == MORU_INVALID_ARGUMENT);
+  moru_session* none = handles.session;
+  CHECK(moru_session_create(handles.program, 0, &none) == MORU_INVALID_ARGUMENT);
+  CHECK(none == nullptr);
   moru_program_free(nullptr);
   moru_session_free(nullptr);
   CHECK(std::string(moru_version()) == MORU_VERSION);

@@ -128,9 +128,25 @@ TEST_CASE("moru file: errors say which file and what is wrong") {
   newer[4] = std::byte{2};
   CHECK(MoruFile::from_memory(newer).status().message() ==
         "the embedded .moru file has format version 2; this version of Moru reads version 1");
-  bytes.resize(bytes.size() - 10);
+  bytes.erase(bytes.end() - 10, bytes.end());
   CHECK(MoruFile::from_memory(bytes).status().message().find("is damaged: it should have") != std::string::npos);
   auto twice = filled(8, 1);
   MoruSection sections[] = {{SectionKind::model, {twice}}, {SectionKind::model, {twice}}};
   CHECK(make_moru_bytes(sections).status().message() == "a .moru file cannot have two sections of kind model");
+}
+
+TEST_CASE("moru file: weights beyond 4 GiB are written, mapped and replaced (run with --no-skip)" * doctest::skip()) {
+  TemporaryDirectory directory;
+  std::vector<std::byte> piece(size_t{64} << 20, std::byte{1});
+  std::vector<std::byte> last = filled(3, 2);
+  MoruSection section = {SectionKind::weights, std::vector<std::span<const std::byte>>(65, piece)};
+  section.pieces.emplace_back(last);
+  REQUIRE(write_moru_file(directory / "m.moru", std::span(&section, 1)).ok());
+  auto file = MoruFile::open(directory / "m.moru");
+  REQUIRE(file.ok());
+  auto weights = (*file)->section(SectionKind::weights);
+  CHECK(weights.size() == piece.size() * 65 + 3);
+  CHECK(weights.back() == std::byte{2});
+  REQUIRE(write_with_weights(**file, directory / "m.moru", {last}).ok());
+  CHECK(copy((*MoruFile::open(directory / "m.moru"))->section(SectionKind::weights)) == last);
 }
