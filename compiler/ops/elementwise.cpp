@@ -247,8 +247,7 @@ void add_algebraic(std::vector<Op>& ops) {
   }));
   ops.push_back(elementwise(UnaryOp{
       .name = "square",
-      .doc = "y = x * x, elementwise.  x, y: [...]",
-      .accepts = Accepts::numbers,
+      .doc = "y = x * x, elementwise; floating point only.  x, y: [...]",
       .reference = [](double x) { return x * x; },
       .lower = [](Expr x, Attrs) { return x * x; },
       .gradient = [](Value dy, Value x, Value, Attrs) { return dy * (x * 2.0); },

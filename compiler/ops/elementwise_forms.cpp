@@ -14,7 +14,6 @@ Example example_of(Example::Tensor tensor, Attributes attributes, bool different
   return {.inputs = {std::move(tensor)}, .attributes = std::move(attributes), .differentiable = differentiable};
 }
 
-// A result of integer arithmetic in double or int64 wraps into its type as the interpreter rounds.
 template <typename Formula>
 HostTensor map_pairs(const HostTensor& a, const HostTensor& b, DType dtype, Formula formula) {
   HostTensor y = make_tensor(dtype, broadcast_extents(a.shape, b.shape));
@@ -103,8 +102,9 @@ Op elementwise(BinaryOp form) {
     const HostTensor& a = inputs[0];
     const DType dtype = to_boolean ? DType::boolean : a.dtype;
     if (integer && is_integer(a.dtype))
-      return std::vector<HostTensor>{map_pairs(a, inputs[1], dtype, [integer](double p, double q) {
-        return static_cast<double>(integer(static_cast<int64_t>(p), static_cast<int64_t>(q)));
+      return std::vector<HostTensor>{map_pairs(a, inputs[1], dtype, [integer, dtype](double p, double q) {
+        const int64_t y = integer(static_cast<int64_t>(p), static_cast<int64_t>(q));
+        return static_cast<double>(dtype == DType::i32 ? static_cast<int32_t>(y) : y);
       })};
     return std::vector<HostTensor>{map_pairs(a, inputs[1], dtype, formula)};
   };

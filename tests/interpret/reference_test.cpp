@@ -23,7 +23,8 @@ Graph small_graph() {
   graph.name = "small";
   Builder b(graph);
   const Value x = b.input({DType::f32, {batch, 2}}, "x");
-  b.result(x * 0.1 + b.dim_value(batch), "y");
+  const Value scaled = x * 0.1;
+  b.result(scaled + b.dim_value(batch), "y");
   return graph;
 }
 
@@ -74,7 +75,8 @@ TEST_CASE("interpret_graph: inputs that do not fit are refused by name with both
 
   Graph sum;
   Builder b(sum);
-  b.result(b.input({DType::f32, {batch}}, "left") + b.input({DType::f32, {batch}}, "right"));
+  const Value left = b.input({DType::f32, {batch}}, "left");
+  b.result(left + b.input({DType::f32, {batch}}, "right"));
   const HostTensor pair[] = {make_tensor(DType::f32, {3}), make_tensor(DType::f32, {4})};
   CHECK_THROWS_WITH_AS(interpret_graph(sum, pair), doctest::Contains("input 'right'"), CompileError);
 }
