@@ -115,13 +115,13 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
   std::vector<Value> operands;  // of the backward scan: carries, sequences, invariants
   std::vector<Value> carry_gradients(parts.carries), sum_carries;
   for (size_t i : carries) {
-    const Type& type = graph.type(inputs[i]);
+    const Type type = graph.type(inputs[i]);
     Value seed = gradients.find(outputs[i]);
     operands.push_back(seed ? seed : b.fill(0.0, type.shape, type.dtype));
     carry_gradients[i] = bb.input(type);
   }
   for (size_t i : invariants) {
-    const Type& type = graph.type(inputs[parts.carries + parts.sequences + i]);
+    const Type type = graph.type(inputs[parts.carries + parts.sequences + i]);
     operands.push_back(b.fill(0.0, type.shape, type.dtype));
     sum_carries.push_back(bb.input(type));
   }
@@ -193,7 +193,8 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
   for (size_t k = 0; k < stacks.size(); ++k)
     body_gradients.add(mapped[forward.results[parts.carries + stacks[k]].value], stack_gradients[k]);
   backpropagate(bb, forward_count, body_depends, body_gradients);
-  for (size_t n = 0; n < forward_count; ++n) body.nodes[n].outputs = fresh_outputs[n];
+  // An inner scan got further outputs, its stacks, behind those it had.
+  for (size_t n = 0; n < forward_count; ++n) std::copy(fresh_outputs[n].begin(), fresh_outputs[n].end(), body.nodes[n].outputs.begin());
 
   auto gradient_or_zero = [&](ValueId value) {
     Value g = body_gradients.find(value);
