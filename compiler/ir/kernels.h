@@ -186,17 +186,23 @@ struct KernelModule {
 
 /// Text and back; what is printed parses to an equal tree.
 ///
-///   kernel predict {
+///   kernel "predict" {
 ///     buffer "x": f32[12*batch] slot 0
 ///     buffer "t0": f32[64*batch]
-///     contract i: batch, j: 64, k: 12  a "x"[12*i + k]  b "w"[64*k + j]  init load "b"[j] {
-///       "t0"[64*i + j] = max(acc, 0.0)
+///     contract f32 rows (i: batch) columns (j: 64) depth (k: 12) a "x"[12*i + k] b "w"[64*k + j] init load "b"[j] {
+///       "t0"[64*i + j] = max(acc, 0)
 ///     }
-///     for i: batch {
-///       vector j: 64 { "y"[64*i + j] += f32 ... }
+///     for i: batch @ "softmax_1" {
+///       let %0 = load "t0"[64*i]
+///       "y"[i] += (%0 * %0) @ "square_1"
 ///       reduce add k: 64 into "s"[i] { load "t0"[64*i + k] }
 ///     }
+///     transpose (batch, 64) from "t0"[0] stride (64) to "t1"[0] stride (batch)
 ///   }
+///
+/// Numbers without a type are f32, others are written f64(0.1), i32(3); decimals are the shortest that parse to the same
+/// bits. `let` names a subexpression for the statement below it: shared ones, and parts of deep ones. `@` is the origin. An
+/// address with a dynamic part is "table"[64*i; expression].
 std::string kernel_text(const Kernel& kernel);
 std::string kernel_module_text(const KernelModule& module);
 Kernel parse_kernel(std::string_view text);  // throws CompileError with the line

@@ -23,11 +23,11 @@ constexpr double expm1_narrow[] = {
 constexpr double tanh_narrow[] = {
     -0x1.55554ep-2, 0x1.110592p-3, -0x1.afd662p-5};
 // log(1 + f) = f + f^2 (c0 + c1 f + ...), 1 + f in [sqrt(1/2), sqrt(2)]; relative error
-// worst error 2^-25.91 (unrounded 2^-27.85)
+// worst error 2^-27.83 (unrounded 2^-27.87)
 constexpr double log_narrow[] = {
-    -0x1.fffff8p-2, 0x1.555608p-2, -0x1.0004f8p-2, 0x1.994872p-3,
-    -0x1.53ad9cp-3, 0x1.291176p-3, -0x1.19fb7ep-3, 0x1.c541f8p-4,
-    -0x1.4f5116p-5};
+    -0x1.fffff8p-2, 0x1.55555p-2, -0x1.000438p-2, 0x1.99a41cp-3,
+    -0x1.5423e8p-3, 0x1.226c84p-3, -0x1.0f5208p-3, 0x1.0875p-3,
+    -0x1.38138ep-4};
 constexpr double ln2_high = 0x1.62e4p-1, ln2_low = 0x1.7f7d1cp-20;
 // erf(x) = x + x (c0 + c1 y + ...), y = x^2, x <= 0.95; relative error
 // worst error 2^-30.04 (unrounded 2^-30.61)
@@ -74,14 +74,14 @@ constexpr double tanh_narrow[] = {
     -0x1.5555555555555p-2, 0x1.1111111110ed9p-3, -0x1.ba1ba1b97bafcp-5, 0x1.664f47d7cecd7p-6,
     -0x1.226dd38098c18p-7, 0x1.d69607f365849p-9, -0x1.73723a4a1e6e6p-10, 0x1.0273a45273034p-12};
 // log(1 + f) = f + f^2 (c0 + c1 f + ...), 1 + f in [sqrt(1/2), sqrt(2)]; relative error
-// worst error 2^-57.64 (unrounded 2^-57.83)
+// worst error 2^-59.29 (unrounded 2^-59.38)
 constexpr double log_narrow[] = {
-    -0x1.0000000000002p-1, 0x1.555555555555cp-2, -0x1.ffffffffff288p-3, 0x1.99999999963abp-3,
-    -0x1.55555555bf492p-3, 0x1.2492492748b6cp-3, -0x1.ffffffd4a22e2p-4, 0x1.c71c70039e341p-4,
-    -0x1.99999cd3b4d62p-4, 0x1.745d61f9019a7p-4, -0x1.555586e7ec5ap-4, 0x1.3b0cd4186956ep-4,
-    -0x1.24840ab8535aap-4, 0x1.116a865e5757ap-4, -0x1.0125cd291b01bp-4, 0x1.dd8cf6e56cb0dp-5,
-    -0x1.afe032bd3ae78p-5, 0x1.b04ee370ab4dfp-5, -0x1.047041b010d69p-4, 0x1.fc13281b48bbbp-5,
-    -0x1.ce55ebb2c750ep-6};
+    -0x1p-1, 0x1.555555555556bp-2, -0x1.ffffffffffe85p-3, 0x1.9999999994d9fp-3,
+    -0x1.555555556ab58p-3, 0x1.249249275cfacp-3, -0x1.fffffff3dccc4p-4, 0x1.c71c702e9ec51p-4,
+    -0x1.99999a994e195p-4, 0x1.745d58b98f3cfp-4, -0x1.555577487b9b9p-4, 0x1.3b0d7af5caecap-4,
+    -0x1.248945f94ea52p-4, 0x1.1169e2add172dp-4, -0x1.00cfc27ff0309p-4, 0x1.dc998acca1bd3p-5,
+    -0x1.b45ea5350624ep-5, 0x1.bba5a995470a3p-5, -0x1.010407915230dp-4, 0x1.d2bb3ceb8564dp-5,
+    -0x1.8dd650a37e094p-6};
 constexpr double ln2_high = 0x1.62e42fefa3p-1, ln2_low = 0x1.3de6af278ece6p-42;
 
 }  // namespace moru::tables_f64
