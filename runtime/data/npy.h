@@ -36,7 +36,7 @@ struct NpyArray {
 Result<NpyArray> read_npy(const std::string& path);
 Result<NpyArray> parse_npy(std::span<const std::byte> bytes, const std::string& name);
 
-/// Writes version 1.0 (2.0 where the header needs it), row-major. The file appears whole or not at all.
+/// Writes version 1.0, row-major, at most 32 axes. The file appears whole or not at all.
 Status write_npy(const std::string& path, DType dtype, std::span<const int64_t> shape, std::span<const std::byte> data);
 
 /// The elements as `dtype` (f32, f64, i32, i64 or boolean). An integer that `dtype` cannot hold and a fraction that
