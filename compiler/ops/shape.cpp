@@ -105,6 +105,16 @@ Op transpose_op() {
   return op;
 }
 
+Op pack_op() {
+  Op op = transpose_op();
+  op.name = "pack";
+  op.doc = "transpose, stored: y lies in memory in the order of its axes, whatever the layout of x";
+  op.gradient = {};
+  op.differentiable = false;  // made after differentiation, by choose_layouts
+  for (Example& example : op.examples) example.differentiable = false;
+  return op;
+}
+
 Op slice_op() {
   Op op = shape_op("slice", "y = x[..., begin : begin + size, ...] along `axis`",
                    {axis_attribute(),
@@ -385,7 +395,7 @@ Op dim_value_op() {
 }  // namespace
 
 std::vector<Op> shape_ops() {
-  return {reshape_op(), transpose_op(),    slice_op(),   split_op(), concat_op(),
+  return {reshape_op(), transpose_op(), pack_op(),   slice_op(),   split_op(), concat_op(),
           pad_op(),     broadcast_to_op(), reverse_op(), fill_op(),  dim_value_op()};
 }
 

@@ -1,0 +1,25 @@
+#include "compiler/compile.h"
+
+#include "compiler/io/program_io.h"
+
+namespace moru {
+
+CompiledModel compile(Model& model, const CompileOptions& options) {
+  CompiledModel out;
+  out.target = options.target;
+  out.lowered = run_pipeline(model, options.pipeline);
+  out.hash = hash_program(out.lowered.module, out.lowered.kernels, out.target.text());
+  WeightsSection weights = make_weights_section(model);
+  out.program = write_program({.module = &out.lowered.module,
+                               .kernels = &out.lowered.kernels,
+                               .plans = &out.lowered.plans,
+                               .weights = &weights.places,
+                               .outputs = model.output_names,
+                               .target = out.target.text(),
+                               .hash = out.hash,
+                               .source = model.source,
+                               .seed = options.seed});
+  return out;
+}
+
+}  // namespace moru

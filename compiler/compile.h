@@ -1,0 +1,39 @@
+// The compiler's front door: a Model in, a program and native code out.
+//
+//   Model model = import_keras_json(text);
+//   initialize_parameters(model, 42);
+//   CompiledModel compiled = compile(model, {.training = &spec});
+//   auto code = jit_compile(compiled.kernels, compiled.target);      // codegen/emit.h
+//
+// What comes out is bytes: the runtime's Program::load takes them, with or without a file in between.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "compiler/codegen/target.h"
+#include "compiler/io/model_io.h"
+#include "compiler/pipeline.h"
+
+namespace moru {
+
+struct CompileOptions {
+  Target target = Target::host();
+  PipelineOptions pipeline = {};
+  int64_t seed = 0;                         // for the record; weights were initialized by the caller
+};
+
+struct CompiledModel {
+  Target target = Target::host();
+  Lowered lowered;                          // the module, the kernels and their memory plans
+  std::vector<std::byte> program;           // the program section
+  uint64_t hash = 0;
+};
+
+/// Compiles `model` for prediction and, with options.pipeline.training, for training. Throws CompileError for what the
+/// model's author can mend.
+CompiledModel compile(Model& model, const CompileOptions& options = {});
+
+}  // namespace moru

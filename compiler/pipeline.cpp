@@ -1,0 +1,127 @@
+#include "compiler/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "compiler/passes/add_update.h"
+#include "compiler/passes/choose_layouts.h"
+#include "compiler/passes/differentiate.h"
+#include "compiler/passes/drop_dead.h"
+#include "compiler/passes/expand.h"
+#include "compiler/passes/hoist_scan.h"
+#include "compiler/passes/lower.h"
+#include "compiler/passes/make_entries.h"
+#include "compiler/passes/simplify.h"
+#include "compiler/passes/sink_scan.h"
+#include "compiler/passes/tile_batch.h"
+#include "compiler/support/error.h"
+
+namespace moru {
+
+namespace {
+
+enum class When { always, training };
+
+struct GraphPass {
+  std::string_view name;
+  void (*function)(Module&, const TrainingSpec*);
+  When when;
+  std::string_view why;
+};
+
+template <void (*pass)(Graph&)>
+void each_entry(Module& module, const TrainingSpec*) {
+  for (Graph& graph : module.entries) pass(graph);
+}
+
+void expand_entries(Module& module, const TrainingSpec*) {
+  for (Graph& graph : module.entries) graph = expand(graph);
+}
+void differentiate_entry(Module& module, const TrainingSpec*) { differentiate(module); }
+void add_update_entry(Module& module, const TrainingSpec* training) { add_update(module, *training); }
+
+// The whole compiler, in order. Read this file first. Before the first pass, `make_entries` turns the model into graphs;
+// behind the last one, `lower` turns them into kernels and `plan_memory` gives their buffers places.
+constexpr GraphPass graph_passes[] = {
+    // name              function                      when             why it stands here
+    {"expand",           expand_entries,               When::always,    "composites become primitives, so gradients come for free"},
+    {"fold_constants",   each_entry<fold_constants>,   When::always,    "scalar arithmetic on constants, before gradients multiply it"},
+    {"differentiate",    differentiate_entry,          When::training,  "before simplify, so that forward and backward share nodes"},
+    {"add_update",       add_update_entry,             When::training,  "the optimizer becomes ordinary nodes; the runtime has no maths"},
+    {"expand_update",    expand_entries,               When::training,  "optimizers and gradients were written with composites too"},
+    {"drop_dead",        each_entry<drop_dead>,        When::always,    "the backward scan recomputed what it does not need"},
+    {"fold_constants_2", each_entry<fold_constants>,   When::always,    "gradients start from the constant 1"},
+    {"simplify",         each_entry<simplify>,         When::always,    "products with 1 and split-concat pairs from the gradients"},
+    {"share_common",     each_entry<share_common>,     When::always,    "forward and backward compute some things alike"},
+    {"hoist_scan",       each_entry<hoist_scan>,       When::always,    "needs the final loop bodies; input projections leave the loop"},
+    {"sink_scan",        each_entry<sink_scan>,        When::always,    "after hoist_scan, which leaves fewer values to stack"},
+    {"drop_dead_2",      each_entry<drop_dead>,        When::always,    "moved nodes leave unread results and sequences behind"},
+    {"choose_layouts",   each_entry<choose_layouts>,   When::always,    "contractions are where they stay, so packing can be placed"},
+    {"simplify_2",       each_entry<simplify>,         When::always,    "absorbed reshapes meet and cancel"},
+    {"share_common_2",   each_entry<share_common>,     When::always,    "one packed copy of a weight serves every reader"},
+    {"drop_dead_3",      each_entry<drop_dead>,        When::always,    "contractions that were replaced"},
+    {"tile_batch",       each_entry<tile_batch>,       When::training,  "wraps what is left to do per sample; last, since it hides it in a body"},
+};
+
+}  // namespace
+
+std::vector<PassDescription> describe_passes() {
+  std::vector<PassDescription> list = {{"make_entries", "always", "the model's layers become one graph per entry over shared slots"}};
+  for (const GraphPass& pass : graph_passes) list.push_back({pass.name, pass.when == When::always ? "always" : "training", pass.why});
+  list.push_back({"lower", "always", "fusion groups become loops and contractions; graphs end here"});
+  list.push_back({"plan_memory", "always", "buffers that are never alive together share memory"});
+  return list;
+}
+
+Lowered run_pipeline(Model& model, const PipelineOptions& options) {
+  Lowered out;
+  std::string last_text;
+  auto run = [&](std::string_view name, auto&& body) {
+    auto begin = std::chrono::steady_clock::now();
+    body();
+    out.times.push_back({std::string(name), std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count()});
+  };
+  auto dump = [&](std::string_view name, auto&& text) {
+    if (!options.dump) return;
+    std::string now = text();
+    if (now != last_text) options.dump(name, now);
+    last_text = std::move(now);
+  };
+  run("make_entries", [&] { out.module = make_entries(model, options.training); });
+  if (options.verify) verify_module(out.module, "make_entries");
+  dump("make_entries", [&] { return module_text(out.module); });
+  if (options.stop_after == "make_entries") return out;
+  for (const GraphPass& pass : graph_passes) {
+    if (pass.when == When::training && !options.training) continue;
+    if (!options.disable.count(pass.name)) {
+      run(pass.name, [&] { pass.function(out.module, options.training); });
+      if (options.verify) verify_module(out.module, pass.name);
+      dump(pass.name, [&] { return module_text(out.module); });
+    }
+    if (options.stop_after == pass.name) return out;
+  }
+  run("lower", [&] { out.kernels = lower(out.module); });
+  if (options.verify)
+    for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, "lower");
+  dump("lower", [&] { return kernel_module_text(out.kernels); });
+  if (options.stop_after == "lower") return out;
+  run("plan_memory", [&] {
+    for (Kernel& kernel : out.kernels.kernels) out.plans.push_back(plan_memory(kernel));
+  });
+  if (options.verify)
+    for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, "plan_memory");
+  dump("plan_memory", [&] { return kernel_module_text(out.kernels); });
+  return out;
+}
+
+void run_passes(Module& module, std::span<const std::string> names) {
+  for (const std::string& name : names) {
+    auto pass = std::find_if(std::begin(graph_passes), std::end(graph_passes), [&](const GraphPass& p) { return p.name == name; });
+    if (pass == std::end(graph_passes) || pass->function == add_update_entry)
+      throw CompileError({.stage = "opt", .what = "there is no graph pass '" + name + "' that can run alone", .hint = "moru passes lists them"});
+    pass->function(module, nullptr);
+    verify_module(module, name);
+  }
+}
+
+}  // namespace moru

@@ -1,0 +1,53 @@
+// The pipeline: runs the passes of pipeline.cpp in order, and verifies, times, dumps, disables and stops as asked.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiler/ir/graph.h"
+#include "compiler/ir/kernels.h"
+#include "compiler/model/model.h"
+#include "compiler/model/training.h"
+#include "compiler/passes/plan_memory.h"
+
+namespace moru {
+
+struct PipelineOptions {
+  const TrainingSpec* training = nullptr;      // none: the entry `predict` only
+  std::set<std::string, std::less<>> disable;  // names of passes to leave out
+  std::string stop_after;                      // name of the last pass to run; empty: all
+  bool verify = true;                          // check every invariant after every pass
+  /// Called after each pass with its name and the program's text, where that changed.
+  std::function<void(std::string_view pass, const std::string& text)> dump;
+};
+
+struct PassTime {
+  std::string name;
+  double microseconds = 0;
+};
+
+/// What the pipeline makes of a model, as far as it ran.
+struct Lowered {
+  Module module;
+  KernelModule kernels;                        // empty if stopped before `lower`
+  std::vector<MemoryPlan> plans;               // by kernel
+  std::vector<PassTime> times;
+};
+
+Lowered run_pipeline(Model& model, const PipelineOptions& options = {});
+
+/// Names, and why each stands where it stands, in order: `moru passes`.
+struct PassDescription {
+  std::string_view name, when, why;
+};
+std::vector<PassDescription> describe_passes();
+
+/// Runs one graph pass, or several by name, on a module that was parsed from text: `moru opt`. Throws CompileError for an
+/// unknown name.
+void run_passes(Module& module, std::span<const std::string> names);
+
+}  // namespace moru
