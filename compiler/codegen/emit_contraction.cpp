@@ -1,0 +1,340 @@
+// Contractions as register tiles: some rows times some vectors of columns are kept in registers along the whole depth,
+// so that each element is one chain of multiply-adds in the order that the semantics fix.
+#include <algorithm>
+
+#include "compiler/codegen/emitter.h"
+#include "compiler/support/error.h"
+
+namespace moru {
+
+using llvm::Type;
+using llvm::Value;
+
+namespace {
+
+using Axes = std::vector<ContractionAxis>;
+
+void collect_dims(const Expr& expr, std::vector<const Dim*>& dims) {
+  if (!expr) return;
+  if (expr->op == ExprOp::index) dims.push_back(&expr->dim);
+  if (expr->op == ExprOp::load) {
+    dims.push_back(&expr->access.offset);
+    collect_dims(expr->access.dynamic, dims);
+  }
+  for (const Expr& argument : expr->args) collect_dims(argument, dims);
+}
+
+void collect_dims(const Access& access, std::vector<const Dim*>& dims) {
+  dims.push_back(&access.offset);
+  collect_dims(access.dynamic, dims);
+}
+
+// Joins neighbouring axes over which every address runs as over one long axis. The outer one's variable becomes 0.
+void merge_axes(Axes& axes, const std::vector<const Dim*>& dims, std::vector<std::string>& zeros) {
+  for (size_t i = axes.size(); i-- > 1;) {
+    ContractionAxis& outer = axes[i - 1];
+    ContractionAxis& inner = axes[i];
+    const bool mergeable = std::all_of(dims.begin(), dims.end(), [&](const Dim* dim) {
+      const std::optional<Dim> outer_stride = dim->coefficient(outer.var), inner_stride = dim->coefficient(inner.var);
+      return outer_stride && inner_stride && !inner_stride->contains(outer.var) && *outer_stride == inner.extent * *inner_stride;
+    });
+    if (!mergeable) continue;
+    zeros.push_back(outer.var);
+    outer = {inner.var, outer.extent * inner.extent};
+    axes.erase(axes.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+// What a symbolic extent is likely to be, for choosing between schedules only.
+int64_t nominal(const Dim& extent) {
+  return std::max<int64_t>(1, extent.evaluate([](std::string_view) { return 32; }));
+}
+
+bool is_unit(const std::optional<Dim>& stride) { return stride && stride->is_constant(1); }
+
+bool uses(const Expr& expr, const std::string& variable) {
+  std::vector<const Dim*> dims;
+  collect_dims(expr, dims);
+  return std::any_of(dims.begin(), dims.end(), [&](const Dim* dim) { return dim->contains(variable); });
+}
+
+}  // namespace
+
+/// A contraction whose axes are put in order: `row` is tiled by `shape.rows`, `column` by vectors, the others are loops.
+struct Emitter::Tile {
+  const Contraction& contraction;
+  Axes outer_rows, outer_columns, depth;
+  ContractionAxis row, column;
+  Access scalars, vectors;  // a and b, or b and a where the rows are the vectors
+  int lanes = 1;
+  TileShape shape;
+  int epilogue_size = 0;
+  // The block of columns being emitted:
+  std::vector<ColumnPiece> pieces;
+  Binding first_column;
+  Value* mask = nullptr;  // of a single piece whose width is known at run time only
+  Value* scratch = nullptr;
+
+  Value* mask_of(Emitter& emitter, const ColumnPiece& piece) const {
+    return mask ? mask : piece.active < piece.lanes ? emitter.constant_mask(piece.active, piece.lanes) : nullptr;
+  }
+  Binding column_of(const ColumnPiece& piece) const {
+    return {first_column.base, first_column.plus + piece.offset, first_column.depth};
+  }
+};
+
+void Emitter::emit_contraction(const Contraction& contraction) {
+  Tile tile{contraction, {}, {}, contraction.depth, {}, {}, contraction.a, contraction.b, 1, {}, 0, {}, {}, nullptr, nullptr};
+  std::vector<std::string> zeros;
+  std::vector<const Dim*> outputs, rows, columns, depth;
+  collect_dims(contraction.init, outputs);
+  for (const Store& stored : contraction.epilogue) {
+    collect_dims(stored.access, outputs);
+    collect_dims(stored.value, outputs);
+    tile.epilogue_size += 2 + expression_size(stored.value) + (stored.accumulate ? 2 : 0);
+  }
+  rows = columns = outputs;
+  collect_dims(contraction.a, rows);
+  collect_dims(contraction.b, columns);
+  collect_dims(contraction.a, depth);
+  collect_dims(contraction.b, depth);
+  tile.outer_rows = contraction.rows;
+  tile.outer_columns = contraction.columns;
+  merge_axes(tile.outer_rows, rows, zeros);
+  merge_axes(tile.outer_columns, columns, zeros);
+  merge_axes(tile.depth, depth, zeros);
+  for (const std::string& variable : zeros) bindings_[variable] = {};
+  // A row of its own where there are none; '#' is in no user's name.
+  if (tile.outer_rows.empty()) tile.outer_rows.push_back({"#row", 1});
+  if (tile.outer_columns.empty()) tile.outer_columns.push_back({"#column", 1});
+
+  // Few columns and rows that lie in memory: vectors run along the rows.
+  const ContractionAxis& last_row = tile.outer_rows.back();
+  const ContractionAxis& last_column = tile.outer_columns.back();
+  const bool rows_are_contiguous = is_unit(contraction.a.offset.coefficient(last_row.var)) && !contraction.a.dynamic;
+  const bool columns_are_contiguous = is_unit(contraction.b.offset.coefficient(last_column.var)) && !contraction.b.dynamic;
+  if (rows_are_contiguous && nominal(last_row.extent) > nominal(last_column.extent) &&
+      (!columns_are_contiguous || nominal(last_column.extent) * 2 <= width_)) {
+    std::swap(tile.outer_rows, tile.outer_columns);
+    std::swap(tile.scalars, tile.vectors);
+  }
+  tile.column = tile.outer_columns.back();
+  tile.outer_columns.pop_back();
+  // The tile's rows are the longest of the row axes.
+  const auto longest = std::max_element(tile.outer_rows.begin(), tile.outer_rows.end(), [](const auto& a, const auto& b) {
+    return nominal(a.extent) <= nominal(b.extent);
+  });
+  tile.row = *longest;
+  tile.outer_rows.erase(longest);
+
+  tile.lanes = std::max(1, static_cast<int>(width_ * 4 / dtype_bytes(contraction.type)));
+  int64_t depth_steps = 1;
+  for (const ContractionAxis& axis : tile.depth) depth_steps *= nominal(axis.extent);
+  tile.shape = choose_tile({nominal(tile.row.extent), nominal(tile.column.extent), depth_steps, tile.row.extent.is_constant()},
+                           tile.lanes, target_);
+
+  const std::function<void(size_t)> loops = [&](size_t axis) {
+    if (axis == tile.outer_columns.size()) return emit_column_blocks(tile);
+    emit_loop(number(0), dim_value(tile.outer_columns[axis].extent), 1, [&](Value* index) {
+      bindings_[tile.outer_columns[axis].var] = {index, 0, depth_};
+      loops(axis + 1);
+    });
+  };
+  loops(0);
+}
+
+// Blocks of columns are outermost, so that their part of b stays in the first cache while the rows go by.
+void Emitter::emit_column_blocks(Tile& tile) {
+  const int lanes = tile.lanes;
+  const int64_t step = int64_t{lanes} * tile.shape.vectors;
+  const auto block = [&](std::vector<ColumnPiece> pieces, Value* base, int64_t plus, Value* mask) {
+    tile.pieces = std::move(pieces);
+    tile.first_column = {base, plus, depth_};
+    tile.mask = mask;
+    emit_row_blocks(tile);
+  };
+  if (tile.column.extent.is_constant()) {
+    const int64_t columns = std::max<int64_t>(tile.column.extent.constant(), 0);
+    const int64_t whole = columns / step * step;
+    emit_loop(number(0), number(whole), step, [&](Value* index) {
+      block(cut_columns(step, lanes, target_.has_masks), index, 0, nullptr);
+    });
+    const std::vector<ColumnPiece> rest = cut_columns(columns - whole, lanes, target_.has_masks);
+    for (size_t begin = 0; begin < rest.size(); begin += static_cast<size_t>(tile.shape.vectors)) {
+      const size_t end = std::min(rest.size(), begin + static_cast<size_t>(tile.shape.vectors));
+      std::vector<ColumnPiece> pieces(rest.begin() + static_cast<std::ptrdiff_t>(begin), rest.begin() + static_cast<std::ptrdiff_t>(end));
+      block(std::move(pieces), nullptr, whole, nullptr);
+    }
+    return;
+  }
+  Value* count = builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, dim_value(tile.column.extent), number(0));
+  Value* done = number(0);
+  if (tile.shape.vectors > 1) {
+    Value* whole = builder_.CreateSub(count, builder_.CreateURem(count, number(step)));
+    emit_loop(done, whole, step, [&](Value* index) { block(cut_columns(step, lanes, false), index, 0, nullptr); });
+    done = whole;
+  }
+  const ColumnPiece one_vector{0, lanes, lanes};
+  Value* vectors = builder_.CreateAnd(count, number(-int64_t{lanes}));
+  emit_loop(done, vectors, lanes, [&](Value* index) { block({one_vector}, index, 0, nullptr); });
+  if (lanes == 1) return;
+  if (target_.has_masks) {
+    emit_loop(vectors, count, lanes, [&](Value* index) {
+      block({one_vector}, index, 0, mask_for(builder_.CreateSub(count, index), lanes));
+    });
+  } else {
+    emit_loop(vectors, count, 1, [&](Value* index) { block({{0, 1, 1}}, index, 0, nullptr); });
+  }
+}
+
+void Emitter::emit_row_blocks(Tile& tile) {
+  const std::function<void(size_t)> loops = [&](size_t axis) {
+    if (axis < tile.outer_rows.size()) {
+      emit_loop(number(0), dim_value(tile.outer_rows[axis].extent), 1, [&](Value* index) {
+        bindings_[tile.outer_rows[axis].var] = {index, 0, depth_};
+        loops(axis + 1);
+      });
+      return;
+    }
+    const int height = tile.shape.rows;
+    if (tile.row.extent.is_constant()) {
+      const int64_t rows = std::max<int64_t>(tile.row.extent.constant(), 0), whole = rows / height * height;
+      emit_loop(number(0), number(whole), height, [&](Value* row) { emit_tile(tile, row, height); });
+      if (whole < rows) emit_tile(tile, number(whole), static_cast<int>(rows - whole));
+      return;
+    }
+    Value* count = builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, dim_value(tile.row.extent), number(0));
+    Value* rest = builder_.CreateURem(count, number(height));
+    Value* whole = builder_.CreateSub(count, rest);
+    emit_loop(number(0), whole, height, [&](Value* row) { emit_tile(tile, row, height); });
+    // The rest is the sum of the powers of two that it is written with.
+    for (const int edge : edge_heights(height, 0, false)) {
+      Value* is_present = builder_.CreateIsNotNull(builder_.CreateAnd(rest, number(edge)));
+      Value* row = builder_.CreateAdd(whole, builder_.CreateAnd(rest, number(-2 * int64_t{edge})));
+      emit_if(is_present, [&] { emit_tile(tile, row, edge); });
+    }
+  };
+  loops(0);
+}
+
+void Emitter::emit_tile(Tile& tile, Value* row, int height) {
+  const Contraction& contraction = tile.contraction;
+  const DType type = contraction.type;
+  Values accumulators(static_cast<size_t>(height) * tile.pieces.size());
+  const bool is_one_for_all_rows = !contraction.init || !uses(contraction.init, tile.row.var);
+  for (size_t j = 0; j < tile.pieces.size(); ++j) {
+    const ColumnPiece& piece = tile.pieces[j];
+    for (int i = 0; i < height; ++i) {
+      Value*& accumulator = accumulators[static_cast<size_t>(i) * tile.pieces.size() + j];
+      if (i > 0 && is_one_for_all_rows) {
+        accumulator = accumulators[j];
+        continue;
+      }
+      if (!contraction.init) {
+        accumulator = llvm::Constant::getNullValue(lanes_of(scalar_type(type), piece.lanes));
+        continue;
+      }
+      bindings_[tile.row.var] = {row, i, depth_};
+      with_lanes(tile.column.var, tile.column_of(piece), piece.lanes, tile.mask_of(*this, piece),
+                 [&] { accumulator = in_lanes(value(contraction.init)); });
+    }
+  }
+  bindings_[tile.row.var] = {row, 0, depth_};
+  accumulators = emit_depth(tile, 0, height, std::move(accumulators));
+  emit_epilogue(tile, row, height, accumulators);
+}
+
+Emitter::Values Emitter::emit_depth(Tile& tile, size_t axis, int height, Values accumulators) {
+  if (axis == tile.depth.size()) return emit_step(tile, height, accumulators);
+  return emit_carry_loop(number(0), dim_value(tile.depth[axis].extent), 1, std::move(accumulators),
+                         [&](Value* index, const Values& carried) {
+                           bindings_[tile.depth[axis].var] = {index, 0, depth_};
+                           return emit_depth(tile, axis + 1, height, carried);
+                         });
+}
+
+Emitter::Values Emitter::emit_step(Tile& tile, int height, const Values& accumulators) {
+  const size_t vectors = tile.pieces.size();
+  const bool floating = is_float(tile.contraction.type);
+  Values b(vectors);
+  for (size_t j = 0; j < vectors; ++j) {
+    const ColumnPiece& piece = tile.pieces[j];
+    with_lanes(tile.column.var, tile.column_of(piece), piece.lanes, tile.mask_of(*this, piece),
+               [&] { b[j] = in_lanes(load(tile.vectors)); });
+  }
+  const Binding row = bindings_[tile.row.var];
+  Values results(accumulators.size());
+  for (int i = 0; i < height; ++i) {
+    bindings_[tile.row.var] = {row.base, row.plus + i, row.depth};
+    Value* a = load(tile.scalars);
+    memo_.clear();
+    std::map<int, Value*> broadcast;
+    for (size_t j = 0; j < vectors; ++j) {
+      Value*& in_all_lanes = broadcast[tile.pieces[j].lanes];
+      if (!in_all_lanes) {
+        const int lanes = tile.pieces[j].lanes;
+        in_all_lanes = lanes == 1 ? a : builder_.CreateVectorSplat(static_cast<unsigned>(lanes), a);
+      }
+      const size_t at = static_cast<size_t>(i) * vectors + j;
+      results[at] = floating ? fused_multiply_add(in_all_lanes, b[j], accumulators[at])
+                             : builder_.CreateAdd(builder_.CreateMul(in_all_lanes, b[j]), accumulators[at]);
+    }
+  }
+  bindings_[tile.row.var] = row;
+  return results;
+}
+
+void Emitter::emit_epilogue(Tile& tile, Value* row, int height, const Values& accumulators) {
+  const size_t vectors = tile.pieces.size();
+  const auto stores = [&](const Binding& column, const ColumnPiece& piece, Value* accumulator) {
+    with_lanes(tile.column.var, column, piece.lanes, tile.mask_of(*this, piece), [&] {
+      accumulator_ = accumulator;
+      for (const Store& stored : tile.contraction.epilogue) store_statement(stored);
+      accumulator_ = nullptr;
+    });
+  };
+  constexpr int most_inlined = 160;
+  if (tile.epilogue_size * static_cast<int>(accumulators.size()) <= most_inlined) {
+    for (int i = 0; i < height; ++i) {
+      bindings_[tile.row.var] = {row, i, depth_};
+      for (size_t j = 0; j < vectors; ++j) {
+        stores(tile.column_of(tile.pieces[j]), tile.pieces[j], accumulators[static_cast<size_t>(i) * vectors + j]);
+      }
+    }
+    return;
+  }
+
+  // Code for one vector, in a loop over the tile: the tile goes through memory.
+  Type* full = lanes_of(scalar_type(tile.contraction.type), tile.lanes);
+  if (!tile.scratch) {
+    llvm::IRBuilder<> at_entry(&function_->getEntryBlock(), function_->getEntryBlock().begin());
+    const auto size = static_cast<uint64_t>(tile.shape.rows) * static_cast<uint64_t>(tile.shape.vectors);
+    llvm::AllocaInst* memory = at_entry.CreateAlloca(llvm::ArrayType::get(full, size));
+    memory->setAlignment(llvm::Align(64));
+    tile.scratch = memory;
+  }
+  for (size_t at = 0; at < accumulators.size(); ++at) {
+    builder_.CreateStore(accumulators[at], builder_.CreateGEP(full, tile.scratch, number(static_cast<int64_t>(at))));
+  }
+  size_t whole = 0;
+  while (whole < vectors && tile.pieces[whole].active == tile.lanes && !tile.mask) ++whole;
+  emit_loop(number(0), number(height), 1, [&](Value* index) {
+    bindings_[tile.row.var] = {builder_.CreateAdd(row, index), 0, depth_};
+    Value* line = builder_.CreateMul(index, number(static_cast<int64_t>(vectors)));
+    const auto loaded = [&](const ColumnPiece& piece, Value* j) {
+      Value* address = builder_.CreateGEP(full, tile.scratch, builder_.CreateAdd(line, j));
+      return builder_.CreateLoad(lanes_of(scalar_type(tile.contraction.type), piece.lanes), address);
+    };
+    emit_loop(number(0), number(static_cast<int64_t>(whole)), 1, [&](Value* j) {
+      const Binding first = tile.column_of(tile.pieces[0]);
+      Value* base = builder_.CreateMul(j, number(tile.lanes));
+      if (first.base) base = builder_.CreateAdd(first.base, base);
+      stores({base, first.plus, depth_}, tile.pieces[0], loaded(tile.pieces[0], j));
+    });
+    for (size_t j = whole; j < vectors; ++j) {
+      stores(tile.column_of(tile.pieces[j]), tile.pieces[j], loaded(tile.pieces[j], number(static_cast<int64_t>(j))));
+    }
+  });
+}
+
+}  // namespace moru

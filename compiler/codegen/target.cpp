@@ -1,0 +1,122 @@
+#include "compiler/codegen/target.h"
+
+#include <unistd.h>
+
+#include <charconv>
+
+#include <llvm/ADT/StringRef.h>
+#include <llvm/TargetParser/Host.h>
+
+#include "compiler/support/error.h"
+
+namespace moru {
+
+namespace {
+
+struct Level {
+  const char* name;
+  const char* triple;
+  int vector_bytes;
+  int vector_registers;
+  bool has_fma;
+  bool has_masks;
+};
+
+constexpr Level levels[] = {
+    // name         triple                       vector  registers  fma    masks
+    {"x86-64-v4", "x86_64-unknown-linux-gnu",        64,        32, true,  true},
+    {"x86-64-v3", "x86_64-unknown-linux-gnu",        32,        16, true,  false},
+    {"x86-64-v2", "x86_64-unknown-linux-gnu",        16,        16, false, false},
+    {"aarch64",   "aarch64-unknown-linux-gnu",       16,        32, true,  false},
+};
+
+std::string host_level() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4")) return "x86-64-v4";
+  if (__builtin_cpu_supports("x86-64-v3")) return "x86-64-v3";
+  if (__builtin_cpu_supports("x86-64-v2")) return "x86-64-v2";
+  throw CompileError({.stage = "target", .what = "this processor is older than x86-64-v2 (SSE 4.2)"});
+#elif defined(__aarch64__)
+  return "aarch64";
+#else
+  throw CompileError({.stage = "target", .what = "no code is generated for this kind of processor",
+                      .hint = "compile for a named target, or interpret"});
+#endif
+}
+
+// Anything else in a processor's name would change what the text parses to.
+bool is_processor_name(std::string_view name) {
+  for (char c : name) {
+    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    if (!ok) return false;
+  }
+  return !name.empty();
+}
+
+bool parse_kibibytes(std::string_view text, int64_t& bytes) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number <= 0 || number > (1 << 24)) return false;
+  bytes = number << 10;
+  return true;
+}
+
+bool parse_detail(std::string_view detail, Target& target) {
+  if (detail.starts_with("tune=") && is_processor_name(detail.substr(5))) {
+    target.tune = detail.substr(5);
+    return true;
+  }
+  if (detail.starts_with("l1=")) return parse_kibibytes(detail.substr(3), target.l1_bytes);
+  if (detail.starts_with("l2=")) return parse_kibibytes(detail.substr(3), target.l2_bytes);
+  return false;
+}
+
+}  // namespace
+
+Target Target::parse(std::string_view text) {
+  if (text == "host") return host();
+  const std::string_view name = text.substr(0, text.find(','));
+  for (const Level& level : levels) {
+    if (name != level.name) continue;
+    Target target;
+    target.level = level.name;
+    target.triple = level.triple;
+    target.vector_bytes = level.vector_bytes;
+    target.vector_registers = level.vector_registers;
+    target.has_fma = level.has_fma;
+    target.has_masks = level.has_masks;
+    bool known = true;
+    for (std::string_view rest = text.substr(name.size()); !rest.empty() && known;) {
+      rest.remove_prefix(1);
+      const std::string_view detail = rest.substr(0, rest.find(','));
+      known = parse_detail(detail, target);
+      rest.remove_prefix(detail.size());
+    }
+    if (known) return target;
+  }
+  std::string known = "known are host";
+  for (const Level& level : levels) known += std::string(", ") + level.name;
+  throw CompileError({.stage = "target", .what = "unknown target '" + std::string(text) + "'", .hint = known});
+}
+
+Target Target::host() {
+  Target target = parse(host_level());
+  const std::string processor = llvm::sys::getHostCPUName().str();
+  if (is_processor_name(processor) && processor != "generic") target.tune = processor;
+  // 0 and -1 mean that the system does not say.
+  if (const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE); bytes >= 1024) target.l1_bytes = bytes / 1024 * 1024;
+  if (const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes >= 1024) target.l2_bytes = bytes / 1024 * 1024;
+  return target;
+}
+
+std::string Target::text() const {
+  const Target plain = parse(level);
+  std::string text = level;
+  if (!tune.empty()) text += ",tune=" + tune;
+  if (l1_bytes != plain.l1_bytes) text += ",l1=" + std::to_string(l1_bytes >> 10);
+  if (l2_bytes != plain.l2_bytes) text += ",l2=" + std::to_string(l2_bytes >> 10);
+  return text;
+}
+
+}  // namespace moru

@@ -1,0 +1,35 @@
+// The machine that code is generated for: the one place that knows instruction sets, vector widths and cache sizes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace moru {
+
+/// An instruction set level and, if known, the processor whose scheduling and caches the code should suit.
+/// Code depends on the level's instructions only, so what `host` compiles runs on every machine of the same level.
+struct Target {
+  std::string level;        // "x86-64-v4", "x86-64-v3", "x86-64-v2" or "aarch64"
+  std::string tune;         // a processor name LLVM knows, "znver5"; empty: none in particular
+  std::string triple;
+  int vector_bytes = 16;    // preferred width
+  int vector_registers = 16;
+  bool has_fma = false;     // otherwise f32 fma is emulated exactly and f64 fma is refused
+  bool has_masks = false;   // masked vector loads and stores cost about what plain ones do
+  int64_t l1_bytes = 32 << 10;
+  int64_t l2_bytes = 1 << 20;
+
+  /// The level of the processor this runs on, tuned for it, with its cache sizes.
+  static Target host();
+
+  /// "host", a level, or a level and what else text() prints. Throws CompileError naming what is known.
+  static Target parse(std::string_view text);
+
+  /// "x86-64-v3" or "x86-64-v4,tune=znver5,l1=48,l2=1024" (KiB); parses back to an equal target.
+  std::string text() const;
+
+  bool is_x86() const { return level.starts_with("x86-64"); }
+};
+
+}  // namespace moru

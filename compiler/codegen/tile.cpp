@@ -1,0 +1,88 @@
+#include "compiler/codegen/tile.h"
+
+#include <algorithm>
+
+namespace moru {
+
+std::vector<ColumnPiece> cut_columns(int64_t columns, int lanes, bool has_masks) {
+  std::vector<ColumnPiece> pieces;
+  int64_t offset = 0;
+  for (; offset + lanes <= columns; offset += lanes) pieces.push_back({offset, lanes, lanes});
+  int rest = static_cast<int>(columns - offset);
+  while (rest > 0) {
+    int width = 1;
+    while (width * 2 <= rest) width *= 2;
+    if (width < rest && has_masks) {
+      pieces.push_back({offset, width * 2, rest});
+      break;
+    }
+    pieces.push_back({offset, width, width});
+    offset += width;
+    rest -= width;
+  }
+  return pieces;
+}
+
+std::vector<int> edge_heights(int tile_rows, int64_t rows, bool rows_constant) {
+  if (rows_constant) {
+    const int rest = static_cast<int>(rows % tile_rows);
+    return rest == 0 ? std::vector<int>{} : std::vector<int>{rest};
+  }
+  std::vector<int> heights;
+  for (int height : {8, 4, 2, 1}) {
+    if (height < tile_rows) heights.push_back(height);
+  }
+  return heights;
+}
+
+namespace {
+
+// Cycles of one step of the depth loop for a tile of rows x vectors.
+double step_cycles(int rows, int vectors, bool b_in_l1) {
+  const double multiply_adds = rows * vectors / 2.0;
+  const double loads = (rows + vectors * (b_in_l1 ? 1.0 : 2.0)) / 2.0;
+  constexpr double latency = 4.0;
+  // Dispatch: one instruction per multiply-add and load, two for the loop.
+  const double dispatch = (rows * vectors + (vectors > 1 ? rows : 0) + vectors + 2) / 6.0;
+  return std::max({multiply_adds, loads, latency, dispatch}) + 0.25;
+}
+
+double column_cycles(int64_t rows, int tile_rows, int vectors, bool rows_constant, bool b_in_l1) {
+  double cycles = static_cast<double>(rows / tile_rows) * step_cycles(tile_rows, vectors, b_in_l1);
+  int64_t rest = rows % tile_rows;
+  for (int height : edge_heights(tile_rows, rows, rows_constant)) {
+    for (; rest >= height; rest -= height) cycles += step_cycles(height, vectors, b_in_l1);
+  }
+  return cycles;
+}
+
+}  // namespace
+
+TileShape choose_tile(const ContractionSize& size, int lanes, const Target& target) {
+  TileShape best;
+  double best_cost = 0;
+  const int64_t vectors = static_cast<int64_t>(cut_columns(size.columns, lanes, target.has_masks).size());
+  constexpr int most_vectors = 8, most_rows = 16;
+  for (int width = 1; width <= std::min<int64_t>(vectors, most_vectors); ++width) {
+    for (int height = 1; height <= most_rows; ++height) {
+      // One register for the broadcast of a, unless it can be an operand in memory.
+      const int registers = height * width + width + (width > 1 || !target.has_masks ? 1 : 0);
+      if (registers > target.vector_registers || height > std::max<int64_t>(size.rows, 1)) break;
+      const bool b_in_l1 = size.depth * width * lanes * 4 <= target.l1_bytes * 3 / 4;
+      double cycles = static_cast<double>(vectors / width) *
+                      column_cycles(size.rows, height, width, size.rows_constant, b_in_l1);
+      if (const int rest = static_cast<int>(vectors % width); rest > 0) {
+        cycles += column_cycles(size.rows, height, rest, size.rows_constant, b_in_l1);
+      }
+      // Among equals the smaller code.
+      const double cost = cycles * (1.0 + 0.0005 * height * width);
+      if (best_cost == 0 || cost < best_cost) {
+        best_cost = cost;
+        best = {height, width};
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace moru
