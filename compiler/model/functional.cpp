@@ -1,5 +1,6 @@
 #include "compiler/model/functional.h"
 
+#include <algorithm>
 #include <cctype>
 #include <set>
 
@@ -20,12 +21,17 @@ namespace {
                       .hint = std::move(hint)});
 }
 
-std::vector<std::string> layer_classes() {
-  std::vector<std::string> names;
+std::string layer_class_hint(std::string_view class_name) {
+  std::vector<std::string> classes, snake_names;
   for (const Op& op : all_ops()) {
-    if (!op.class_name.empty()) names.emplace_back(op.class_name);
+    if (op.class_name.empty()) continue;
+    classes.emplace_back(op.class_name);
+    snake_names.push_back(snake_case(op.class_name));
   }
-  return names;
+  const std::vector<std::string> near = near_names(class_name, snake_names);
+  if (near.empty()) return near_names_hint(class_name, classes);
+  const auto found = std::find(snake_names.begin(), snake_names.end(), near.front());
+  return "did you mean '" + classes[static_cast<size_t>(found - snake_names.begin())] + "'?";
 }
 
 // Keras' output names are the layers'; where a layer gives two outputs the later ones are numbered.
@@ -121,7 +127,7 @@ LayerCall ModelBuilder::add(LayerSpec spec) {
     const Op* op = find_layer(layer.class_name);
     if (op == nullptr) {
       refuse(layer.name, layer.class_name, "there is no layer of this class",
-             near_names_hint(layer.class_name, layer_classes()));
+             layer_class_hint(layer.class_name));
     }
     layer.attributes = check_attributes(*op, std::move(layer.attributes), layer.name);
   }

@@ -22,7 +22,8 @@ namespace {
 [[noreturn]] void rethrow_with_sources(const CompileError& error, const std::string& node,
                                        std::span<const Type> inputs, std::span<const InputSource> sources) {
   CompileError::Parts parts = error.parts();
-  if (parts.node != node || !parts.detail.empty() || sources.size() != inputs.size()) throw error;
+  const bool about_attributes = parts.what.starts_with("attribute ");
+  if (parts.node != node || !parts.detail.empty() || sources.size() != inputs.size() || about_attributes) throw error;
   if (sources.size() == 1) {
     parts.detail = "the input is " + sources[0].text;
   } else {
@@ -33,9 +34,12 @@ namespace {
     }
     if (sources.size() > most) parts.detail += "\n...";
   }
-  if (!sources.empty() && !sources[0].last_step_of.empty() && inputs[0].shape.size() == 2 &&
-      parts.what.find("time") != std::string::npos) {
+  const bool lacks_time = !sources.empty() && inputs[0].shape.size() == 2 &&
+                          parts.what.starts_with("needs a sequence [batch, time");
+  if (lacks_time && !sources[0].last_step_of.empty()) {
     parts.hint = "set return_sequences=true on '" + sources[0].last_step_of + "'";
+  } else if (lacks_time && !sources[0].model_input.empty()) {
+    parts.hint = "give the input '" + sources[0].model_input + "' a time axis, or add one with Reshape";
   }
   throw CompileError(std::move(parts));
 }
@@ -202,7 +206,9 @@ Attributes input_layer_attributes(const Type& type) {
 InputSource describe_source(const Model& model, TensorRef ref) {
   const ModelNode& node = model.nodes[ref.node];
   const Layer& layer = model.layers[node.layer];
-  if (layer.class_name == "InputLayer") return {"the model's input '" + layer.name + "'", {}};
+  if (layer.class_name == "InputLayer") {
+    return {.text = "the model's input '" + layer.name + "'", .last_step_of = {}, .model_input = layer.name};
+  }
   InputSource source;
   source.text = node.outputs.size() > 1 ? "output " + std::to_string(ref.output + 1) + " of '" + node.name + "'"
                                         : "the output of '" + node.name + "'";

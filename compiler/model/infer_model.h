@@ -15,6 +15,7 @@ namespace moru {
 struct InputSource {
   std::string text;
   std::string last_step_of;  // the recurrent layer that could return the whole sequence, if that is what this is
+  std::string model_input;   // the name of the model's input, if that is what this is
 };
 InputSource describe_source(const Model& model, TensorRef ref);
 
