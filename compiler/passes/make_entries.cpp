@@ -353,7 +353,9 @@ Module make_entries(Model& model, const TrainingSpec* training) {
     if (training->sample_weight)
       add_slot(module, {.name = plan.name + "/sample_weight", .kind = SlotKind::sample_weight, .type = {DType::f32, {plan.network.shape[0]}}, .initial = 1.0});
   }
-  double learning_rate = training->optimizer.attributes.has("learning_rate") ? training->optimizer.attributes.real("learning_rate") : 0.001;
+  // Where it is not given, each optimizer has its own default.
+  const Op& optimizer = get_op(optimizer_op_for(training->optimizer.op));
+  double learning_rate = check_attributes(optimizer, training->optimizer.attributes, "optimizer").real("learning_rate");
   add_slot(module, {.name = "step", .kind = SlotKind::control, .type = {DType::i64, {}}});
   add_slot(module, {.name = "seed", .kind = SlotKind::control, .type = {DType::i64, {}}});
   add_slot(module, {.name = "learning_rate", .kind = SlotKind::control, .type = {DType::f32, {}}, .initial = learning_rate});
