@@ -14,14 +14,21 @@ Status file_error(const char* doing, const std::string& path, int error_number) 
   StatusCode code = StatusCode::io_error;
   switch (error_number) {
     case ENOENT:
-    case ENOTDIR: code = StatusCode::file_not_found; break;
+    case ENOTDIR:
+      code = StatusCode::file_not_found;
+      break;
     case EACCES:
     case EPERM:
-    case EROFS: code = StatusCode::permission_denied; break;
+    case EROFS:
+      code = StatusCode::permission_denied;
+      break;
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: code = StatusCode::no_space; break;
-    default: break;
+    case EFBIG:
+      code = StatusCode::no_space;
+      break;
+    default:
+      break;
   }
   return {code, std::string("cannot ") + doing + " '" + path + "': " + std::generic_category().message(error_number)};
 }

@@ -152,7 +152,8 @@ int32_t moru_program_find_entry(const moru_program* program, const char* name) {
 }
 
 const char* moru_program_entry_name(const moru_program* program, int32_t entry) {
-  if (program == nullptr || entry < 0 || static_cast<size_t>(entry) >= program->program->entries().size()) return nullptr;
+  if (program == nullptr || entry < 0 || static_cast<size_t>(entry) >= program->program->entries().size())
+    return nullptr;
   return program->program->entries()[static_cast<size_t>(entry)].name.c_str();
 }
 
@@ -215,7 +216,8 @@ int32_t moru_session_view(const moru_session* session, int32_t slot, moru_tensor
     moru::TensorView view = session->session->view(static_cast<uint32_t>(slot));
     *tensor = {view.data, view.shape.data(), static_cast<int32_t>(view.shape.size()), static_cast<int32_t>(view.dtype)};
     if (view.data != nullptr) return {};
-    return Status(StatusCode::wrong_state, "slot '" + session->session->program().slots()[static_cast<size_t>(slot)].name +
+    return Status(StatusCode::wrong_state, "slot '" +
+                                               session->session->program().slots()[static_cast<size_t>(slot)].name +
                                                "' holds nothing before the first run");
   });
 }

@@ -65,16 +65,18 @@ Status check_fits(const Session& session, uint32_t slot, const SavedTensor& tens
   TensorView present = session.view(slot);
   if (!is_saved(description.kind)) {
     return {StatusCode::program_mismatch, "slot '" + tensor.name + "' is of kind " +
-                                              std::string(slot_kind_name(description.kind)) + " and cannot be restored"};
+                                              std::string(slot_kind_name(description.kind)) +
+                                              " and cannot be restored"};
   }
-  if (tensor.dtype == present.dtype && std::equal(tensor.shape.begin(), tensor.shape.end(), present.shape.begin(),
-                                                  present.shape.end()) &&
+  if (tensor.dtype == present.dtype &&
+      std::equal(tensor.shape.begin(), tensor.shape.end(), present.shape.begin(), present.shape.end()) &&
       tensor.bytes.size() == present.bytes()) {
     return {};
   }
-  return {StatusCode::program_mismatch,
-          "slot '" + tensor.name + "' was saved as " + std::string(dtype_name(tensor.dtype)) + sizes_text(tensor.shape) +
-              " but the program has " + std::string(dtype_name(present.dtype)) + sizes_text(present.shape)};
+  return {StatusCode::program_mismatch, "slot '" + tensor.name + "' was saved as " +
+                                            std::string(dtype_name(tensor.dtype)) + sizes_text(tensor.shape) +
+                                            " but the program has " + std::string(dtype_name(present.dtype)) +
+                                            sizes_text(present.shape)};
 }
 
 std::string hash_text(uint64_t hash) {
@@ -172,13 +174,14 @@ Result<std::string> save_checkpoint(const std::string& directory, const Checkpoi
   if (error) return file_error("create directory", directory, error.value());
   remove_temporary_files(directory);
 
-  std::string path = directory + "/" + std::string(file_prefix) + std::to_string(checkpoint.step) + std::string(file_suffix);
+  std::string path =
+      directory + "/" + std::string(file_prefix) + std::to_string(checkpoint.step) + std::string(file_suffix);
   MORU_RETURN_IF_ERROR(write_checkpoint(path, checkpoint));
   Result<Checkpoint> back = read_checkpoint(path);
   if (!back.ok()) return back.status();
 
-  // The new one is good; older ones may go. Those of later steps belong to a run that was abandoned for this one, so that
-  // a later resume would take the wrong one.
+  // The new one is good; older ones may go. Those of later steps belong to a run that was abandoned for this one, so
+  // that a later resume would take the wrong one.
   int kept = 1;
   for (const CheckpointName& other : list_checkpoints(directory)) {
     if (other.step == checkpoint.step) continue;
@@ -219,9 +222,8 @@ Status save_moru(const Session& session, const std::string& path) {
       return {StatusCode::wrong_state, "parameter '" + description.name + "' has no place in the .moru file"};
     }
   }
-  std::sort(with_data.begin(), with_data.end(), [&](uint32_t a, uint32_t b) {
-    return program.slots()[a].data_offset < program.slots()[b].data_offset;
-  });
+  std::sort(with_data.begin(), with_data.end(),
+            [&](uint32_t a, uint32_t b) { return program.slots()[a].data_offset < program.slots()[b].data_offset; });
   std::vector<std::span<const std::byte>> pieces;
   uint64_t position = 0;
   for (uint32_t slot : with_data) {

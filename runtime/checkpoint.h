@@ -80,8 +80,8 @@ Status write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 Result<Checkpoint> read_checkpoint(const std::string& path);
 Result<Checkpoint> read_checkpoint(std::span<const std::byte> bytes, const std::string& name);
 
-/// Writes `directory`/ckpt-<step>.moruckpt (the directory is made if absent), reads it back to know that it is good, then
-/// removes all but the `keep` newest. Returns the path.
+/// Writes `directory`/ckpt-<step>.moruckpt (the directory is made if absent), reads it back to know that it is good,
+/// then removes all but the `keep` newest. Returns the path.
 Result<std::string> save_checkpoint(const std::string& directory, const Checkpoint& checkpoint, int keep = 2);
 
 struct FoundCheckpoint {

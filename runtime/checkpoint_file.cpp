@@ -30,7 +30,9 @@ struct FileHeader {
 };
 static_assert(sizeof(FileHeader) == 64);
 
-constexpr uint64_t round_up(uint64_t value) { return (value + section_alignment - 1) / section_alignment * section_alignment; }
+constexpr uint64_t round_up(uint64_t value) {
+  return (value + section_alignment - 1) / section_alignment * section_alignment;
+}
 
 uint64_t header_checksum(FileHeader header, std::span<const std::byte> table) {
   header.checksum = 0;
@@ -105,8 +107,8 @@ class TableReader {
 
   Status read(const schema::Checkpoint& source, Checkpoint& checkpoint) {
     using Fields = schema::Checkpoint;
-    if (!are_fields_aligned(source, {Fields::VT_PROGRAM_HASH, Fields::VT_EPOCH, Fields::VT_BATCH,
-                                     Fields::VT_STEP, Fields::VT_SEED, Fields::VT_SECONDS})) {
+    if (!are_fields_aligned(source, {Fields::VT_PROGRAM_HASH, Fields::VT_EPOCH, Fields::VT_BATCH, Fields::VT_STEP,
+                                     Fields::VT_SEED, Fields::VT_SECONDS})) {
       return misaligned();
     }
     checkpoint.program_hash = source.program_hash();
@@ -136,7 +138,8 @@ class TableReader {
         saved.name = text(callback->name());
         if (callback->numbers() != nullptr) {
           for (const schema::Number* number : *callback->numbers()) {
-            if (!are_fields_aligned(*number, {schema::Number::VT_VALUE, schema::Number::VT_INTEGER})) return misaligned();
+            if (!are_fields_aligned(*number, {schema::Number::VT_VALUE, schema::Number::VT_INTEGER}))
+              return misaligned();
             saved.numbers.push_back({text(number->name()), number->value(), number->integer()});
           }
         }
@@ -167,8 +170,8 @@ class TableReader {
   Status read_slots(const SlotVector* source, std::vector<SavedTensor>& tensors) {
     if (source == nullptr) return {};
     for (const schema::SavedSlot* slot : *source) {
-      if (!are_fields_aligned(*slot, {schema::SavedSlot::VT_OFFSET, schema::SavedSlot::VT_BYTES,
-                                      schema::SavedSlot::VT_CHECKSUM}) ||
+      if (!are_fields_aligned(
+              *slot, {schema::SavedSlot::VT_OFFSET, schema::SavedSlot::VT_BYTES, schema::SavedSlot::VT_CHECKSUM}) ||
           !is_vector_aligned(slot->shape())) {
         return misaligned();
       }
@@ -186,7 +189,8 @@ class TableReader {
         if (!spend(slot->shape()->size() * sizeof(int64_t))) return corrupt("its table holds more than the file");
         tensor.shape.assign(slot->shape()->begin(), slot->shape()->end());
       }
-      if (tensor_bytes(tensor.dtype, tensor.shape) != slot->bytes()) return corrupt(of + "has another size than its shape");
+      if (tensor_bytes(tensor.dtype, tensor.shape) != slot->bytes())
+        return corrupt(of + "has another size than its shape");
       std::span<const std::byte> contents = file_.subspan(slot->offset(), slot->bytes());
       if (checksum(contents) != slot->checksum()) return corrupt(of + "has another checksum");
       tensor.bytes.assign(contents.begin(), contents.end());

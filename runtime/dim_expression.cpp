@@ -32,8 +32,8 @@ std::string factor_text(const DimExpression::Factor& factor, std::span<const std
   if (factor.kind == DimExpression::FactorKind::max) {
     return "max(" + operand(factor.operands[0], true) + ", " + operand(factor.operands[1], true) + ")";
   }
-  return (factor.kind == DimExpression::FactorKind::floor_div ? "floor(" : "ceil(") + operand(factor.operands[0], false) +
-         "/" + operand(factor.operands[1], false) + ")";
+  return (factor.kind == DimExpression::FactorKind::floor_div ? "floor(" : "ceil(") +
+         operand(factor.operands[0], false) + "/" + operand(factor.operands[1], false) + ")";
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
 
 namespace moru {
 
-/// A sum of terms, each a coefficient times factors. Division is by positive numbers; floor rounds towards minus infinity.
+/// A sum of terms, each a coefficient times factors. Division is by positive numbers; floor rounds towards minus
+/// infinity.
 struct DimExpression {
   enum class FactorKind : uint8_t { symbol = 0, floor_div = 1, ceil_div = 2, max = 3 };
   struct Factor {

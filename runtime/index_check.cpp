@@ -39,7 +39,8 @@ Status check(const TensorView& tensor, int64_t limit, std::string_view slot_name
 }  // namespace
 
 Status check_indices(const TensorView& tensor, int64_t limit, std::string_view slot_name) {
-  return tensor.dtype == DType::i32 ? check<int32_t>(tensor, limit, slot_name) : check<int64_t>(tensor, limit, slot_name);
+  return tensor.dtype == DType::i32 ? check<int32_t>(tensor, limit, slot_name)
+                                    : check<int64_t>(tensor, limit, slot_name);
 }
 
 }  // namespace moru

@@ -39,7 +39,9 @@ struct TableRecord {
 };
 static_assert(sizeof(TableRecord) == 32);
 
-constexpr uint64_t round_up(uint64_t value) { return (value + section_alignment - 1) / section_alignment * section_alignment; }
+constexpr uint64_t round_up(uint64_t value) {
+  return (value + section_alignment - 1) / section_alignment * section_alignment;
+}
 
 template <typename T>
 std::span<const std::byte> bytes_of(const T& value) {
@@ -110,11 +112,16 @@ Status emit(std::span<const MoruSection> sections, Sink&& sink) {
 
 std::string_view section_kind_name(SectionKind kind) {
   switch (kind) {
-    case SectionKind::model: return "model";
-    case SectionKind::program: return "program";
-    case SectionKind::recipe: return "recipe";
-    case SectionKind::weights: return "weights";
-    case SectionKind::code: return "code";
+    case SectionKind::model:
+      return "model";
+    case SectionKind::program:
+      return "program";
+    case SectionKind::recipe:
+      return "recipe";
+    case SectionKind::weights:
+      return "weights";
+    case SectionKind::code:
+      return "code";
   }
   return "unknown";
 }
@@ -150,8 +157,8 @@ Status MoruFile::parse(std::span<const std::byte> bytes, const std::string& name
   }
   if (header.section_count > section_limit) return corrupt(name, "its section table is too long");
   if (header.file_bytes != bytes.size()) {
-    return corrupt(name, "it should have " + std::to_string(header.file_bytes) + " bytes but has " +
-                             std::to_string(bytes.size()));
+    return corrupt(
+        name, "it should have " + std::to_string(header.file_bytes) + " bytes but has " + std::to_string(bytes.size()));
   }
   size_t table_bytes = header.section_count * sizeof(TableRecord);
   if (bytes.size() < sizeof(FileHeader) + table_bytes) return corrupt(name, "it ends inside its section table");

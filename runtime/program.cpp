@@ -34,9 +34,9 @@ std::optional<uint32_t> find(const NameIndex& index, std::string_view name) {
 
 Status check_library(const moru_kernel_library& library) {
   if (library.abi_version == 0 || library.abi_version > MORU_KERNEL_ABI_VERSION) {
-    return {StatusCode::unsupported_version,
-            "the native code has kernel ABI version " + std::to_string(library.abi_version) +
-                "; this runtime has version " + std::to_string(MORU_KERNEL_ABI_VERSION)};
+    return {StatusCode::unsupported_version, "the native code has kernel ABI version " +
+                                                 std::to_string(library.abi_version) + "; this runtime has version " +
+                                                 std::to_string(MORU_KERNEL_ABI_VERSION)};
   }
   if (library.entry_count != 0 && library.entries == nullptr) {
     return {StatusCode::corrupt, "the native code lists no entries"};

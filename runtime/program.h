@@ -1,6 +1,6 @@
-// A compiled program: the slots and entries it declares, its initial weights and its native code. Immutable once loaded;
-// any number of sessions and threads may share one. Loading checks everything that the runtime later relies on and never
-// runs code that came with a model file; only open_shared_object loads code, because the caller asks for it.
+// A compiled program: the slots and entries it declares, its initial weights and its native code. Immutable once
+// loaded; any number of sessions and threads may share one. Loading checks everything that the runtime later relies on
+// and never runs code that came with a model file; only open_shared_object loads code, because the caller asks for it.
 #pragma once
 
 #include <cstddef>
@@ -27,9 +27,9 @@ struct ProgramSlot {
   std::vector<DimExpression> shape;  // constant unless the kind is input, target, sample_weight or output
   bool trainable = false;
   bool has_data = false;
-  uint64_t data_offset = 0;          // in the weights section
+  uint64_t data_offset = 0;  // in the weights section
   uint64_t data_bytes = 0;
-  int64_t index_limit = 0;           // 0: unchecked
+  int64_t index_limit = 0;  // 0: unchecked
   double initial = 0.0;
 };
 

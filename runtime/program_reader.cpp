@@ -10,9 +10,9 @@
 namespace moru {
 namespace {
 
-constexpr int nesting_limit = 8;           // divisions inside divisions
+constexpr int nesting_limit = 8;  // divisions inside divisions
 constexpr size_t rank_limit = 32;
-constexpr size_t name_limit = 4096;        // bytes
+constexpr size_t name_limit = 4096;  // bytes
 constexpr size_t table_limit = 1'000'000;
 constexpr size_t decoded_limit = size_t{256} << 20;  // bytes; FlatBuffers may share one table many times
 
@@ -64,9 +64,9 @@ class Reader {
     uint32_t abi = program_.abi_version();
     if (abi == 0) return invalid("it has no ABI version");
     if (abi > MORU_KERNEL_ABI_VERSION) {
-      return {StatusCode::unsupported_version,
-              "the program needs kernel ABI version " + std::to_string(abi) + "; this runtime has version " +
-                  std::to_string(MORU_KERNEL_ABI_VERSION)};
+      return {StatusCode::unsupported_version, "the program needs kernel ABI version " + std::to_string(abi) +
+                                                   "; this runtime has version " +
+                                                   std::to_string(MORU_KERNEL_ABI_VERSION)};
     }
     tables.hash = program_.hash();
     MORU_RETURN_IF_ERROR(read_text(program_.target(), tables.target));
@@ -104,7 +104,8 @@ class Reader {
       for (const schema::Factor* source_factor : *source_term->factors()) {
         if (!spend(sizeof(DimExpression::Factor))) return too_large();
         DimExpression::Factor& factor = term.factors.emplace_back();
-        if (source_factor->kind() > schema::FactorKind::max) return invalid("a size of " + of + " has an unknown factor");
+        if (source_factor->kind() > schema::FactorKind::max)
+          return invalid("a size of " + of + " has an unknown factor");
         factor.kind = static_cast<DimExpression::FactorKind>(source_factor->kind());
         factor.symbol = source_factor->symbol();
         if (factor.kind == DimExpression::FactorKind::symbol) {
@@ -171,8 +172,7 @@ class Reader {
     }
     std::optional<uint64_t> bytes = tensor_bytes(slot.dtype, sizes);
     if (!bytes) return invalid(of + " has impossible sizes " + sizes_text(sizes));
-    if (__builtin_add_overflow(kept_bytes_, (*bytes + 63) / 64 * 64, &kept_bytes_) ||
-        kept_bytes_ > uint64_t{1} << 62) {
+    if (__builtin_add_overflow(kept_bytes_, (*bytes + 63) / 64 * 64, &kept_bytes_) || kept_bytes_ > uint64_t{1} << 62) {
       return too_large();
     }
     if (!slot.has_data) {
@@ -219,7 +219,8 @@ class Reader {
     if (!spend(source->size() * sizeof(uint32_t) + tables.slots.size() / 8)) return too_large();
     std::vector<bool> seen(tables.slots.size());
     for (uint32_t slot : *source) {
-      if (slot >= tables.slots.size()) return invalid(of + " names slot " + std::to_string(slot) + ", which is not there");
+      if (slot >= tables.slots.size())
+        return invalid(of + " names slot " + std::to_string(slot) + ", which is not there");
       const ProgramSlot& target = tables.slots[slot];
       if (outputs ? target.kind != SlotKind::output : !is_bound_by_caller(target.kind)) {
         return invalid(of + " lists slot '" + target.name + "' of kind " + std::string(slot_kind_name(target.kind)) +
@@ -319,7 +320,8 @@ Result<ProgramTables> read_program(std::span<const std::byte> program, uint64_t 
   if (program.size() < 8 || !schema::ProgramBufferHasIdentifier(bytes)) {
     return Status(StatusCode::wrong_format, "the program section does not hold a program (identifier MORP)");
   }
-  flatbuffers::Verifier verifier(bytes, program.size(), /*max_depth=*/64, static_cast<flatbuffers::uoffset_t>(table_limit));
+  flatbuffers::Verifier verifier(bytes, program.size(), /*max_depth=*/64,
+                                 static_cast<flatbuffers::uoffset_t>(table_limit));
   if (!schema::VerifyProgramBuffer(verifier)) return invalid("its FlatBuffer does not verify");
 
   Reader reader(*schema::GetProgram(bytes), weights_bytes);

@@ -4,8 +4,8 @@
 //   identifier, ABI version
 //   symbols: named, unique
 //   slots: named, unique; known kind and dtype; rank at most 32; expressions over existing symbols
-//     not bound by the caller: constant shape without overflow; data inside the weights section, 64-byte aligned, as long
-//     as shape and dtype say, overlapping no other slot's
+//     not bound by the caller: constant shape without overflow; data inside the weights section, 64-byte aligned, as
+//     long as shape and dtype say, overlapping no other slot's
 //   entries: named, unique; inputs are slots the caller binds, outputs are output slots, none twice
 //   outputs: named, unique; their slots have the kinds their fields say
 #pragma once

@@ -36,48 +36,53 @@ void fill(std::byte* memory, uint64_t bytes, double value) {
 
 void fill_slot(DType dtype, std::byte* memory, uint64_t bytes, double value) {
   switch (dtype) {
-    case DType::f32: return fill<float>(memory, bytes, value);
-    case DType::f64: return fill<double>(memory, bytes, value);
-    case DType::i32: return fill<int32_t>(memory, bytes, value);
-    case DType::i64: return fill<int64_t>(memory, bytes, value);
-    case DType::boolean: return fill<uint8_t>(memory, bytes, value != 0.0 ? 1.0 : 0.0);
+    case DType::f32:
+      return fill<float>(memory, bytes, value);
+    case DType::f64:
+      return fill<double>(memory, bytes, value);
+    case DType::i32:
+      return fill<int32_t>(memory, bytes, value);
+    case DType::i64:
+      return fill<int64_t>(memory, bytes, value);
+    case DType::boolean:
+      return fill<uint8_t>(memory, bytes, value != 0.0 ? 1.0 : 0.0);
   }
 }
 
 /// Parameters and layer state, which sessions may share.
 struct ParameterStore {
   AlignedBuffer memory;
-  std::vector<std::byte*> addresses;   // by slot; null for other kinds
-  std::atomic<uint64_t> version{1};    // raised whenever a value may have changed
+  std::vector<std::byte*> addresses;  // by slot; null for other kinds
+  std::atomic<uint64_t> version{1};   // raised whenever a value may have changed
 };
 
 struct SlotState {
-  std::byte* kept = nullptr;           // where a parameter, state or derived slot lies
-  std::vector<int64_t> shape;          // constant for kept slots, else that of the last run
-  uint64_t bytes = 0;                  // of `shape`
-  const void* contents = nullptr;      // what view() shows
+  std::byte* kept = nullptr;       // where a parameter, state or derived slot lies
+  std::vector<int64_t> shape;      // constant for kept slots, else that of the last run
+  uint64_t bytes = 0;              // of `shape`
+  const void* contents = nullptr;  // what view() shows
 
-  bool bound = false;                  // by the caller:
-  const void* source = nullptr;        //   inputs
-  void* destination = nullptr;         //   outputs
-  std::vector<int64_t> bound_shape;    //   inputs
+  bool bound = false;                // by the caller:
+  const void* source = nullptr;      //   inputs
+  void* destination = nullptr;       //   outputs
+  std::vector<int64_t> bound_shape;  //   inputs
   uint64_t bound_bytes = 0;
-  AlignedBuffer memory;                // a copy of an input that is not aligned; an output
+  AlignedBuffer memory;  // a copy of an input that is not aligned; an output
 };
 
 /// Sizes and addresses for one entry, as of its last run.
 struct EntryState {
   bool reads_derived = false;
   bool changes_parameters = false;
-  uint64_t seen_shapes = 0;            // Impl::shape_generation of the last resolution; 0: none
-  std::vector<int64_t> symbols;        // empty until laid out
-  std::vector<int64_t> kernel_symbols; // the same, 0 for what is unknown
-  std::vector<int64_t> output_sizes;   // shapes of the outputs, one behind the other
+  uint64_t seen_shapes = 0;             // Impl::shape_generation of the last resolution; 0: none
+  std::vector<int64_t> symbols;         // empty until laid out
+  std::vector<int64_t> kernel_symbols;  // the same, 0 for what is unknown
+  std::vector<int64_t> output_sizes;    // shapes of the outputs, one behind the other
   std::vector<uint64_t> output_bytes;
   std::vector<uint64_t> arena_offsets;
   uint64_t arena_bytes = 0;
   const std::byte* arena_base = nullptr;
-  std::vector<void*> buffers;          // as in moru_kernel_call
+  std::vector<void*> buffers;  // as in moru_kernel_call
 };
 
 struct SymbolSource {
@@ -93,17 +98,17 @@ struct Session::Impl {
   ThreadPool* pool = nullptr;
   std::shared_ptr<ParameterStore> store;
   bool borrows = false;
-  AlignedBuffer kept;                  // what is not in the store
-  uint64_t kept_bytes = 0;             // kept and own store
+  AlignedBuffer kept;       // what is not in the store
+  uint64_t kept_bytes = 0;  // kept and own store
   std::vector<SlotState> slots;
   std::vector<EntryState> entries;
   AlignedBuffer arena;
-  uint64_t shape_generation = 1;       // raised whenever a binding changes its shape
-  std::vector<int64_t> symbols;        // being resolved
+  uint64_t shape_generation = 1;  // raised whenever a binding changes its shape
+  std::vector<int64_t> symbols;   // being resolved
   std::vector<SymbolSource> sources;
   std::optional<uint32_t> prepare;
-  uint64_t prepared_version = 0;       // of the store; 0: derived slots were never computed
-  uint64_t copied_version = 0;         // of the store, when layer state was copied from it
+  uint64_t prepared_version = 0;  // of the store; 0: derived slots were never computed
+  uint64_t copied_version = 0;    // of the store, when layer state was copied from it
 
   Status allocate(const Session* share);
   void initialize(uint32_t slot);
@@ -118,8 +123,8 @@ struct Session::Impl {
   void deliver_outputs(uint32_t entry);
 
   std::string describe(uint32_t slot) const {
-    return "slot '" + program->slots()[slot].name + "' (" +
-           std::string(slot_kind_name(program->slots()[slot].kind)) + " " + program->slot_type_text(slot) + ")";
+    return "slot '" + program->slots()[slot].name + "' (" + std::string(slot_kind_name(program->slots()[slot].kind)) +
+           " " + program->slot_type_text(slot) + ")";
   }
 };
 
@@ -167,7 +172,8 @@ Status Session::Impl::allocate(const Session* share) {
     slot.shape.assign(descriptions[i].shape.size(), 0);
     slot.bound_shape.assign(descriptions[i].shape.size(), 0);
     if (!is_kept(descriptions[i].kind)) continue;
-    for (size_t axis = 0; axis < slot.shape.size(); ++axis) slot.shape[axis] = *descriptions[i].shape[axis].evaluate({});
+    for (size_t axis = 0; axis < slot.shape.size(); ++axis)
+      slot.shape[axis] = *descriptions[i].shape[axis].evaluate({});
     slot.bytes = *tensor_bytes(descriptions[i].dtype, slot.shape);
     (lies_in_store(descriptions[i].kind) ? store_bytes : own_bytes) += round_up_to_alignment(slot.bytes);
   }
@@ -334,7 +340,8 @@ Status Session::Impl::resolve_symbols(uint32_t entry) {
   const ProgramEntry& description = program->entries()[entry];
   for (uint32_t slot : description.inputs) {
     if (!slots[slot].bound) {
-      return {StatusCode::not_bound, "entry '" + description.name + "' needs " + describe(slot) + ", which is not bound"};
+      return {StatusCode::not_bound,
+              "entry '" + description.name + "' needs " + describe(slot) + ", which is not bound"};
     }
     const std::vector<DimExpression>& dims = program->slots()[slot].shape;
     for (uint32_t axis = 0; axis < dims.size(); ++axis) {
@@ -383,7 +390,8 @@ Status Session::Impl::lay_out(uint32_t entry) {
   state.arena_base = nullptr;
   auto impossible = [&](const std::string& what, const DimExpression& dim) {
     return Status(StatusCode::size_overflow, "entry '" + description.name + "': the size of " + what + ", " +
-                                                 dim.text(program->symbols()) + ", cannot be computed from the bound inputs");
+                                                 dim.text(program->symbols()) +
+                                                 ", cannot be computed from the bound inputs");
   };
   size_t next_size = 0;
   for (size_t i = 0; i < description.outputs.size(); ++i) {
@@ -396,7 +404,8 @@ Status Session::Impl::lay_out(uint32_t entry) {
       sizes[axis] = *size;
     }
     std::optional<uint64_t> bytes = tensor_bytes(program->slots()[slot].dtype, sizes);
-    if (!bytes) return {StatusCode::size_overflow, describe(slot) + " would have the impossible shape " + sizes_text(sizes)};
+    if (!bytes)
+      return {StatusCode::size_overflow, describe(slot) + " would have the impossible shape " + sizes_text(sizes)};
     state.output_bytes[i] = *bytes;
     next_size += dims.size();
   }
@@ -467,8 +476,8 @@ Status Session::Impl::connect_outputs(uint32_t entry) {
     sizes += slot.shape.size();
     slot.bytes = state.output_bytes[i];
     if (slot.bound && slot.bound_bytes < slot.bytes) {
-      return {StatusCode::shape_mismatch, describe(index) + " needs " + std::to_string(slot.bytes) + " bytes for the shape " +
-                                              sizes_text(slot.shape) + " but was bound to " +
+      return {StatusCode::shape_mismatch, describe(index) + " needs " + std::to_string(slot.bytes) +
+                                              " bytes for the shape " + sizes_text(slot.shape) + " but was bound to " +
                                               std::to_string(slot.bound_bytes)};
     }
     // Entries may write up to the next multiple of 64 bytes, which belongs to someone else in the caller's memory.
@@ -484,7 +493,8 @@ void Session::Impl::deliver_outputs(uint32_t entry) {
   for (uint32_t index : program->entries()[entry].outputs) {
     const SlotState& slot = slots[index];
     const void* written = entries[entry].buffers[index];
-    if (slot.bound && written != slot.destination && slot.bytes != 0) std::memcpy(slot.destination, written, slot.bytes);
+    if (slot.bound && written != slot.destination && slot.bytes != 0)
+      std::memcpy(slot.destination, written, slot.bytes);
   }
 }
 

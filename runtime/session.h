@@ -24,8 +24,8 @@ namespace moru {
 class Session;
 
 struct SessionOptions {
-  int threads = 1;                       // own pool of this size; ignored when `pool` is given
-  ThreadPool* pool = nullptr;            // not owned
+  int threads = 1;             // own pool of this size; ignored when `pool` is given
+  ThreadPool* pool = nullptr;  // not owned
   /// Predict with another session's parameters: nothing may then be assigned to parameters or layer state, and
   /// train_step and init are refused. The other session must not train while this one runs; it may be destroyed first.
   const Session* share_parameters_of = nullptr;

@@ -1,6 +1,6 @@
 // How the runtime reports failure: Status (a code and one message for the user) and Result<T> (a value or a Status).
-// No exception crosses the runtime's API. The one thing that is not reported this way is a small allocation (a string, a
-// vector of names) that fails; allocations whose size comes from a file or a caller are.
+// No exception crosses the runtime's API. The one thing that is not reported this way is a small allocation (a string,
+// a vector of names) that fails; allocations whose size comes from a file or a caller are.
 #pragma once
 
 #include <cstdint>
@@ -17,28 +17,28 @@ enum class StatusCode : int32_t {
   ok = 0,
 
   invalid_argument = 100,
-  not_found = 101,         // no slot, entry or section of that name
+  not_found = 101,  // no slot, entry or section of that name
   shape_mismatch = 102,
-  out_of_range = 103,      // an integer input outside its index_limit
+  out_of_range = 103,  // an integer input outside its index_limit
   not_bound = 104,
-  wrong_state = 105,       // the call is not allowed now, or not on this object
+  wrong_state = 105,  // the call is not allowed now, or not on this object
 
   io_error = 200,
   file_not_found = 201,
   permission_denied = 202,
   no_space = 203,
 
-  corrupt = 300,           // truncated, checksum differs, or inconsistent
+  corrupt = 300,  // truncated, checksum differs, or inconsistent
   unsupported_version = 301,
   program_mismatch = 302,  // a checkpoint or library of another program
   wrong_format = 303,      // another kind of file altogether
 
   out_of_memory = 400,
-  size_overflow = 401,     // a size does not fit 63 bits
+  size_overflow = 401,  // a size does not fit 63 bits
   thread_error = 402,
 
   no_native_code = 500,
-  kernel_failed = 501,     // an entry returned a code other than MORU_KERNEL_OK
+  kernel_failed = 501,  // an entry returned a code other than MORU_KERNEL_OK
 };
 
 class [[nodiscard]] Status {
@@ -59,7 +59,7 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : content_(std::in_place_index<0>, std::move(value)) {}        // NOLINT: `return value;`
+  Result(T value) : content_(std::in_place_index<0>, std::move(value)) {}         // NOLINT: `return value;`
   Result(Status status) : content_(std::in_place_index<1>, std::move(status)) {}  // NOLINT: `return status;`
 
   bool ok() const { return content_.index() == 0; }
@@ -85,7 +85,7 @@ std::string_view status_code_name(StatusCode code);
 }  // namespace moru
 
 /// Leaves the enclosing function with the status of `expression` unless it is ok.
-#define MORU_RETURN_IF_ERROR(expression)                               \
-  do {                                                                 \
+#define MORU_RETURN_IF_ERROR(expression)                                                     \
+  do {                                                                                       \
     if (::moru::Status moru_status_ = (expression); !moru_status_.ok()) return moru_status_; \
   } while (false)

@@ -87,7 +87,8 @@ TEST_CASE("atomic file: a full disk leaves the old file whole and nothing behind
       }
       if (!write_file_atomically(directory / "m.moru", "old").ok()) return "cannot write at all";
       Status status = write_large_files(directory.path(), checkpoint);
-      if (directory.names() != std::vector<std::string>{"m.moru"} || text_of(directory / "m.moru") != "old") return "litter";
+      if (directory.names() != std::vector<std::string>{"m.moru"} || text_of(directory / "m.moru") != "old")
+        return "litter";
       return std::string(status_code_name(status.code())) + " " + status.message();
     });
     if (message == "no mount") {

@@ -17,8 +17,12 @@ namespace {
 /// The small program as a library that carries its file.
 struct Library {
   std::vector<std::byte> file = small_moru();
-  moru_kernel_library library = {MORU_KERNEL_ABI_VERSION, 5, small_hash, small_entries,
-                                 reinterpret_cast<const uint8_t*>(file.data()), file.size()};
+  moru_kernel_library library = {MORU_KERNEL_ABI_VERSION,
+                                 5,
+                                 small_hash,
+                                 small_entries,
+                                 reinterpret_cast<const uint8_t*>(file.data()),
+                                 file.size()};
 };
 
 struct Handles {
@@ -152,7 +156,8 @@ TEST_CASE("C API: a shared object is opened, used and closed; another one is tol
   auto file = small_moru();
   FILE* source = std::fopen((directory / "m.c").c_str(), "w");
   REQUIRE(source != nullptr);
-  std::fprintf(source, "#include \"schema/kernel_abi.h\"\nstatic const uint8_t file[] __attribute__((aligned(64))) = {");
+  std::fprintf(source,
+               "#include \"schema/kernel_abi.h\"\nstatic const uint8_t file[] __attribute__((aligned(64))) = {");
   for (std::byte byte : file) std::fprintf(source, "%d,", static_cast<int>(byte));
   std::fprintf(source,
                "};\n"
@@ -194,7 +199,8 @@ TEST_CASE("C API: the header is plain C") {
     MESSAGE("skipped: no C compiler");
     return;
   }
-  CHECK(std::system("printf '#include \"moru/moru.h\"\\n#include \"schema/kernel_abi.h\"\\n' | cc -std=c11 -Wall -Wextra "
-                    "-Wpedantic -Werror -fsyntax-only -I" MORU_SOURCE_DIR "/runtime/include -I" MORU_SOURCE_DIR
-                    " -x c -") == 0);
+  CHECK(
+      std::system("printf '#include \"moru/moru.h\"\\n#include \"schema/kernel_abi.h\"\\n' | cc -std=c11 -Wall -Wextra "
+                  "-Wpedantic -Werror -fsyntax-only -I" MORU_SOURCE_DIR "/runtime/include -I" MORU_SOURCE_DIR
+                  " -x c -") == 0);
 }

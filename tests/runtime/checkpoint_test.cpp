@@ -48,8 +48,9 @@ Checkpoint full_checkpoint(const Session& session) {
   checkpoint.step = 317;
   checkpoint.seed = -5;
   checkpoint.history = {{"loss", {3.0, 2.0, 1.0}}, {"val_loss", {std::numeric_limits<double>::quiet_NaN(), 0.0, -0.0}}};
-  checkpoint.callbacks = {{"early_stopping", {{"wait", 0.0, 2}, {"best", 0.1, 0}}, capture_slots(session, SlotKind::parameter)},
-                          {"nothing", {}, {}}};
+  checkpoint.callbacks = {
+      {"early_stopping", {{"wait", 0.0, 2}, {"best", 0.1, 0}}, capture_slots(session, SlotKind::parameter)},
+      {"nothing", {}, {}}};
   checkpoint.data_fingerprint = "xxh3:0123";
   checkpoint.seconds = 12.5;
   checkpoint.finished = true;
@@ -58,7 +59,8 @@ Checkpoint full_checkpoint(const Session& session) {
 
 bool same(const std::vector<SavedTensor>& a, const std::vector<SavedTensor>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const SavedTensor& left, const SavedTensor& right) {
-    return left.name == right.name && left.dtype == right.dtype && left.shape == right.shape && left.bytes == right.bytes;
+    return left.name == right.name && left.dtype == right.dtype && left.shape == right.shape &&
+           left.bytes == right.bytes;
   });
 }
 
@@ -157,7 +159,8 @@ TEST_CASE("checkpoint: another program's is refused, or taken as far as it fits 
   Training other;
   Status status = restore_session(checkpoint, *other.session);
   CHECK(status.code() == StatusCode::program_mismatch);
-  CHECK(status.message().find("belongs to another program (hash 0000000000000abc, here 123456789abcdef0)") != std::string::npos);
+  CHECK(status.message().find("belongs to another program (hash 0000000000000abc, here 123456789abcdef0)") !=
+        std::string::npos);
   CHECK(floats_of(other.session->view(slot_w)) == std::vector<float>{1, 2, 3, 4, 5, 6});
 
   std::string note;

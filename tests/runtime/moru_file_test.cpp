@@ -12,7 +12,9 @@ using namespace moru::test;
 
 namespace {
 
-std::vector<std::byte> filled(size_t bytes, int value) { return std::vector<std::byte>(bytes, static_cast<std::byte>(value)); }
+std::vector<std::byte> filled(size_t bytes, int value) {
+  return std::vector<std::byte>(bytes, static_cast<std::byte>(value));
+}
 std::vector<std::byte> copy(std::span<const std::byte> bytes) { return {bytes.begin(), bytes.end()}; }
 
 }  // namespace
@@ -22,7 +24,8 @@ TEST_CASE("moru file: sections come back from disk and from memory, 64-byte alig
   auto model = filled(100, 1);
   auto first = filled(64, 2);
   auto second = filled(7, 3);
-  MoruSection sections[] = {{SectionKind::model, {model}}, {SectionKind::weights, {first, second}}, {SectionKind::recipe, {}}};
+  MoruSection sections[] = {
+      {SectionKind::model, {model}}, {SectionKind::weights, {first, second}}, {SectionKind::recipe, {}}};
   REQUIRE(write_moru_file(directory / "m.moru", sections).ok());
 
   auto file = MoruFile::open(directory / "m.moru");
@@ -118,7 +121,8 @@ TEST_CASE("moru file: any flipped bit outside the padding is found") {
 TEST_CASE("moru file: errors say which file and what is wrong") {
   TemporaryDirectory directory;
   auto message = [](const std::string& path) { return MoruFile::open(path).status().message(); };
-  CHECK(message(directory / "none.moru") == "cannot open '" + directory.path() + "/none.moru': No such file or directory");
+  CHECK(message(directory / "none.moru") ==
+        "cannot open '" + directory.path() + "/none.moru': No such file or directory");
   write_bytes(directory / "text", std::as_bytes(std::span("a,b,c\n1,2,3\n")));
   CHECK(message(directory / "text") == "'" + directory.path() + "/text' is not a .moru file");
   CHECK(message(directory.path()) == "cannot read '" + directory.path() + "': Is a directory");

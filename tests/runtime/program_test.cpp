@@ -129,19 +129,31 @@ TEST_CASE("program: every semantic check answers with its own message") {
        [](auto& s) { s.slots[slot_momentum].shape[0] = [](const DimBuilder& dims) { return dims.symbol(0); }; }},
       {"slot 'momentum' has impossible sizes [-4, 2]", [&](auto& s) { s.slots[slot_momentum].shape[0] = negative; }},
       {"slot 'momentum' has impossible sizes [1099511627776, 1099511627776]",
-       [&](auto& s) { s.slots[slot_momentum].shape = {huge, huge}; }},
+       [&](auto& s) {
+         s.slots[slot_momentum].shape = {huge, huge};
+       }},
       {"slot 'step' has an initial value that is no integer", [](auto& s) { s.slots[slot_step].initial = 1e300; }},
       {"slot 'packed' of kind derived has data", [](auto& s) { s.slots[slot_packed].has_data = true; }},
       {"slot 'w' needs 24 bytes of data but has 20", [](auto& s) { s.slots[slot_w].data_bytes = 20; }},
       {"the data of slot 'w' lies outside the weights section", [](auto& s) { s.slots[slot_w].data_offset = 192; }},
-      {"the data of slot 'w' lies outside the weights section", [](auto& s) { s.slots[slot_w].data_offset = UINT64_MAX - 63; }},
+      {"the data of slot 'w' lies outside the weights section",
+       [](auto& s) { s.slots[slot_w].data_offset = UINT64_MAX - 63; }},
       {"the data of slot 'w' lies outside the weights section", [](auto& s) { s.slots[slot_w].data_offset = 4; }},
-      {"the data of slots 'w' and 'bias' overlap", [](auto& s) { s.slots[slot_bias].data_offset = 0; s.slots[slot_w].data_offset = 0; }},
+      {"the data of slots 'w' and 'bias' overlap",
+       [](auto& s) {
+         s.slots[slot_bias].data_offset = 0;
+         s.slots[slot_w].data_offset = 0;
+       }},
       {"more than one entry is called 'predict'", [](auto& s) { s.entries[0].name = "predict"; }},
       {"entry 'predict' names slot 99, which is not there", [](auto& s) { s.entries[1].inputs = {99}; }},
-      {"entry 'predict' lists slot 'w' of kind parameter among its inputs", [](auto& s) { s.entries[1].inputs = {slot_w}; }},
-      {"entry 'predict' lists slot 'x' of kind input among its outputs", [](auto& s) { s.entries[1].outputs = {slot_x}; }},
-      {"entry 'predict' lists slot 'x' twice", [](auto& s) { s.entries[1].inputs = {slot_x, slot_x}; }},
+      {"entry 'predict' lists slot 'w' of kind parameter among its inputs",
+       [](auto& s) { s.entries[1].inputs = {slot_w}; }},
+      {"entry 'predict' lists slot 'x' of kind input among its outputs",
+       [](auto& s) { s.entries[1].outputs = {slot_x}; }},
+      {"entry 'predict' lists slot 'x' twice",
+       [](auto& s) {
+         s.entries[1].inputs = {slot_x, slot_x};
+       }},
       {"entry 'predict' lists more slots than there are", [](auto& s) { s.entries[1].inputs.assign(50, slot_x); }},
       {"output 'y' names slot 5 as its output, which it is not", [](auto& s) { s.prediction = slot_w; }},
       {"output 'y' names slot 500 as its output, which it is not", [](auto& s) { s.prediction = 500; }},

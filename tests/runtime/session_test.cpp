@@ -75,7 +75,7 @@ TEST_CASE("session: outputs are written where the caller says, and not one byte 
   auto session = make_session();
   auto values = ramp(48 * features);
   Floats x(values);
-  for (int64_t batch : {5, 8, 13}) {           // 40 bytes, 64 bytes, 104 bytes
+  for (int64_t batch : {5, 8, 13}) {  // 40 bytes, 64 bytes, 104 bytes
     for (size_t misalignment : {size_t{0}, size_t{8}}) {
       CAPTURE(batch);
       CAPTURE(misalignment);
@@ -102,9 +102,12 @@ TEST_CASE("session: every wrong binding is named with both sizes") {
   auto session = make_session();
   Floats x(ramp(96));
   Floats y_true(ramp(96));
-  auto bind_error = [&](uint32_t slot, std::vector<int64_t> shape) { return session->bind(slot, x.data(), shape).message(); };
+  auto bind_error = [&](uint32_t slot, std::vector<int64_t> shape) {
+    return session->bind(slot, x.data(), shape).message();
+  };
 
-  CHECK(run_error(*session, entry_predict) == "entry 'predict' needs slot 'x' (input f32[batch, 3]), which is not bound");
+  CHECK(run_error(*session, entry_predict) ==
+        "entry 'predict' needs slot 'x' (input f32[batch, 3]), which is not bound");
   CHECK(bind_error(slot_x, {32}) == "slot 'x' (input f32[batch, 3]) has 2 axes but was given the shape [32]");
   CHECK(bind_error(slot_x, {0, 3}) == "slot 'x' (input f32[batch, 3]) was given the impossible shape [0, 3]");
   CHECK(bind_error(slot_x, {-1, 3}) == "slot 'x' (input f32[batch, 3]) was given the impossible shape [-1, 3]");

@@ -1,8 +1,8 @@
 // A program made by hand, its native code written in C++, so that the runtime is tested without the compiler:
 //
 //   prepare      packed = w
-//   predict      y = x * packed + bias                      rows in parallel, through an arena buffer and worker scratch
-//   train_step   d = x * w + bias - y_true;  loss = mean(d^2);  momentum = 0.9*momentum + x^T d;
+//   predict      y = x * packed + bias                      rows in parallel, through an arena buffer and worker
+//   scratch train_step   d = x * w + bias - y_true;  loss = mean(d^2);  momentum = 0.9*momentum + x^T d;
 //                w -= learning_rate * momentum;  step += 1;  rows += batch
 //   lookup       looked = table[indices]
 //   fail         returns code 7
@@ -24,8 +24,21 @@
 namespace moru::test {
 
 enum SmallSlot : uint32_t {
-  slot_x, slot_indices, slot_y, slot_y_true, slot_loss, slot_w, slot_bias, slot_momentum, slot_rows, slot_step,
-  slot_learning_rate, slot_packed, slot_table, slot_looked, small_slot_count
+  slot_x,
+  slot_indices,
+  slot_y,
+  slot_y_true,
+  slot_loss,
+  slot_w,
+  slot_bias,
+  slot_momentum,
+  slot_rows,
+  slot_step,
+  slot_learning_rate,
+  slot_packed,
+  slot_table,
+  slot_looked,
+  small_slot_count
 };
 enum SmallEntry : uint32_t { entry_prepare, entry_predict, entry_train_step, entry_lookup, entry_fail };
 enum SmallSymbol : uint32_t { symbol_batch, symbol_workers };
@@ -61,15 +74,17 @@ inline void predict_row(const void* opaque, int64_t row, int64_t worker) {
   float* scratch = context.scratch + worker * 16;
   for (int64_t j = 0; j < outputs; ++j) {
     scratch[j] = 0.0F;
-    for (int64_t k = 0; k < features; ++k) scratch[j] += context.x[row * features + k] * context.weights[k * outputs + j];
+    for (int64_t k = 0; k < features; ++k)
+      scratch[j] += context.x[row * features + k] * context.weights[k * outputs + j];
     context.sums[row * outputs + j] = scratch[j];
   }
 }
 
 inline int32_t run_predict(const moru_kernel_call* call) {
   int64_t batch = call->symbols[symbol_batch];
-  PredictContext context = {buffer<float>(call, slot_x), buffer<float>(call, slot_packed), buffer<float>(call, slot_bias),
-                            buffer<float>(call, small_slot_count), buffer<float>(call, small_slot_count + 1)};
+  PredictContext context = {buffer<float>(call, slot_x), buffer<float>(call, slot_packed),
+                            buffer<float>(call, slot_bias), buffer<float>(call, small_slot_count),
+                            buffer<float>(call, small_slot_count + 1)};
   call->parallel_for(call->pool, batch, predict_row, &context);
   float* y = buffer<float>(call, slot_y);
   for (int64_t i = 0; i < batch * outputs; ++i) y[i] = context.sums[i] + context.bias[i % outputs];
@@ -117,7 +132,8 @@ inline constexpr moru_kernel_entry small_entries[] = {{"prepare", run_prepare},
                                                       {"train_step", run_train_step},
                                                       {"lookup", run_lookup},
                                                       {"fail", run_fail}};
-inline constexpr moru_kernel_library small_library = {MORU_KERNEL_ABI_VERSION, 5, small_hash, small_entries, nullptr, 0};
+inline constexpr moru_kernel_library small_library = {MORU_KERNEL_ABI_VERSION, 5,       small_hash,
+                                                      small_entries,           nullptr, 0};
 
 // ---- the tables --------------------------------------------------------------------------------------------------
 
@@ -186,14 +202,28 @@ inline ProgramSpec small_spec() {
       {.name = "y", .kind = output, .shape = {batch, number(outputs)}},
       {.name = "y_true", .kind = target, .shape = {batch, number(outputs)}},
       {.name = "loss", .kind = output},
-      {.name = "w", .kind = parameter, .shape = {number(features), number(outputs)}, .has_data = true, .data_bytes = 24},
-      {.name = "bias", .kind = parameter, .shape = {number(outputs)}, .has_data = true, .data_offset = 64, .data_bytes = 8},
+      {.name = "w",
+       .kind = parameter,
+       .shape = {number(features), number(outputs)},
+       .has_data = true,
+       .data_bytes = 24},
+      {.name = "bias",
+       .kind = parameter,
+       .shape = {number(outputs)},
+       .has_data = true,
+       .data_offset = 64,
+       .data_bytes = 8},
       {.name = "momentum", .kind = optimizer_state, .shape = {number(features), number(outputs)}},
       {.name = "rows", .kind = metric_state, .dtype = DType::i64},
       {.name = "step", .kind = control, .dtype = DType::i64},
       {.name = "learning_rate", .kind = control, .initial = 0.01},
       {.name = "packed", .kind = derived, .shape = {number(features), number(outputs)}},
-      {.name = "table", .kind = parameter, .shape = {number(table_rows)}, .has_data = true, .data_offset = 128, .data_bytes = 20},
+      {.name = "table",
+       .kind = parameter,
+       .shape = {number(table_rows)},
+       .has_data = true,
+       .data_offset = 128,
+       .data_bytes = 20},
       {.name = "looked", .kind = output, .shape = {batch}},
   };
   spec.entries = {{"prepare", {}, {}},
@@ -294,7 +324,8 @@ inline std::vector<std::byte> small_moru() {
   std::vector<std::byte> program = make_program();
   std::vector<std::byte> weights = small_weights();
   std::vector<std::byte> model(77, std::byte{0xab});
-  MoruSection sections[] = {{SectionKind::model, {model}}, {SectionKind::program, {program}}, {SectionKind::weights, {weights}}};
+  MoruSection sections[] = {
+      {SectionKind::model, {model}}, {SectionKind::program, {program}}, {SectionKind::weights, {weights}}};
   return *make_moru_bytes(sections);
 }
 

@@ -29,7 +29,8 @@ class TemporaryDirectory {
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   std::vector<std::string> names() const {
     std::vector<std::string> names;
-    for (const auto& item : std::filesystem::directory_iterator(path_)) names.push_back(item.path().filename().string());
+    for (const auto& item : std::filesystem::directory_iterator(path_))
+      names.push_back(item.path().filename().string());
     return names;
   }
 

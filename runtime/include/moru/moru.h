@@ -113,7 +113,7 @@ MORU_API const char* moru_version(void);
 /* The message of the last failed call on this thread; "" if none failed. Valid until the next failure on this thread. */
 MORU_API const char* moru_last_error(void);
 
-/* ---- programs ---------------------------------------------------------------------------------------------------- */
+/* ---- programs ------------------------------------------------------------------------------------------------- */
 
 /* Opens a shared object made by `moru compile`. This runs code of that file: open only what you trust. On failure
  * *program is null. */
@@ -140,12 +140,12 @@ MORU_API int32_t moru_program_entry_count(const moru_program* program);
 MORU_API int32_t moru_program_find_entry(const moru_program* program, const char* name);
 MORU_API const char* moru_program_entry_name(const moru_program* program, int32_t entry); /* null if out of range */
 
-/* The slots an entry needs bound (outputs = 0) or writes (outputs = 1): stores at most `capacity` of them and returns how
- * many there are, or -1 if there is no such entry. */
+/* The slots an entry needs bound (outputs = 0) or writes (outputs = 1): stores at most `capacity` of them and returns
+ * how many there are, or -1 if there is no such entry. */
 MORU_API int32_t moru_program_entry_slots(const moru_program* program, int32_t entry, int32_t outputs, int32_t* slots,
                                           int32_t capacity);
 
-/* ---- sessions ---------------------------------------------------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------------------------------------------- */
 
 /* A session with the program's weights and `threads` threads, the caller's among them. */
 MORU_API int32_t moru_session_create(const moru_program* program, int32_t threads, moru_session** session);
@@ -170,10 +170,10 @@ MORU_API int32_t moru_session_view(const moru_session* session, int32_t slot, mo
 /* Overwrites a parameter, state or control with exactly as many bytes as it has. */
 MORU_API int32_t moru_session_assign(moru_session* session, int32_t slot, const void* data, uint64_t bytes);
 
-/* ---- files ------------------------------------------------------------------------------------------------------- */
+/* ---- files ---------------------------------------------------------------------------------------------------- */
 
-/* All parameters and state, to go on training later with the same bits. Files are replaced atomically: a crash or a full
- * disk leaves the old file whole. */
+/* All parameters and state, to go on training later with the same bits. Files are replaced atomically: a crash or a
+ * full disk leaves the old file whole. */
 MORU_API int32_t moru_session_save_checkpoint(const moru_session* session, const char* path);
 
 /* Puts them back. A checkpoint of another program is refused (MORU_PROGRAM_MISMATCH) unless `allow_other_program` is 1,
