@@ -15,7 +15,7 @@
  *     moru_session_view(session, moru_program_find_slot(program, "y"), &y);
  *
  * Every function that can fail returns MORU_OK (0) or a code of enum moru_status and leaves a message for
- * moru_last_error(). Passing a slot or entry of -1 (not found) is such a failure, never undefined. Handles must be valid:
+ * moru_last_error(). Passing a slot or entry of -1 (not found) is such a failure. Handles must be valid:
  * null is refused, a freed handle is the caller's mistake.
  *
  * Threads: a program may be used by any number of threads at once, a session by one thread at a time. Sessions over one
@@ -110,7 +110,7 @@ typedef struct moru_tensor {
 /* "1.2.3" */
 MORU_API const char* moru_version(void);
 
-/* The message of the last failed call on this thread; "" if none failed. Valid until the next failure on this thread. */
+/* The message of the last failed call on this thread, "" if none failed. Valid until the next failure there. */
 MORU_API const char* moru_last_error(void);
 
 /* ---- programs ------------------------------------------------------------------------------------------------- */
