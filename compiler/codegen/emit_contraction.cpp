@@ -29,6 +29,12 @@ void collect_dims(const Access& access, std::vector<const Dim*>& dims) {
   collect_dims(access.dynamic, dims);
 }
 
+bool loads_from(const Expr& expr, BufferId buffer) {
+  if (!expr) return false;
+  if (expr->op == ExprOp::load) return expr->access.buffer == buffer || loads_from(expr->access.dynamic, buffer);
+  return std::any_of(expr->args.begin(), expr->args.end(), [&](const Expr& argument) { return loads_from(argument, buffer); });
+}
+
 // Joins neighbouring axes over which every address runs as over one long axis. The outer one's variable becomes 0.
 void merge_axes(Axes& axes, const std::vector<const Dim*>& dims, std::vector<std::string>& zeros) {
   for (size_t i = axes.size(); i-- > 1;) {
@@ -69,6 +75,7 @@ struct Emitter::Tile {
   int lanes = 1;
   TileShape shape;
   int epilogue_size = 0;
+  bool epilogue_rereads = false;  // a store's value reads what an earlier one wrote
   // The block of columns being emitted:
   std::vector<ColumnPiece> pieces;
   Binding first_column;
@@ -84,7 +91,7 @@ struct Emitter::Tile {
 };
 
 void Emitter::emit_contraction(const Contraction& contraction) {
-  Tile tile{contraction, {}, {}, contraction.depth, {}, {}, contraction.a, contraction.b, 1, {}, 0, {}, {}, nullptr, nullptr};
+  Tile tile{contraction, {}, {}, contraction.depth, {}, {}, contraction.a, contraction.b, 1, {}, 0, false, {}, {}, nullptr, nullptr};
   std::vector<std::string> zeros;
   std::vector<const Dim*> outputs, rows, columns, depth;
   collect_dims(contraction.init, outputs);
@@ -92,6 +99,11 @@ void Emitter::emit_contraction(const Contraction& contraction) {
     collect_dims(stored.access, outputs);
     collect_dims(stored.value, outputs);
     tile.epilogue_size += 2 + expression_size(stored.value) + (stored.accumulate ? 2 : 0);
+  }
+  for (const Store& writer : contraction.epilogue) {
+    for (const Store& reader : contraction.epilogue) {
+      tile.epilogue_rereads = tile.epilogue_rereads || loads_from(reader.value, writer.access.buffer);
+    }
   }
   rows = columns = outputs;
   collect_dims(contraction.a, rows);
@@ -289,7 +301,10 @@ void Emitter::emit_epilogue(Tile& tile, Value* row, int height, const Values& ac
   const auto stores = [&](const Binding& column, const ColumnPiece& piece, Value* accumulator) {
     with_lanes(tile.column.var, column, piece.lanes, tile.mask_of(*this, piece), [&] {
       accumulator_ = accumulator;
-      for (const Store& stored : tile.contraction.epilogue) store_statement(stored);
+      for (const Store& stored : tile.contraction.epilogue) {
+        store_statement(stored);
+        if (&stored != &tile.contraction.epilogue.back() && tile.epilogue_rereads) memo_.clear();
+      }
       accumulator_ = nullptr;
     });
   };

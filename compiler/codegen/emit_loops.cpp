@@ -14,6 +14,19 @@ using llvm::PHINode;
 using llvm::Type;
 using llvm::Value;
 
+namespace {
+
+void collect_loads(const Expr& expr, std::vector<const Access*>& loads) {
+  if (!expr) return;
+  if (expr->op == ExprOp::load) {
+    loads.push_back(&expr->access);
+    collect_loads(expr->access.dynamic, loads);
+  }
+  for (const Expr& argument : expr->args) collect_loads(argument, loads);
+}
+
+}  // namespace
+
 void Emitter::emit_if(Value* condition, const std::function<void()>& then) {
   if (const auto* known = llvm::dyn_cast<llvm::ConstantInt>(condition)) {
     if (known->isOne()) then();
@@ -93,12 +106,21 @@ void Emitter::emit_serial(const For& loop) {
 
 void Emitter::emit_vector(const For& loop) {
   const int size = block_size(loop.body);
+  std::vector<const Access*> loads;
+  for (const Statement& statement : loop.body) {
+    const Store* stored = std::get_if<Store>(&statement.node);
+    check_internal(stored != nullptr, "a vector loop holds something else than stores");
+    collect_loads(stored->value, loads);
+    collect_loads(stored->access.dynamic, loads);
+  }
   const auto run = [&](Value* base, int64_t plus, int lanes, Value* mask) {
     with_lanes(loop.var, {base, plus, depth_}, lanes, mask, [&] {
       for (const Statement& statement : loop.body) {
-        const Store* stored = std::get_if<Store>(&statement.node);
-        check_internal(stored != nullptr, "a vector loop holds something else than stores");
-        store_statement(*stored);
+        const Store& stored = std::get<Store>(statement.node);
+        store_statement(stored);
+        // A later store sees what this one wrote.
+        const auto reads_it = [&](const Access* access) { return access->buffer == stored.access.buffer; };
+        if (std::any_of(loads.begin(), loads.end(), reads_it)) memo_.clear();
       }
     });
   };
@@ -243,19 +265,6 @@ void Emitter::emit_reduce(const Reduce& reduce) {
   if (reduce.accumulate) result = combine(reduce.op, load(reduce.target), result);
   store(reduce.target, result, false);
 }
-
-namespace {
-
-void collect_loads(const Expr& expr, std::vector<const Access*>& loads) {
-  if (!expr) return;
-  if (expr->op == ExprOp::load) {
-    loads.push_back(&expr->access);
-    collect_loads(expr->access.dynamic, loads);
-  }
-  for (const Expr& argument : expr->args) collect_loads(argument, loads);
-}
-
-}  // namespace
 
 // for j { reduce i into t[j] } where memory runs along j, as in the gradient of a bias: the sixteen partial results of
 // several columns are kept in memory and rows are read as they lie.
