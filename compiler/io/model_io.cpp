@@ -260,7 +260,9 @@ class Reader {
     for (const fbs::ModelAttribute* attribute : *stored) {
       std::string name = attribute->name()->str();
       check(attributes.find(name) == nullptr, "the attribute '" + name + "' stands there twice");
-      attributes.set(std::move(name), read_value(attribute->value(), depth));
+      AttributeValue value = read_value(attribute->value(), depth);
+      check(name != "class" || std::holds_alternative<std::string>(value.value), "the class of an attribute is no name");
+      attributes.set(std::move(name), std::move(value));
     }
     return attributes;
   }
@@ -277,9 +279,9 @@ class Reader {
     if (stored.shape() != nullptr) {
       for (int64_t extent : *stored.shape()) {
         constexpr uint64_t most = uint64_t{1} << 40;
-        check(extent >= 0 && static_cast<uint64_t>(extent) <= most, path + " has an impossible shape");
+        check(extent >= 0 && (extent == 0 || elements <= most / static_cast<uint64_t>(extent)),
+              path + " has an impossible shape");
         elements *= static_cast<uint64_t>(extent);
-        check(elements <= most, path + " has an impossible shape");
         parameter.shape.push_back(extent);
       }
     }
