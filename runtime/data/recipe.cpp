@@ -1,6 +1,8 @@
 // Recipe to FlatBuffer and back, field by field.
 #include "runtime/data/recipe.h"
 
+#include <cstring>
+
 #include "recipe_generated.h"
 #include "runtime/data/wording.h"
 
@@ -332,7 +334,9 @@ class Reader {
     fit.validation = enum_of<ValidationFrom>(from.validation(), fb::RecipeValidation::MAX);
     fit.validation_split = from.validation_split();
     if (from.class_weight() != nullptr) {
-      for (const fb::RecipeClassWeight* weight : *from.class_weight()) fit.class_weight.push_back({weight->label(), weight->weight()});
+      std::vector<fb::RecipeClassWeight> weights(from.class_weight()->size());
+      if (!weights.empty()) std::memcpy(weights.data(), from.class_weight()->Data(), weights.size() * sizeof weights[0]);
+      for (const fb::RecipeClassWeight& weight : weights) fit.class_weight.push_back({weight.label(), weight.weight()});
     }
     if (const fb::RecipeEarlyStopping* stopping = from.early_stopping()) {
       fit.early_stopping = EarlyStoppingRecipe{text(stopping->monitor()),
@@ -352,8 +356,11 @@ class Reader {
     return fit;
   }
 
+  // The verifier does not check where the elements of a vector are aligned, so they are copied as bytes.
   static std::vector<double> numbers(const flatbuffers::Vector<double>* from) {
-    return from != nullptr ? std::vector<double>(from->begin(), from->end()) : std::vector<double>();
+    std::vector<double> out(from != nullptr ? from->size() : 0);
+    if (!out.empty()) std::memcpy(out.data(), from->Data(), out.size() * sizeof(double));
+    return out;
   }
   Fitted read_fitted(const fb::RecipeFitted& from) {
     Fitted fitted;
