@@ -1,7 +1,250 @@
 #include "compiler/passes/tile_batch.h"
 
+#include <algorithm>
+#include <optional>
+
+#include "compiler/ir/builder.h"
+#include "compiler/ops/contraction.h"
+#include "compiler/ops/op.h"
+#include "compiler/passes/rewrite.h"
+
 namespace moru {
 
-void tile_batch(Graph&) {}
+namespace {
+
+constexpr std::string_view rows_symbol = "rows";
+constexpr int64_t cache_bytes = int64_t{3} << 20;  // of a thread's share of the last-level cache
+constexpr int64_t least_rows = 32, most_rows = 256;
+
+void rename_symbol(Type& type, const std::string& from, const Dim& to) {
+  for (Dim& dim : type.shape) dim = dim.substitute(from, to);
+}
+
+void rename_symbol(Attributes& attributes, const std::string& from, const Dim& to) {
+  for (const auto& [name, value] : Attributes(attributes).entries())
+    if (const Shape* shape = std::get_if<Shape>(&value.value)) {
+      Shape renamed = *shape;
+      for (Dim& dim : renamed) dim = dim.substitute(from, to);
+      attributes.set(name, renamed);
+    }
+}
+
+void rename_symbol(Graph& graph, const std::string& from, const Dim& to) {
+  for (Type& type : graph.types) rename_symbol(type, from, to);
+  for (Node& node : graph.nodes) {
+    rename_symbol(node.attributes, from, to);
+    for (Graph& body : node.bodies) rename_symbol(body, from, to);
+  }
+}
+
+class Tiler {
+ public:
+  explicit Tiler(Graph& graph) : graph_(graph), producer_(find_producers(graph)) {}
+
+  void run() {
+    if (!find_batch() || !classify()) return;
+    int64_t rows = chunk_rows();
+    if (rows > 0) wrap(rows);
+  }
+
+ private:
+  Graph& graph_;
+  std::vector<uint32_t> producer_;
+  std::string batch_;
+  std::vector<bool> carries_;  // by value: has a row per sample
+  std::vector<bool> inside_;   // by node
+  std::vector<bool> after_;    // by value: depends on a sum over the batch
+  std::vector<ValueId> sums_;  // what leaves the tile as sums
+
+  bool find_batch() {
+    for (const GraphInput& input : graph_.inputs) {
+      const Shape& shape = graph_.type(input.value).shape;
+      if (shape.empty()) continue;
+      if (auto symbol = shape[0].as_symbol()) {
+        batch_ = *symbol;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  bool contains_batch(const Dim& dim) const { return dim.contains(batch_); }
+  bool carries_batch(const Type& type) const { return std::any_of(type.shape.begin(), type.shape.end(), [&](const Dim& d) { return contains_batch(d); }); }
+
+  // True where the node treats every sample alike and apart.
+  bool keeps_samples_apart(const Node& node) const {
+    std::string_view name = node.op->name;
+    const Shape& x = node.inputs.empty() ? graph_.type(node.outputs[0]).shape : graph_.type(node.inputs[0]).shape;
+    if (name == "slice" || name == "split" || name == "concat" || name == "pad" || name == "reverse" || name == "arg_max" || name == "iota") {
+      const Shape& shape = name == "iota" ? graph_.type(node.outputs[0]).shape : x;
+      int64_t axis = node.attributes.integer("axis");
+      return !contains_batch(shape[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis)]);
+    }
+    if (name == "gather" || name == "scatter_add") return name != "gather" || !carries_[node.inputs[0]];
+    if (name == "random_uniform") {
+      const Shape& shape = graph_.type(node.outputs[0]).shape;
+      return node.inputs.size() <= 2 && std::none_of(shape.begin() + 1, shape.end(), [&](const Dim& d) { return contains_batch(d); });
+    }
+    if (name == "scan") {
+      ScanView scan(node);
+      for (size_t i = 0; i < scan.sequences; ++i)
+        if (contains_batch(graph_.type(node.inputs[scan.carries + i]).shape[static_cast<size_t>(scan.axes[i])])) return false;
+      // A carry or stack without samples would be a sum over them in disguise.
+      return std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return carries_batch(graph_.type(v)); });
+    }
+    if (name.starts_with("reduce_"))
+      for (int64_t axis : node.attributes.integers("axes"))
+        if (contains_batch(x[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(x.size()) : axis)])) return false;
+    return name != "tile";
+  }
+
+  // True where the node is a sum over the samples.
+  bool sums_samples(const Node& node) const {
+    std::string_view name = node.op->name;
+    if (name == "reduce_sum" || name == "contract") return true;
+    return name == "scatter_add" && !carries_batch(graph_.type(node.outputs[0]));
+  }
+
+  bool classify() {
+    carries_.resize(graph_.types.size());
+    after_.assign(graph_.types.size(), false);
+    inside_.assign(graph_.nodes.size(), false);
+    for (size_t v = 0; v < graph_.types.size(); ++v) carries_[v] = carries_batch(graph_.types[v]);
+    for (const GraphInput& input : graph_.inputs)
+      if (carries_[input.value] && !graph_.type(input.value).shape[0].as_symbol()) return false;
+    for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+      const Node& node = graph_.nodes[n];
+      bool reads = false, depends = false;
+      for (ValueId input : node.inputs) {
+        if (input == no_value) continue;
+        reads |= carries_[input];
+        depends |= after_[input];
+      }
+      bool writes = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return carries_[v]; });
+      inside_[n] = reads || writes;
+      if (!inside_[n]) {
+        for (ValueId output : node.outputs) after_[output] = depends;
+        continue;
+      }
+      if (depends) return false;
+      if (writes) {
+        if (!keeps_samples_apart(node)) return false;
+      } else {
+        if (!sums_samples(node)) return false;
+        sums_.push_back(node.outputs[0]);
+        after_[node.outputs[0]] = true;
+      }
+    }
+    for (const GraphResult& result : graph_.results)
+      if (carries_[result.value]) return false;  // train_step gives nothing per sample
+    return !sums_.empty();
+  }
+
+  // Rows per chunk; 0 where tiling gains nothing.
+  int64_t chunk_rows() const {
+    int64_t bytes_per_row = 0;
+    for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+      const Node& node = graph_.nodes[n];
+      if (!inside_[n] || node.op->family == OpFamily::shape || node.op->cheap) continue;
+      for (ValueId output : node.outputs) {
+        auto per_row = element_count(graph_.type(output).shape).coefficient(batch_);
+        if (!per_row) continue;
+        bytes_per_row += per_row->evaluate([](std::string_view) { return int64_t{32}; }) * dtype_bytes(graph_.type(output).dtype);
+      }
+    }
+    if (bytes_per_row * most_rows <= cache_bytes) return 0;
+    return std::clamp(cache_bytes / bytes_per_row / 32 * 32, least_rows, most_rows);
+  }
+
+  void wrap(int64_t rows) {
+    Graph body;
+    body.name = "rows";
+    body.types = graph_.types;
+    body.names = graph_.names;
+    std::vector<ValueId> slices, invariants;
+    std::vector<bool> seen(graph_.types.size(), false);
+    for (const GraphInput& input : graph_.inputs)
+      if (carries_[input.value]) {
+        slices.push_back(input.value);
+        seen[input.value] = true;
+      }
+    for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+      if (!inside_[n]) continue;
+      for (ValueId input : graph_.nodes[n].inputs) {
+        if (input == no_value || seen[input]) continue;
+        uint32_t p = producer_[input];
+        if (p != UINT32_MAX && inside_[p]) continue;
+        invariants.push_back(input);
+        seen[input] = true;
+      }
+      body.nodes.push_back(graph_.nodes[n]);
+    }
+    for (ValueId v : slices) body.inputs.push_back({v, {}});
+    for (ValueId v : invariants) body.inputs.push_back({v, {}});
+    rename_symbol(body, batch_, Dim::symbol(std::string(rows_symbol)));
+    Value first_row = Builder(body).input({DType::i64, {}});
+    draw_global_randomness(body, first_row.id);
+    for (ValueId v : sums_) body.add_result(v);
+
+    Node tile;
+    tile.op = &get_op("tile");
+    tile.origin = "batch";
+    tile.attributes = check_attributes(*tile.op, {{"chunk", rows}, {"symbol", std::string(rows_symbol)},
+                                                  {"slices", static_cast<int64_t>(slices.size())},
+                                                  {"sums", static_cast<int64_t>(sums_.size())}}, "batch");
+    tile.inputs = slices;
+    tile.inputs.insert(tile.inputs.end(), invariants.begin(), invariants.end());
+    tile.outputs = sums_;
+    tile.bodies.push_back(compact(std::move(body)));
+    std::vector<Node> nodes;
+    for (size_t n = 0; n < graph_.nodes.size(); ++n)
+      if (!inside_[n]) nodes.push_back(std::move(graph_.nodes[n]));
+    nodes.push_back(std::move(tile));
+    graph_.nodes = std::move(nodes);
+    sort_nodes(graph_);
+  }
+
+  // Random numbers belong to a sample, not to its place in a chunk.
+  static void draw_global_randomness(Graph& body, ValueId first_row) {
+    std::vector<Node> old = std::move(body.nodes);
+    body.nodes.clear();
+    Builder b(body);
+    for (Node& node : old) {
+      if (node.op->name == "random_uniform") {
+        b.set_origin(node.origin);
+        Shape row(body.type(node.outputs[0]).shape.begin() + 1, body.type(node.outputs[0]).shape.end());
+        Value offset = b.value(first_row) * b.dim_value(element_count(row), DType::i64);
+        node.inputs.push_back(offset.id);
+      }
+      body.nodes.push_back(std::move(node));
+    }
+  }
+
+  // The body with values numbered anew, without the outer graph's.
+  static Graph compact(Graph from) {
+    Graph to;
+    to.name = from.name;
+    std::vector<ValueId> number(from.types.size(), no_value);
+    auto value = [&](ValueId v) {
+      if (v == no_value) return v;
+      if (number[v] == no_value) number[v] = to.add_value(from.types[v], from.names[v]);
+      return number[v];
+    };
+    for (GraphInput& input : from.inputs) to.inputs.push_back({value(input.value), {}});
+    for (Node& node : from.nodes) {
+      for (ValueId& v : node.inputs) v = value(v);
+      for (ValueId& v : node.outputs) v = value(v);
+      to.nodes.push_back(std::move(node));
+    }
+    for (GraphResult& result : from.results) to.results.push_back({value(result.value), {}});
+    return to;
+  }
+};
+
+}  // namespace
+
+void tile_batch(Graph& graph) {
+  if (graph.name == "train_step") Tiler(graph).run();
+}
 
 }  // namespace moru
