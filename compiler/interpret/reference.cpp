@@ -68,8 +68,8 @@ bool solve(const Dim& dim, int64_t extent, Symbols& symbols) {
 Symbols bind_symbols(const Graph& graph, std::span<const HostTensor> inputs, Symbols symbols) {
   if (inputs.size() != graph.inputs.size())
     throw CompileError({.stage = "interpret",
-                        .what = "'" + graph.name + "' takes " + std::to_string(graph.inputs.size()) + " inputs but got " +
-                                std::to_string(inputs.size())});
+                        .what = "'" + graph.name + "' takes " + std::to_string(graph.inputs.size()) +
+                                " inputs but got " + std::to_string(inputs.size())});
   auto mismatch = [&](size_t i) {
     throw CompileError({.stage = "interpret",
                         .what = "input " + input_name(graph, i) + " must be " +
@@ -86,8 +86,7 @@ Symbols bind_symbols(const Graph& graph, std::span<const HostTensor> inputs, Sym
     progress = false;
     for (size_t i = 0; i < inputs.size(); ++i) {
       const Shape& shape = graph.type(graph.inputs[i].value).shape;
-      for (size_t axis = 0; axis < shape.size(); ++axis)
-        progress |= solve(shape[axis], inputs[i].shape[axis], symbols);
+      for (size_t axis = 0; axis < shape.size(); ++axis) progress |= solve(shape[axis], inputs[i].shape[axis], symbols);
     }
   }
   for (size_t i = 0; i < inputs.size(); ++i)
@@ -178,7 +177,8 @@ class Interpreter {
         arguments.emplace_back();
         continue;
       }
-      const auto first = static_cast<size_t>(std::find(node.inputs.begin(), node.inputs.end(), input) - node.inputs.begin());
+      const auto first =
+          static_cast<size_t>(std::find(node.inputs.begin(), node.inputs.end(), input) - node.inputs.begin());
       if (first < i)
         arguments.push_back(arguments[first]);
       else
@@ -206,7 +206,8 @@ class Interpreter {
         inputs.push_back({});
         continue;
       }
-      inputs.push_back(builder.input({arguments[i].dtype, Shape(arguments[i].shape.begin(), arguments[i].shape.end())}));
+      inputs.push_back(
+          builder.input({arguments[i].dtype, Shape(arguments[i].shape.begin(), arguments[i].shape.end())}));
       present.push_back(arguments[i]);
     }
     for (const Value& value : step.node->op->expand(builder, inputs, step.attributes)) builder.result(value);
@@ -224,8 +225,8 @@ class Interpreter {
       if (outputs[i].dtype != type.dtype || outputs[i].shape != step.shapes[i] ||
           outputs[i].elements() != element_count(std::span<const int64_t>(step.shapes[i])))
         throw InternalError(name + ": the reference's output " + std::to_string(i) + " is " +
-                            std::string(dtype_name(outputs[i].dtype)) + extents_text(outputs[i].shape) + " but should be " +
-                            std::string(dtype_name(type.dtype)) + extents_text(step.shapes[i]));
+                            std::string(dtype_name(outputs[i].dtype)) + extents_text(outputs[i].shape) +
+                            " but should be " + std::string(dtype_name(type.dtype)) + extents_text(step.shapes[i]));
     }
   }
 
@@ -235,8 +236,8 @@ class Interpreter {
     const auto sequences = static_cast<size_t>(attributes.integer("sequences"));
     const std::vector<int64_t>& axes = attributes.integers("axes");
     const std::vector<int64_t>& output_axes = attributes.integers("output_axes");
-    const int64_t trip = sequences > 0 ? arguments[carries].shape[static_cast<size_t>(axes[0])]
-                                       : attributes.shape("trip")[0].constant();
+    const int64_t trip =
+        sequences > 0 ? arguments[carries].shape[static_cast<size_t>(axes[0])] : attributes.shape("trip")[0].constant();
 
     std::vector<HostTensor> inputs(arguments.size());
     for (size_t i = 0; i < carries; ++i) inputs[i] = arguments[i];
@@ -252,7 +253,8 @@ class Interpreter {
     std::vector<HostTensor> outputs;
     for (size_t i = 0; i < step.shapes.size(); ++i) {
       const Graph& body = step.node->bodies[0];
-      outputs.push_back(i < carries ? HostTensor{} : make_tensor(body.type(body.results[i].value).dtype, step.shapes[i]));
+      outputs.push_back(i < carries ? HostTensor{}
+                                    : make_tensor(body.type(body.results[i].value).dtype, step.shapes[i]));
     }
     for (int64_t round = 0; round < trip; ++round) {
       const int64_t time = attributes.boolean("reverse") ? trip - 1 - round : round;
@@ -354,8 +356,9 @@ void interpret_entry(const Module& module, std::string_view entry, std::map<std:
     if (found == slots.end()) {
       const Slot* slot = module.find_slot(input.slot);
       if (!slot || is_bound_by_caller(slot->kind))
-        throw CompileError({.stage = "interpret",
-                            .what = "entry '" + std::string(entry) + "' needs '" + input.slot + "', which was not given"});
+        throw CompileError(
+            {.stage = "interpret",
+             .what = "entry '" + std::string(entry) + "' needs '" + input.slot + "', which was not given"});
       HostTensor initial = make_tensor(slot->type.dtype, evaluate(slot->type.shape, options.symbols), slot->initial);
       found = slots.emplace(input.slot, std::move(initial)).first;
     }

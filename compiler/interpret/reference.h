@@ -1,5 +1,5 @@
-// The reference interpreter: runs graphs by the ops' own reference formulas, in doubles, one node after the other. It is
-// the oracle of everything else and needs neither lowering nor code generation. Composite ops need not be expanded.
+// The reference interpreter: runs graphs by the ops' own reference formulas, in doubles, one node after the other. It
+// is the oracle of everything else and needs neither lowering nor code generation. Composite ops need not be expanded.
 #pragma once
 
 #include <functional>
@@ -27,16 +27,17 @@ struct InterpretOptions {
   std::function<void(const Node&, std::span<const HostTensor>)> observe = {};
 };
 
-/// Runs a graph on tensors for its inputs, in order, and returns its results, in order. The graph's symbols are bound from
-/// the inputs' shapes; a symbolic expression (24*batch) binds its one unknown symbol or must agree.
-/// An optional input that is absent reaches a reference as a tensor without axes and without elements.
-/// Throws CompileError for inputs that do not fit and for indices outside a table; InternalError if an op's reference
-/// disagrees with its inferred type.
+/// Runs a graph on tensors for its inputs, in order, and returns its results, in order. The graph's symbols are bound
+/// from the inputs' shapes; a symbolic expression (24*batch) binds its one unknown symbol or must agree. An optional
+/// input that is absent reaches a reference as a tensor without axes and without elements. Throws CompileError for
+/// inputs that do not fit and for indices outside a table; InternalError if an op's reference disagrees with its
+/// inferred type.
 std::vector<HostTensor> interpret_graph(const Graph& graph, std::span<const HostTensor> inputs,
                                         const InterpretOptions& options = {});
 
 /// Runs an entry on slots by name: reads the inputs' slots, writes the results' slots, all at once after the last node.
-/// A slot of the program's own state that `slots` lacks starts filled with its initial value. Throws as interpret_graph.
+/// A slot of the program's own state that `slots` lacks starts filled with its initial value. Throws as
+/// interpret_graph.
 void interpret_entry(const Module& module, std::string_view entry, std::map<std::string, HostTensor>& slots,
                      const InterpretOptions& options = {});
 

@@ -26,8 +26,8 @@ Value where_positive(Value x, Value then_value, Value else_value) {
 Value between(Value x, double low, double high, Value then_value) {
   Builder& b = *x.builder;
   const DType dtype = x.type().dtype;
-  const Value inside = b.call("logical_and", {b.call("greater", {x, b.constant(low, dtype)}),
-                                              b.call("less", {x, b.constant(high, dtype)})});
+  const Value inside = b.call(
+      "logical_and", {b.call("greater", {x, b.constant(low, dtype)}), b.call("less", {x, b.constant(high, dtype)})});
   return b.select(inside, then_value, zero_like(then_value));
 }
 
@@ -89,19 +89,18 @@ void add_piecewise_linear(std::vector<Op>& ops) {
   leaky.variants = {{{"negative_slope", 0.01}}, {{"negative_slope", 0.0}}, {{"negative_slope", 1.5}}};
   ops.push_back(elementwise(std::move(leaky)));
 
-  UnaryOp hard = activation("hard_sigmoid", "y = min(max(x + 3, 0), 6) / 6, elementwise, as Keras 3 has it.  x, y: [...]");
+  UnaryOp hard =
+      activation("hard_sigmoid", "y = min(max(x + 3, 0), 6) / 6, elementwise, as Keras 3 has it.  x, y: [...]");
   hard.reference = [](double x) { return nan_or(x, std::clamp(x + 3.0, 0.0, 6.0) / 6.0); };
   hard.lower = [](Expr x, Attrs) { return clip(x + number_like(x, 3.0), 0.0, 6.0) * number_like(x, 1.0 / 6.0); };
   hard.gradient = [](Value dy, Value, Value y, Attrs) { return between(y, 0.0, 1.0, dy * (1.0 / 6.0)); };
   hard.samples = samples(-5, 5);
   ops.push_back(elementwise(std::move(hard)));
 
-  UnaryOp hard2 =
-      activation("hard_sigmoid_keras2", "y = min(max(0.2 * x + 0.5, 0), 1), elementwise, as Keras 2 has it.  x, y: [...]");
+  UnaryOp hard2 = activation("hard_sigmoid_keras2",
+                             "y = min(max(0.2 * x + 0.5, 0), 1), elementwise, as Keras 2 has it.  x, y: [...]");
   hard2.reference = [](double x) { return nan_or(x, std::clamp(0.2 * x + 0.5, 0.0, 1.0)); };
-  hard2.lower = [](Expr x, Attrs) {
-    return clip(x * number_like(x, 0.2) + number_like(x, 0.5), 0.0, 1.0);
-  };
+  hard2.lower = [](Expr x, Attrs) { return clip(x * number_like(x, 0.2) + number_like(x, 0.5), 0.0, 1.0); };
   hard2.gradient = [](Value dy, Value, Value y, Attrs) { return between(y, 0.0, 1.0, dy * 0.2); };
   ops.push_back(elementwise(std::move(hard2)));
 }
@@ -115,7 +114,10 @@ void add_exponential(std::vector<Op>& ops) {
   ops.push_back(elementwise(std::move(exponential)));
 
   UnaryOp elu = activation("elu", "y = x where x > 0, else alpha * (e^x - 1), elementwise.  x, y: [...]");
-  elu.attributes = {{.name = "alpha", .type = AttributeType::real, .default_value = 1.0, .least = 0.0,
+  elu.attributes = {{.name = "alpha",
+                     .type = AttributeType::real,
+                     .default_value = 1.0,
+                     .least = 0.0,
                      .doc = "minus the limit at -infinity"}};
   elu.cheap = false;
   elu.reference_with = [](Attrs attributes) {
@@ -130,8 +132,9 @@ void add_exponential(std::vector<Op>& ops) {
   elu.variants = {{{"alpha", 0.3}}, {{"alpha", 2.0}}};
   ops.push_back(elementwise(std::move(elu)));
 
-  UnaryOp selu = activation("selu", "y = 1.0507 * (x where x > 0, else 1.6733 * (e^x - 1)), elementwise (Klambauer et "
-                                    "al. 2017).  x, y: [...]");
+  UnaryOp selu = activation("selu",
+                            "y = 1.0507 * (x where x > 0, else 1.6733 * (e^x - 1)), elementwise (Klambauer et "
+                            "al. 2017).  x, y: [...]");
   selu.cheap = false;
   selu.reference = [](double x) { return selu_scale * (x > 0 ? x : selu_alpha * std::expm1(x)); };
   selu.lower = [](Expr x, Attrs) {
@@ -171,10 +174,12 @@ void add_smooth(std::vector<Op>& ops) {
   };
   ops.push_back(elementwise(std::move(silu)));
 
-  UnaryOp gelu = activation("gelu", "y = x * P(N(0,1) <= x) = x/2 * (1 + erf(x/sqrt(2))); approximate: x/2 * (1 + "
-                                    "tanh(sqrt(2/pi) * (x + 0.044715 x^3))), elementwise (Hendrycks, Gimpel 2016).  x, y: [...]");
-  gelu.attributes = {{.name = "approximate", .type = AttributeType::boolean, .default_value = false,
-                      .doc = "the formula with tanh"}};
+  UnaryOp gelu =
+      activation("gelu",
+                 "y = x * P(N(0,1) <= x) = x/2 * (1 + erf(x/sqrt(2))); approximate: x/2 * (1 + "
+                 "tanh(sqrt(2/pi) * (x + 0.044715 x^3))), elementwise (Hendrycks, Gimpel 2016).  x, y: [...]");
+  gelu.attributes = {
+      {.name = "approximate", .type = AttributeType::boolean, .default_value = false, .doc = "the formula with tanh"}};
   gelu.cheap = false;
   gelu.reference_with = [](Attrs attributes) -> std::function<double(double)> {
     if (attributes.boolean("approximate"))
@@ -244,7 +249,8 @@ Op softmax_op(bool logarithm) {
   op.doc = logarithm ? "y = x - log(sum of e^x along axis), elementwise, without overflow.  x, y: [...]"
                      : "y = e^x / (sum of e^x along axis), elementwise, without overflow.  x, y: [...]";
   op.inputs = {{.name = "x"}};
-  op.attributes = {{.name = "axis", .type = AttributeType::integer, .default_value = -1, .doc = "the axis that sums to 1"}};
+  op.attributes = {
+      {.name = "axis", .type = AttributeType::integer, .default_value = -1, .doc = "the axis that sums to 1"}};
   op.infer = [name = op.name](const OpContext& context) -> std::vector<Type> {
     check_dtype(context, name, 0, Accepts::floats);
     check_axis(context, name, context.attributes.integer("axis"), context.inputs[0].shape.size());

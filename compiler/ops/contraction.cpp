@@ -49,8 +49,8 @@ std::vector<Type> infer_contract(const OpContext& context) {
   auto check_rank = [&](const Type& type, const std::string& labels, const char* which) {
     if (type.shape.size() != labels.size())
       refuse(context, "contract",
-             "'" + spec.text() + "' names " + std::to_string(labels.size()) + " axes of operand '" + which + "', which is " +
-                 type_text(type));
+             "'" + spec.text() + "' names " + std::to_string(labels.size()) + " axes of operand '" + which +
+                 "', which is " + type_text(type));
   };
   check_rank(a, spec.a, "a");
   check_rank(b, spec.b, "b");
@@ -77,7 +77,9 @@ std::vector<HostTensor> contract_reference(std::span<const HostTensor> inputs, c
   const std::vector<int64_t> b_strides = strides_of(b.shape);
   auto a_stride = [&](char label) { return spec.in_a(label) ? a_strides[spec.a.find(label)] : 0; };
   auto b_stride = [&](char label) { return spec.in_b(label) ? b_strides[spec.b.find(label)] : 0; };
-  auto extent = [&](char label) { return spec.in_a(label) ? a.shape[spec.a.find(label)] : b.shape[spec.b.find(label)]; };
+  auto extent = [&](char label) {
+    return spec.in_a(label) ? a.shape[spec.a.find(label)] : b.shape[spec.b.find(label)];
+  };
 
   std::vector<int64_t> result_shape;
   for (char label : spec.result) result_shape.push_back(extent(label));
@@ -117,12 +119,13 @@ std::vector<HostTensor> contract_reference(std::span<const HostTensor> inputs, c
 
 // The gradient of one operand: the other one contracted with dy. Axes that only this operand has were summed away, so
 // their gradient repeats along them.
-Value operand_gradient(Builder& builder, Value dy, const std::string& result, Value other, const std::string& other_labels,
-                       Value operand, const std::string& labels) {
+Value operand_gradient(Builder& builder, Value dy, const std::string& result, Value other,
+                       const std::string& other_labels, Value operand, const std::string& labels) {
   std::string kept;
   Shape ones;
   for (size_t i = 0; i < labels.size(); ++i) {
-    const bool repeated = result.find(labels[i]) == std::string::npos && other_labels.find(labels[i]) == std::string::npos;
+    const bool repeated =
+        result.find(labels[i]) == std::string::npos && other_labels.find(labels[i]) == std::string::npos;
     if (!repeated) kept += labels[i];
     ones.push_back(repeated ? Dim(1) : operand.shape()[i]);
   }
@@ -137,8 +140,10 @@ std::vector<Op> contraction_ops() {
   Op op;
   op.name = "contract";
   op.family = OpFamily::contraction;
-  op.doc = "y = sum of products over named axes (einsum): labels that the result lacks are summed, labels that both operands "
-           "and the result have are batch axes.  'ab,bc->ac' is the matrix product; no broadcasting, equal extents.";
+  op.doc =
+      "y = sum of products over named axes (einsum): labels that the result lacks are summed, labels that both "
+      "operands "
+      "and the result have are batch axes.  'ab,bc->ac' is the matrix product; no broadcasting, equal extents.";
   op.inputs = {{.name = "a"}, {.name = "b"}};
   op.attributes = {{.name = "spec", .type = AttributeType::string, .doc = "'ab,bc->ac': one letter per axis"}};
   op.infer = infer_contract;

@@ -20,8 +20,8 @@ const Graph& only_body(const OpContext& context, std::string_view op) {
   return body;
 }
 
-void check_body_input(const OpContext& context, std::string_view op, const Graph& body, size_t index, const Type& wanted,
-                      std::string_view role) {
+void check_body_input(const OpContext& context, std::string_view op, const Graph& body, size_t index,
+                      const Type& wanted, std::string_view role) {
   const Type& got = body.type(body.inputs[index].value);
   if (got != wanted)
     refuse(context, op,
@@ -83,7 +83,8 @@ std::vector<Type> infer_scan(const OpContext& context) {
   if (body.results.size() < carries || body.results.size() - carries != output_axes.size())
     refuse(context, name,
            "needs a body with " + std::to_string(carries) + " next carries and " + std::to_string(output_axes.size()) +
-               " outputs (one for each of 'output_axes') but its body has " + std::to_string(body.results.size()) + " results");
+               " outputs (one for each of 'output_axes') but its body has " + std::to_string(body.results.size()) +
+               " results");
   std::vector<Type> types;
   for (size_t i = 0; i < carries; ++i) {
     const Type& next = body.type(body.results[i].value);
@@ -96,8 +97,7 @@ std::vector<Type> infer_scan(const OpContext& context) {
   for (size_t i = 0; i < output_axes.size(); ++i) {
     Type stacked = body.type(body.results[carries + i].value);
     if (output_axes[i] < 0 || output_axes[i] > static_cast<int64_t>(stacked.shape.size()))
-      refuse(context, name,
-             "cannot stack " + type_text(stacked) + " along axis " + std::to_string(output_axes[i]),
+      refuse(context, name, "cannot stack " + type_text(stacked) + " along axis " + std::to_string(output_axes[i]),
              "the axis must be from 0 to " + std::to_string(stacked.shape.size()));
     stacked.shape.insert(stacked.shape.begin() + output_axes[i], *trip);
     types.push_back(std::move(stacked));
@@ -123,8 +123,9 @@ std::vector<Type> infer_tile(const OpContext& context) {
   for (size_t i = 0; i < context.inputs.size(); ++i) {
     Type wanted = context.inputs[i];
     if (mentions(wanted, symbol))
-      refuse(context, name, "cannot use the symbol '" + symbol + "' for its rows, since input " + std::to_string(i) +
-                                " is " + type_text(wanted),
+      refuse(context, name,
+             "cannot use the symbol '" + symbol + "' for its rows, since input " + std::to_string(i) + " is " +
+                 type_text(wanted),
              "choose another 'symbol'");
     if (i < slices) {
       if (wanted.shape.empty())
@@ -141,8 +142,9 @@ std::vector<Type> infer_tile(const OpContext& context) {
   check_body_input(context, name, body, context.inputs.size(), {DType::i64, {}}, "the index of the first row");
 
   if (body.results.size() < sums)
-    refuse(context, name,
-           "has " + std::to_string(sums) + " sums but its body has " + std::to_string(body.results.size()) + " results");
+    refuse(
+        context, name,
+        "has " + std::to_string(sums) + " sums but its body has " + std::to_string(body.results.size()) + " results");
   std::vector<Type> types;
   for (size_t i = 0; i < body.results.size(); ++i) {
     Type type = body.type(body.results[i].value);
@@ -150,7 +152,8 @@ std::vector<Type> infer_tile(const OpContext& context) {
       if (mentions(type, symbol))
         refuse(context, name, "cannot add up result " + std::to_string(i) + ", whose type is " + type_text(type),
                "a sum must not have the rows of a chunk as an axis");
-      if (type.dtype == DType::boolean) refuse(context, name, "cannot add up booleans (result " + std::to_string(i) + ")");
+      if (type.dtype == DType::boolean)
+        refuse(context, name, "cannot add up booleans (result " + std::to_string(i) + ")");
     } else {
       // factor * rows in a chunk become factor * total.
       std::optional<Dim> factor = type.shape.empty() ? std::nullopt : type.shape[0].coefficient(symbol);
@@ -172,20 +175,40 @@ Op scan_op() {
   op.name = "scan";
   op.family = OpFamily::control;
   op.doc =
-      "A loop over time. Inputs: the initial carries, sequences, invariants. The body takes carries, the sequences' slices at "
-      "one time (axis removed) and invariants, and yields the next carries, then y's. Outputs: the final carries, then the y's "
+      "A loop over time. Inputs: the initial carries, sequences, invariants. The body takes carries, the sequences' "
+      "slices at "
+      "one time (axis removed) and invariants, and yields the next carries, then y's. Outputs: the final carries, then "
+      "the y's "
       "stacked along output_axes, each at its own time, also when reverse, which runs from the last time to the first.";
   op.inputs = {{.name = "inputs", .optional = true, .variadic = true}};
   op.attributes = {
-      {.name = "carries", .type = AttributeType::integer, .default_value = 0, .least = 0.0, .doc = "how many inputs are carries"},
-      {.name = "sequences", .type = AttributeType::integer, .default_value = 0, .least = 0.0,
+      {.name = "carries",
+       .type = AttributeType::integer,
+       .default_value = 0,
+       .least = 0.0,
+       .doc = "how many inputs are carries"},
+      {.name = "sequences",
+       .type = AttributeType::integer,
+       .default_value = 0,
+       .least = 0.0,
        .doc = "how many inputs behind them are sequences"},
-      {.name = "axes", .type = AttributeType::integers, .default_value = std::vector<int64_t>{}, .least = 0.0,
+      {.name = "axes",
+       .type = AttributeType::integers,
+       .default_value = std::vector<int64_t>{},
+       .least = 0.0,
        .doc = "the time axis of each sequence"},
-      {.name = "output_axes", .type = AttributeType::integers, .default_value = std::vector<int64_t>{}, .least = 0.0,
+      {.name = "output_axes",
+       .type = AttributeType::integers,
+       .default_value = std::vector<int64_t>{},
+       .least = 0.0,
        .doc = "the time axis of each stacked output"},
-      {.name = "reverse", .type = AttributeType::boolean, .default_value = false, .doc = "run from the last time to the first"},
-      {.name = "trip", .type = AttributeType::shape, .optional = true,
+      {.name = "reverse",
+       .type = AttributeType::boolean,
+       .default_value = false,
+       .doc = "run from the last time to the first"},
+      {.name = "trip",
+       .type = AttributeType::shape,
+       .optional = true,
        .doc = "one dimension: how often the body runs; needed without sequences"},
   };
   op.infer = infer_scan;
@@ -197,15 +220,30 @@ Op tile_op() {
   op.name = "tile";
   op.family = OpFamily::control;
   op.doc =
-      "A loop over chunks of rows. Inputs: tensors that are cut along axis 0, then invariants. The body takes a chunk of each "
-      "(`symbol` in place of the number of rows), the invariants and, last, the index of the chunk's first row as i64[]. Its "
+      "A loop over chunks of rows. Inputs: tensors that are cut along axis 0, then invariants. The body takes a chunk "
+      "of each "
+      "(`symbol` in place of the number of rows), the invariants and, last, the index of the chunk's first row as "
+      "i64[]. Its "
       "first `sums` results are added up in chunk order; the others are joined along axis 0.";
   op.inputs = {{.name = "inputs", .variadic = true}};
   op.attributes = {
-      {.name = "chunk", .type = AttributeType::integer, .least = 1.0, .doc = "rows of a chunk; the last one may have fewer"},
-      {.name = "symbol", .type = AttributeType::string, .default_value = "rows", .doc = "the rows of a chunk, in the body's shapes"},
-      {.name = "slices", .type = AttributeType::integer, .default_value = 1, .least = 1.0, .doc = "how many inputs are cut"},
-      {.name = "sums", .type = AttributeType::integer, .default_value = 0, .least = 0.0,
+      {.name = "chunk",
+       .type = AttributeType::integer,
+       .least = 1.0,
+       .doc = "rows of a chunk; the last one may have fewer"},
+      {.name = "symbol",
+       .type = AttributeType::string,
+       .default_value = "rows",
+       .doc = "the rows of a chunk, in the body's shapes"},
+      {.name = "slices",
+       .type = AttributeType::integer,
+       .default_value = 1,
+       .least = 1.0,
+       .doc = "how many inputs are cut"},
+      {.name = "sums",
+       .type = AttributeType::integer,
+       .default_value = 0,
+       .least = 0.0,
        .doc = "how many results are added up"},
   };
   op.infer = infer_tile;

@@ -44,8 +44,9 @@ Op cast_op() {
   Op op;
   op.name = "cast";
   op.family = OpFamily::elementwise;
-  op.doc = "y = x converted to `dtype`. Floats to integers truncate towards zero and saturate, NaN becomes 0; i64 to i32 "
-           "wraps; numbers to bool are x != 0; f64 to f32 rounds to nearest even.  x, y: [...]";
+  op.doc =
+      "y = x converted to `dtype`. Floats to integers truncate towards zero and saturate, NaN becomes 0; i64 to i32 "
+      "wraps; numbers to bool are x != 0; f64 to f32 rounds to nearest even.  x, y: [...]";
   op.inputs = {{.name = "x"}};
   op.attributes = {dtype_attribute()};
   op.cheap = true;
@@ -92,7 +93,9 @@ Op select_op() {
   Op op;
   op.name = "select";
   op.family = OpFamily::elementwise;
-  op.doc = "y = condition ? then : else, elementwise with broadcasting.  condition: bool[...], then and else of one element type";
+  op.doc =
+      "y = condition ? then : else, elementwise with broadcasting.  condition: bool[...], then and else of one element "
+      "type";
   op.inputs = {{.name = "condition"}, {.name = "then"}, {.name = "else"}};
   op.cheap = true;
   op.infer = [](const OpContext& context) -> std::vector<Type> {
@@ -173,9 +176,9 @@ BinaryOp logical(std::string_view name, std::string_view doc, double (*reference
 }
 
 std::vector<Example> with_extremes(std::vector<Example> examples, std::vector<Example> more = {}) {
-  examples.push_back({.inputs = {{.shape = {13, 1}, .values = extreme_values()},
-                                 {.shape = {13}, .values = extreme_values()}},
-                      .differentiable = false});
+  examples.push_back(
+      {.inputs = {{.shape = {13, 1}, .values = extreme_values()}, {.shape = {13}, .values = extreme_values()}},
+       .differentiable = false});
   for (Example& example : more) examples.push_back(std::move(example));
   return examples;
 }
@@ -373,10 +376,8 @@ void add_transcendental(std::vector<Op>& ops) {
       .doc = "y = error function of x: 2/sqrt(pi) * integral of e^(-t^2) from 0 to x, elementwise.  x, y: [...]",
       .reference = [](double x) { return std::erf(x); },
       .lower = [](Expr x, Attrs) { return erf_expr(only_f32(x, "erf")); },
-      .gradient =
-          [](Value dy, Value x, Value, Attrs) {
-            return dy * (x.builder->call("exp", {-(x * x)}) * (2.0 * std::numbers::inv_sqrtpi));
-          },
+      .gradient = [](Value dy, Value x, Value,
+                     Attrs) { return dy * (x.builder->call("exp", {-(x * x)}) * (2.0 * std::numbers::inv_sqrtpi)); },
       .cheap = false,
       .samples = samples(-3, 3),
       .extremes = extreme_values(),
@@ -408,7 +409,9 @@ void add_arithmetic(std::vector<Op>& ops) {
       .accepts = Accepts::numbers,
       .reference = [](double a, double b) { return a * b; },
       .reference_integer =
-          [](int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b)); },
+          [](int64_t a, int64_t b) {
+            return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+          },
       .lower = [](Expr a, Expr b) { return a * b; },
       .gradient = [](Value dy, Value a, Value b, Value) { return std::pair(dy * b, dy * a); },
       .examples = with_extremes(pairs(-2, 2, -2, 2), integer_pairs()),
@@ -484,8 +487,8 @@ void add_logic(std::vector<Op>& ops) {
       [](double a, double b) { return a == b ? 1.0 : 0.0; },
       [](Expr a, Expr b) { return expr::binary(ExprOp::equal, a, b); })));
   ops.push_back(elementwise(comparison(
-      "not_equal", "y = a != b, true if either is NaN, elementwise with numpy broadcasting.  y: bool[...]", Accepts::any,
-      [](double a, double b) { return a != b ? 1.0 : 0.0; },
+      "not_equal", "y = a != b, true if either is NaN, elementwise with numpy broadcasting.  y: bool[...]",
+      Accepts::any, [](double a, double b) { return a != b ? 1.0 : 0.0; },
       [](Expr a, Expr b) { return expr::binary(ExprOp::not_equal, a, b); })));
   ops.push_back(elementwise(comparison(
       "less", "y = a < b, elementwise with numpy broadcasting.  y: bool[...]", Accepts::numbers,

@@ -1,5 +1,5 @@
-// The forms in which elementwise ops are written down: one struct for one input, one for two. They turn a formula on one
-// element into the reference on tensors, the type rule and the gradient's bookkeeping of broadcasting.
+// The forms in which elementwise ops are written down: one struct for one input, one for two. They turn a formula on
+// one element into the reference on tensors, the type rule and the gradient's bookkeeping of broadcasting.
 #pragma once
 
 #include <functional>
@@ -24,9 +24,9 @@ struct UnaryOp {
   std::function<Expr(Expr, const Attributes&)> lower;
   std::function<Value(Value dy, Value x, Value y, const Attributes&)> gradient = {};  // none: zero everywhere
   bool cheap = true;
-  std::vector<Example::Tensor> samples;        // gradients are checked here
-  std::vector<double> extremes = {};           // values only
-  std::vector<Attributes> variants = {};       // the first sample is repeated with each
+  std::vector<Example::Tensor> samples;   // gradients are checked here
+  std::vector<double> extremes = {};      // values only
+  std::vector<Attributes> variants = {};  // the first sample is repeated with each
 };
 Op elementwise(UnaryOp op);
 

@@ -68,7 +68,8 @@ Op elementwise(UnaryOp form) {
           gradient(context.output_gradients[0], context.inputs[0], context.outputs[0], context.attributes)};
     };
   for (const Example::Tensor& sample : form.samples) op.examples.push_back(example_of(sample, {}, true));
-  for (Attributes& variant : form.variants) op.examples.push_back(example_of(form.samples[0], std::move(variant), true));
+  for (Attributes& variant : form.variants)
+    op.examples.push_back(example_of(form.samples[0], std::move(variant), true));
   if (!form.extremes.empty())
     op.examples.push_back(example_of(
         {.shape = {static_cast<int64_t>(form.extremes.size())}, .values = std::move(form.extremes)}, {}, false));
@@ -87,7 +88,8 @@ Op elementwise(BinaryOp form) {
     const Type& a = context.inputs[0];
     const Type& b = context.inputs[1];
     if (a.dtype != b.dtype)
-      refuse(context, name, "needs two tensors of the same element type but got " + type_text(a) + " and " + type_text(b),
+      refuse(context, name,
+             "needs two tensors of the same element type but got " + type_text(a) + " and " + type_text(b),
              "cast one of them");
     check_dtype(context, name, 0, accepts);
     std::optional<Shape> shape = broadcast_shapes(a.shape, b.shape);
@@ -97,8 +99,8 @@ Op elementwise(BinaryOp form) {
     return {{to_boolean ? DType::boolean : a.dtype, std::move(*shape)}};
   };
   op.scalar = [formula = form.reference](std::span<const double> x) { return formula(x[0], x[1]); };
-  op.reference = [formula = form.reference, integer = form.reference_integer,
-                  to_boolean = form.to_boolean](std::span<const HostTensor> inputs, const Attributes&) {
+  op.reference = [formula = form.reference, integer = form.reference_integer, to_boolean = form.to_boolean](
+                     std::span<const HostTensor> inputs, const Attributes&) {
     const HostTensor& a = inputs[0];
     const DType dtype = to_boolean ? DType::boolean : a.dtype;
     if (integer && is_integer(a.dtype))
@@ -131,8 +133,7 @@ std::vector<Example::Tensor> samples(double low, double high, DType dtype) {
 
 std::vector<Example> pairs(double a_low, double a_high, double b_low, double b_high, DType dtype) {
   const std::vector<std::pair<std::vector<int64_t>, std::vector<int64_t>>> shapes = {
-      {{7, 33}, {7, 33}}, {{}, {}},          {{19}, {}},        {{}, {3, 5}},
-      {{4, 9}, {9}},      {{2, 1, 5}, {3, 1}}, {{1, 1}, {2, 17}},
+      {{7, 33}, {7, 33}}, {{}, {}}, {{19}, {}}, {{}, {3, 5}}, {{4, 9}, {9}}, {{2, 1, 5}, {3, 1}}, {{1, 1}, {2, 17}},
   };
   std::vector<Example> examples;
   for (const auto& [a, b] : shapes)

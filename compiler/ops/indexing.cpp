@@ -27,13 +27,15 @@ Op gather_op() {
   Op op;
   op.name = "gather";
   op.family = OpFamily::indexing;
-  op.doc = "y[i..., j...] = table[indices[i...], j...].  table: [rows, ...], indices: i32 or i64 [...]; an index outside "
-           "0..rows-1 is an error";
+  op.doc =
+      "y[i..., j...] = table[indices[i...], j...].  table: [rows, ...], indices: i32 or i64 [...]; an index outside "
+      "0..rows-1 is an error";
   op.inputs = {{.name = "table"}, {.name = "indices"}};
   op.infer = [](const OpContext& context) -> std::vector<Type> {
     const Type& table = context.inputs[0];
     check_dtype(context, "gather", 1, Accepts::integers);
-    if (table.shape.empty()) refuse(context, "gather", "needs a table with at least one axis but got " + type_text(table));
+    if (table.shape.empty())
+      refuse(context, "gather", "needs a table with at least one axis but got " + type_text(table));
     Shape shape = context.inputs[1].shape;
     shape.insert(shape.end(), table.shape.begin() + 1, table.shape.end());
     return {{table.dtype, std::move(shape)}};
@@ -52,13 +54,14 @@ Op gather_op() {
   };
   op.gradient = [](const GradientContext& context) -> std::vector<Value> {
     const Dim rows = context.inputs[0].dim(0);
-    return {context.builder.call("scatter_add", {context.inputs[1], context.output_gradients[0]}, {{"rows", Shape{rows}}}),
-            Value{}};
+    return {
+        context.builder.call("scatter_add", {context.inputs[1], context.output_gradients[0]}, {{"rows", Shape{rows}}}),
+        Value{}};
   };
   auto example = [](std::vector<int64_t> table, std::vector<int64_t> indices, DType dtype) {
     const double rows = static_cast<double>(table[0]);
-    return Example{.inputs = {{.shape = std::move(table)},
-                              {.shape = std::move(indices), .low = 0, .high = rows, .dtype = dtype}}};
+    return Example{
+        .inputs = {{.shape = std::move(table)}, {.shape = std::move(indices), .low = 0, .high = rows, .dtype = dtype}}};
   };
   op.examples = {example({10, 7}, {4, 3}, DType::i32), example({5}, {9}, DType::i64), example({3, 17}, {}, DType::i32),
                  example({4, 2, 3}, {5}, DType::i32), example({1, 3}, {6}, DType::i64)};
@@ -69,8 +72,9 @@ Op scatter_add_op() {
   Op op;
   op.name = "scatter_add";
   op.family = OpFamily::indexing;
-  op.doc = "y = zeros [rows, j...]; y[indices[i...], j...] += updates[i..., j...], in row-major order of i.  "
-           "indices: i32 or i64 [i...], updates: [i..., j...]";
+  op.doc =
+      "y = zeros [rows, j...]; y[indices[i...], j...] += updates[i..., j...], in row-major order of i.  "
+      "indices: i32 or i64 [i...], updates: [i..., j...]";
   op.inputs = {{.name = "indices"}, {.name = "updates"}};
   op.attributes = {{.name = "rows", .type = AttributeType::shape, .doc = "one dimension"}};
   op.infer = [](const OpContext& context) -> std::vector<Type> {
@@ -84,17 +88,19 @@ Op scatter_add_op() {
     for (size_t i = 0; fits && i < indices.shape.size(); ++i) fits = updates.shape[i] == indices.shape[i];
     if (!fits)
       refuse(context, "scatter_add",
-             "needs updates whose leading extents are those of the indices, " + shape_text(indices.shape) + ", but got " +
-                 shape_text(updates.shape));
+             "needs updates whose leading extents are those of the indices, " + shape_text(indices.shape) +
+                 ", but got " + shape_text(updates.shape));
     Shape shape = {rows};
-    shape.insert(shape.end(), updates.shape.begin() + static_cast<std::ptrdiff_t>(indices.shape.size()), updates.shape.end());
+    shape.insert(shape.end(), updates.shape.begin() + static_cast<std::ptrdiff_t>(indices.shape.size()),
+                 updates.shape.end());
     return {{updates.dtype, std::move(shape)}};
   };
   op.reference = [](std::span<const HostTensor> inputs, Attrs attributes) {
     const HostTensor &indices = inputs[0], &updates = inputs[1];
     const int64_t rows = attributes.shape("rows")[0].constant();
     std::vector<int64_t> shape = {rows};
-    shape.insert(shape.end(), updates.shape.begin() + static_cast<std::ptrdiff_t>(indices.shape.size()), updates.shape.end());
+    shape.insert(shape.end(), updates.shape.begin() + static_cast<std::ptrdiff_t>(indices.shape.size()),
+                 updates.shape.end());
     HostTensor y = make_tensor(updates.dtype, shape);
     const int64_t row = row_elements(shape, 1);
     for (int64_t i = 0; i < indices.elements(); ++i) {
@@ -108,9 +114,10 @@ Op scatter_add_op() {
     return {Value{}, context.builder.call("gather", {context.output_gradients[0], context.inputs[0]})};
   };
   auto example = [](std::vector<int64_t> indices, std::vector<int64_t> updates, int64_t rows, DType dtype) {
-    return Example{.inputs = {{.shape = std::move(indices), .low = 0, .high = static_cast<double>(rows), .dtype = dtype},
-                              {.shape = std::move(updates)}},
-                   .attributes = {{"rows", Shape{rows}}}};
+    return Example{
+        .inputs = {{.shape = std::move(indices), .low = 0, .high = static_cast<double>(rows), .dtype = dtype},
+                   {.shape = std::move(updates)}},
+        .attributes = {{"rows", Shape{rows}}}};
   };
   op.examples = {example({4, 3}, {4, 3, 7}, 10, DType::i32), example({9}, {9}, 3, DType::i64),
                  example({}, {17}, 3, DType::i32), example({5}, {5, 2, 3}, 2, DType::i32)};
@@ -152,8 +159,10 @@ Op one_hot_op() {
   Op op;
   op.name = "one_hot";
   op.family = OpFamily::indexing;
-  op.doc = "y[..., k] = 1 where k = indices[...], else 0; all 0 for an index outside 0..depth-1.  indices: i32 or i64 [...], "
-           "y: [..., depth]";
+  op.doc =
+      "y[..., k] = 1 where k = indices[...], else 0; all 0 for an index outside 0..depth-1.  indices: i32 or i64 "
+      "[...], "
+      "y: [..., depth]";
   op.inputs = {{.name = "indices"}};
   op.attributes = {{.name = "depth", .type = AttributeType::integer, .least = 1.0}, dtype_attribute("f32")};
   op.differentiable = false;
@@ -179,12 +188,15 @@ Op one_hot_op() {
     const DType dtype = inputs[0].type().dtype;
     Shape column = inputs[0].shape();
     column.push_back(1);
-    const Value classes = b.call("iota", {}, {{"shape", Shape{attributes.integer("depth")}}, {"dtype", std::string(dtype_name(dtype))}});
+    const Value classes =
+        b.call("iota", {}, {{"shape", Shape{attributes.integer("depth")}}, {"dtype", std::string(dtype_name(dtype))}});
     return {b.cast(b.call("equal", {b.reshape(inputs[0], column), classes}), dtype_of(attributes))};
   };
-  op.examples = {{.inputs = {{.shape = {7}, .low = 0, .high = 5, .dtype = DType::i32}}, .attributes = {{"depth", 5}}},
-                 {.inputs = {{.shape = {2, 3}, .low = -1, .high = 6, .dtype = DType::i64}}, .attributes = {{"depth", 4}}},
-                 {.inputs = {{.shape = {}, .dtype = DType::i32, .values = {2.0}}}, .attributes = {{"depth", 17}, {"dtype", "bool"}}}};
+  op.examples = {
+      {.inputs = {{.shape = {7}, .low = 0, .high = 5, .dtype = DType::i32}}, .attributes = {{"depth", 5}}},
+      {.inputs = {{.shape = {2, 3}, .low = -1, .high = 6, .dtype = DType::i64}}, .attributes = {{"depth", 4}}},
+      {.inputs = {{.shape = {}, .dtype = DType::i32, .values = {2.0}}},
+       .attributes = {{"depth", 17}, {"dtype", "bool"}}}};
   return op;
 }
 

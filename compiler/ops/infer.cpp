@@ -14,11 +14,20 @@ void check_dtype(const OpContext& context, std::string_view op, size_t input, Ac
   const char* wanted = "";
   const char* to = "";
   switch (accepts) {
-    case Accepts::floats: fits = is_float(dtype), wanted = "floating-point numbers", to = "f32"; break;
-    case Accepts::numbers: fits = dtype != DType::boolean, wanted = "numbers", to = "f32"; break;
-    case Accepts::booleans: fits = dtype == DType::boolean, wanted = "booleans", to = "bool"; break;
-    case Accepts::integers: fits = is_integer(dtype), wanted = "integers", to = "i32"; break;
-    case Accepts::any: break;
+    case Accepts::floats:
+      fits = is_float(dtype), wanted = "floating-point numbers", to = "f32";
+      break;
+    case Accepts::numbers:
+      fits = dtype != DType::boolean, wanted = "numbers", to = "f32";
+      break;
+    case Accepts::booleans:
+      fits = dtype == DType::boolean, wanted = "booleans", to = "bool";
+      break;
+    case Accepts::integers:
+      fits = is_integer(dtype), wanted = "integers", to = "i32";
+      break;
+    case Accepts::any:
+      break;
   }
   if (fits) return;
   const Op& entry = get_op(op);

@@ -28,9 +28,9 @@ uint32_t random_key(int64_t seed, int64_t step, int64_t stream, int64_t element)
 }
 
 float random_uniform(int64_t seed, int64_t step, int64_t stream, int64_t element) {
-  const std::array<uint32_t, 2> words =
-      philox_2x32_10({static_cast<uint32_t>(static_cast<uint64_t>(element)), static_cast<uint32_t>(static_cast<uint64_t>(step))},
-                     random_key(seed, step, stream, element));
+  const std::array<uint32_t, 2> words = philox_2x32_10(
+      {static_cast<uint32_t>(static_cast<uint64_t>(element)), static_cast<uint32_t>(static_cast<uint64_t>(step))},
+      random_key(seed, step, stream, element));
   return static_cast<float>(words[0] >> 8) * 0x1p-24f;
 }
 

@@ -1,6 +1,6 @@
-// Counter-based random numbers: Philox-2x32 with 10 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy
-// as 1, 2, 3", SC 2011). A number is a pure function of what it is for, so the same bits come back in any order, on any
-// number of threads and after any resume.
+// Counter-based random numbers: Philox-2x32 with 10 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as
+// easy as 1, 2, 3", SC 2011). A number is a pure function of what it is for, so the same bits come back in any order,
+// on any number of threads and after any resume.
 //
 // The number for flat element index `element` of a tensor drawn with `seed`, `step` and `stream` (the 64-bit integers
 // written as two's complement words, low and high):

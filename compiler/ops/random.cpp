@@ -8,11 +8,14 @@ std::vector<Op> random_ops() {
   Op op;
   op.name = "random_uniform";
   op.family = OpFamily::random;
-  op.doc = "y = independent uniform numbers in [0, 1), multiples of 2^-24, a pure function of seed, step, stream and flat "
-           "element index + offset: Philox-2x32-10, the exact formula is in philox.h.  seed, step, offset: i64[]; y: f32 `shape`";
+  op.doc =
+      "y = independent uniform numbers in [0, 1), multiples of 2^-24, a pure function of seed, step, stream and flat "
+      "element index + offset: Philox-2x32-10, the exact formula is in philox.h.  seed, step, offset: i64[]; y: f32 "
+      "`shape`";
   op.inputs = {{.name = "seed"}, {.name = "step"}, {.name = "offset", .optional = true}};
-  op.attributes = {{.name = "shape", .type = AttributeType::shape},
-                   {.name = "stream", .type = AttributeType::integer, .doc = "which draw this is: one number per node and call"}};
+  op.attributes = {
+      {.name = "shape", .type = AttributeType::shape},
+      {.name = "stream", .type = AttributeType::integer, .doc = "which draw this is: one number per node and call"}};
   op.differentiable = false;
   op.infer = [](const OpContext& context) -> std::vector<Type> {
     const char* names[] = {"seed", "step", "offset"};
@@ -35,9 +38,10 @@ std::vector<Op> random_ops() {
     return std::vector<HostTensor>{std::move(y)};
   };
   auto number = [](double value) { return Example::Tensor{.shape = {}, .dtype = DType::i64, .values = {value}}; };
-  op.examples = {{.inputs = {number(1), number(7)}, .attributes = {{"shape", Shape{7, 33}}, {"stream", 3}}},
-                 {.inputs = {number(-5), number(0), number(4096)}, .attributes = {{"shape", Shape{17}}, {"stream", 0}}},
-                 {.inputs = {number(0x1p40), number(0x1p33), number(0x1p32)}, .attributes = {{"shape", Shape{}}, {"stream", -1}}}};
+  op.examples = {
+      {.inputs = {number(1), number(7)}, .attributes = {{"shape", Shape{7, 33}}, {"stream", 3}}},
+      {.inputs = {number(-5), number(0), number(4096)}, .attributes = {{"shape", Shape{17}}, {"stream", 0}}},
+      {.inputs = {number(0x1p40), number(0x1p33), number(0x1p32)}, .attributes = {{"shape", Shape{}}, {"stream", -1}}}};
   return {std::move(op)};
 }
 

@@ -12,7 +12,9 @@ Expr high_word(const Expr& x) {
   return expr::convert(expr::binary(ExprOp::shr, x, expr::integer(32, DType::i64)), DType::i32);
 }
 Expr bit_xor(const Expr& a, const Expr& b) { return expr::binary(ExprOp::bit_xor, a, b); }
-Expr fold(const Expr& h, int32_t shift) { return bit_xor(h, expr::binary(ExprOp::shr, h, expr::integer(shift, DType::i32))); }
+Expr fold(const Expr& h, int32_t shift) {
+  return bit_xor(h, expr::binary(ExprOp::shr, h, expr::integer(shift, DType::i32)));
+}
 
 Expr mix(const Expr& h, const Expr& w) {
   Expr x = bit_xor(h, w * word(0xcc9e2d51) + word(0x9e3779b9));

@@ -12,8 +12,12 @@ namespace {
 using Attrs = const Attributes&;
 
 std::vector<AttributeSpec> reduction_attributes() {
-  return {{.name = "axes", .type = AttributeType::integers, .doc = "the axes that disappear; negative ones count from the end"},
-          {.name = "keep_dims", .type = AttributeType::boolean, .default_value = false,
+  return {{.name = "axes",
+           .type = AttributeType::integers,
+           .doc = "the axes that disappear; negative ones count from the end"},
+          {.name = "keep_dims",
+           .type = AttributeType::boolean,
+           .default_value = false,
            .doc = "keep the reduced axes with extent 1"}};
 }
 
@@ -64,9 +68,15 @@ std::vector<Example> reduction_examples() {
     return Example{.inputs = {{.shape = std::move(shape), .low = -2, .high = 2}},
                    .attributes = {{"axes", std::move(axes)}, {"keep_dims", keep_dims}}};
   };
-  return {example({7, 33}, {1}),          example({7, 33}, {0}),      example({7, 33}, {-1}, true),
-          example({17}, {0}),             example({1}, {0}, true),    example({3, 4, 5}, {0, 2}),
-          example({3, 4, 5}, {1}, true),  example({3, 4, 5}, {0, 1, 2}), example({5, 1, 3}, {-1, -3}, true),
+  return {example({7, 33}, {1}),
+          example({7, 33}, {0}),
+          example({7, 33}, {-1}, true),
+          example({17}, {0}),
+          example({1}, {0}, true),
+          example({3, 4, 5}, {0, 2}),
+          example({3, 4, 5}, {1}, true),
+          example({3, 4, 5}, {0, 1, 2}),
+          example({5, 1, 3}, {-1, -3}, true),
           example({100}, {0})};
 }
 
@@ -86,13 +96,15 @@ Op reduction(std::string_view name, std::string_view doc) {
 }
 
 Op reduce_sum_op() {
-  Op op = reduction("reduce_sum", "y = sum of x along `axes`.  x: [...]; y: without these axes, or 1 there with keep_dims");
+  Op op =
+      reduction("reduce_sum", "y = sum of x along `axes`.  x: [...]; y: without these axes, or 1 there with keep_dims");
   op.reference = [](std::span<const HostTensor> inputs, Attrs attributes) {
     return std::vector<HostTensor>{reduce(inputs[0], attributes, 0.0, [](double a, double b) { return a + b; })};
   };
   op.gradient = [](const GradientContext& context) -> std::vector<Value> {
     const Shape shape = context.inputs[0].shape();
-    const Value dy = with_kept_dims(context.builder, context.output_gradients[0], shape, context.attributes.integers("axes"));
+    const Value dy =
+        with_kept_dims(context.builder, context.output_gradients[0], shape, context.attributes.integers("axes"));
     return {context.builder.broadcast_to(dy, shape)};
   };
   return op;
@@ -112,18 +124,19 @@ std::vector<Value> extremum_gradient(const GradientContext& context) {
 }
 
 Op reduce_extremum_op(bool greatest) {
-  Op op = greatest ? reduction("reduce_max", "y = the greatest x along `axes`, NaN if one is; -infinity (lowest integer) of "
-                                             "nothing; ties share the gradient.  x: [...]")
-                   : reduction("reduce_min", "y = the smallest x along `axes`, NaN if one is; +infinity (highest integer) of "
-                                             "nothing; ties share the gradient.  x: [...]");
+  Op op = greatest ? reduction("reduce_max",
+                               "y = the greatest x along `axes`, NaN if one is; -infinity (lowest integer) of "
+                               "nothing; ties share the gradient.  x: [...]")
+                   : reduction("reduce_min",
+                               "y = the smallest x along `axes`, NaN if one is; +infinity (highest integer) of "
+                               "nothing; ties share the gradient.  x: [...]");
   op.reference = [greatest](std::span<const HostTensor> inputs, Attrs attributes) {
     const DType dtype = inputs[0].dtype;
     double limit = std::numeric_limits<double>::infinity();
     if (is_integer(dtype)) limit = dtype == DType::i32 ? 0x1p31 : 0x1p63;
     if (greatest)
-      return std::vector<HostTensor>{reduce(inputs[0], attributes, -limit, [](double a, double b) {
-        return std::isnan(a) || a > b ? a : b;
-      })};
+      return std::vector<HostTensor>{
+          reduce(inputs[0], attributes, -limit, [](double a, double b) { return std::isnan(a) || a > b ? a : b; })};
     if (dtype == DType::i32) limit -= 1.0;
     return std::vector<HostTensor>{
         reduce(inputs[0], attributes, limit, [](double a, double b) { return std::isnan(a) || a < b ? a : b; })};
@@ -150,7 +163,8 @@ Op reduce_mean_op() {
     Dim count = 1;
     for (int64_t axis : attributes.integers("axes")) count *= x.shape()[normalized_axis(axis, x.rank())];
     const Value sum = b.reduce("reduce_sum", x, attributes.integers("axes"), attributes.boolean("keep_dims"));
-    return {sum / (count.is_constant() ? b.constant(static_cast<double>(count.constant()), dtype) : b.dim_value(count, dtype))};
+    return {sum / (count.is_constant() ? b.constant(static_cast<double>(count.constant()), dtype)
+                                       : b.dim_value(count, dtype))};
   };
   return op;
 }
@@ -159,8 +173,9 @@ Op arg_max_op() {
   Op op;
   op.name = "arg_max";
   op.family = OpFamily::reduction;
-  op.doc = "y = index of the first greatest x along `axis`; a NaN counts as smaller than everything.  x: [...]; "
-           "y: i32 without that axis";
+  op.doc =
+      "y = index of the first greatest x along `axis`; a NaN counts as smaller than everything.  x: [...]; "
+      "y: i32 without that axis";
   op.inputs = {{.name = "x"}};
   op.attributes = {{.name = "axis", .type = AttributeType::integer, .default_value = -1}};
   op.differentiable = false;
@@ -168,7 +183,8 @@ Op arg_max_op() {
     check_dtype(context, "arg_max", 0, Accepts::numbers);
     const Shape& shape = context.inputs[0].shape;
     const size_t axis = check_axis(context, "arg_max", context.attributes.integer("axis"), shape.size());
-    if (shape[axis].is_constant(0)) refuse(context, "arg_max", "axis " + std::to_string(axis) + " of " + shape_text(shape) + " is empty");
+    if (shape[axis].is_constant(0))
+      refuse(context, "arg_max", "axis " + std::to_string(axis) + " of " + shape_text(shape) + " is empty");
     return {{DType::i32, reduced_shape(shape, {static_cast<int64_t>(axis)}, false)}};
   };
   op.reference = [](std::span<const HostTensor> inputs, Attrs attributes) {
@@ -182,16 +198,18 @@ Op arg_max_op() {
       const double* from = x.data.data() + (i / stride) * stride * x.shape[axis] + i % stride;
       int64_t best = 0;
       for (int64_t k = 1; k < x.shape[axis]; ++k)
-        if (from[k * stride] > from[best * stride] || (std::isnan(from[best * stride]) && !std::isnan(from[k * stride])))
+        if (from[k * stride] > from[best * stride] ||
+            (std::isnan(from[best * stride]) && !std::isnan(from[k * stride])))
           best = k;
       y.data[static_cast<size_t>(i)] = static_cast<double>(best);
     }
     return std::vector<HostTensor>{std::move(y)};
   };
-  op.examples = {{.inputs = {{.shape = {7, 33}}}},
-                 {.inputs = {{.shape = {5}}}},
-                 {.inputs = {{.shape = {3, 4, 5}}}, .attributes = {{"axis", 1}}},
-                 {.inputs = {{.shape = {6, 3}, .low = 0, .high = 3, .dtype = DType::i32}}, .attributes = {{"axis", -2}}}};
+  op.examples = {
+      {.inputs = {{.shape = {7, 33}}}},
+      {.inputs = {{.shape = {5}}}},
+      {.inputs = {{.shape = {3, 4, 5}}}, .attributes = {{"axis", 1}}},
+      {.inputs = {{.shape = {6, 3}, .low = 0, .high = 3, .dtype = DType::i32}}, .attributes = {{"axis", -2}}}};
   return op;
 }
 

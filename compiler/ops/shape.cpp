@@ -12,7 +12,8 @@ using Attrs = const Attributes&;
 using Tensors = std::vector<HostTensor>;
 
 AttributeSpec axis_attribute() {
-  return {.name = "axis", .type = AttributeType::integer, .default_value = 0, .doc = "negative ones count from the end"};
+  return {
+      .name = "axis", .type = AttributeType::integer, .default_value = 0, .doc = "negative ones count from the end"};
 }
 
 Op shape_op(std::string_view name, std::string_view doc, std::vector<AttributeSpec> attributes) {
@@ -137,8 +138,8 @@ Op slice_op() {
   };
   op.reference = [](std::span<const HostTensor> inputs, Attrs attributes) {
     const size_t axis = normalized_axis(attributes.integer("axis"), inputs[0].shape.size());
-    return Tensors{copy_of_part(inputs[0], axis, attributes.shape("begin")[0].constant(),
-                                attributes.shape("size")[0].constant())};
+    return Tensors{
+        copy_of_part(inputs[0], axis, attributes.shape("begin")[0].constant(), attributes.shape("size")[0].constant())};
   };
   op.gradient = [](const GradientContext& context) -> std::vector<Value> {
     const Value x = context.inputs[0];
@@ -146,8 +147,9 @@ Op slice_op() {
     const Dim before = context.attributes.shape("begin")[0];
     const Dim after = x.shape()[axis] - before - context.attributes.shape("size")[0];
     if (before.is_constant(0) && after.is_constant(0)) return {context.output_gradients[0]};
-    return {context.builder.call("pad", {context.output_gradients[0]},
-                                 {{"axis", static_cast<int64_t>(axis)}, {"before", Shape{before}}, {"after", Shape{after}}})};
+    return {context.builder.call(
+        "pad", {context.output_gradients[0]},
+        {{"axis", static_cast<int64_t>(axis)}, {"before", Shape{before}}, {"after", Shape{after}}})};
   };
   auto example = [](std::vector<int64_t> shape, int axis, int64_t begin, int64_t size) {
     return Example{.inputs = {{.shape = std::move(shape)}},
@@ -194,11 +196,13 @@ Op split_op() {
       const Value dy = context.output_gradients[i];
       parts.push_back(dy ? dy : context.builder.fill(0.0, type.shape, type.dtype));
     }
-    const auto axis = static_cast<int64_t>(normalized_axis(context.attributes.integer("axis"), context.inputs[0].rank()));
+    const auto axis =
+        static_cast<int64_t>(normalized_axis(context.attributes.integer("axis"), context.inputs[0].rank()));
     return {context.builder.concat(parts, axis)};
   };
   auto example = [](std::vector<int64_t> shape, int axis, std::vector<int64_t> sizes) {
-    return Example{.inputs = {{.shape = std::move(shape)}}, .attributes = {{"axis", axis}, {"sizes", std::move(sizes)}}};
+    return Example{.inputs = {{.shape = std::move(shape)}},
+                   .attributes = {{"axis", axis}, {"sizes", std::move(sizes)}}};
   };
   op.examples = {example({7, 33}, 1, {16, 17}), example({7, 33}, 0, {1, 2, 4}), example({5}, 0, {5}),
                  example({2, 8, 3}, -2, {2, 2, 2, 2})};
@@ -206,7 +210,8 @@ Op split_op() {
 }
 
 Op concat_op() {
-  Op op = shape_op("concat", "y = the inputs one after the other along `axis`; all other extents are equal", {axis_attribute()});
+  Op op = shape_op("concat", "y = the inputs one after the other along `axis`; all other extents are equal",
+                   {axis_attribute()});
   op.inputs = {{.name = "parts", .variadic = true}};
   op.infer = [](const OpContext& context) -> std::vector<Type> {
     Type y = context.inputs[0];
@@ -217,7 +222,8 @@ Op concat_op() {
       for (size_t k = 0; fits && k < y.shape.size(); ++k) fits = k == axis || part.shape[k] == y.shape[k];
       if (!fits)
         refuse(context, "concat",
-               "cannot join " + type_text(context.inputs[0]) + " and " + type_text(part) + " along axis " + std::to_string(axis),
+               "cannot join " + type_text(context.inputs[0]) + " and " + type_text(part) + " along axis " +
+                   std::to_string(axis),
                "element types and all extents but that of axis " + std::to_string(axis) + " must be equal");
       y.shape[axis] += part.shape[axis];
     }
@@ -295,8 +301,8 @@ Op pad_op() {
     return Example{.inputs = {{.shape = std::move(shape)}},
                    .attributes = {{"axis", axis}, {"before", Shape{before}}, {"after", Shape{after}}}};
   };
-  op.examples = {example({7, 33}, 1, 2, 3), example({7, 33}, 0, 1, 0), example({5}, -1, 0, 4), example({2, 3, 4}, 1, 1, 1),
-                 example({3}, 0, 0, 0)};
+  op.examples = {example({7, 33}, 1, 2, 3), example({7, 33}, 0, 1, 0), example({5}, -1, 0, 4),
+                 example({2, 3, 4}, 1, 1, 1), example({3}, 0, 0, 0)};
   return op;
 }
 
@@ -324,8 +330,8 @@ Op broadcast_to_op() {
   auto example = [](std::vector<int64_t> from, Shape to) {
     return Example{.inputs = {{.shape = std::move(from)}}, .attributes = {{"shape", std::move(to)}}};
   };
-  op.examples = {example({33}, {7, 33}), example({7, 1}, {7, 33}), example({}, {2, 3}), example({2, 1, 4}, {5, 2, 3, 4}),
-                 example({3}, {3})};
+  op.examples = {example({33}, {7, 33}), example({7, 1}, {7, 33}), example({}, {2, 3}),
+                 example({2, 1, 4}, {5, 2, 3, 4}), example({3}, {3})};
   return op;
 }
 
@@ -346,7 +352,8 @@ Op reverse_op() {
     return Tensors{std::move(y)};
   };
   op.gradient = [](const GradientContext& context) -> std::vector<Value> {
-    return {context.builder.call("reverse", {context.output_gradients[0]}, {{"axis", context.attributes.integer("axis")}})};
+    return {
+        context.builder.call("reverse", {context.output_gradients[0]}, {{"axis", context.attributes.integer("axis")}})};
   };
   op.examples = {{.inputs = {{.shape = {7, 33}}}, .attributes = {{"axis", 1}}},
                  {.inputs = {{.shape = {2, 5, 3}}}, .attributes = {{"axis", -2}}},
@@ -356,7 +363,8 @@ Op reverse_op() {
 
 Op fill_op() {
   Op op = shape_op("fill", "y = `value` everywhere.  y: `shape`",
-                   {{.name = "value", .type = AttributeType::real}, {.name = "shape", .type = AttributeType::shape},
+                   {{.name = "value", .type = AttributeType::real},
+                    {.name = "shape", .type = AttributeType::shape},
                     dtype_attribute("f32")});
   op.inputs = {};
   op.differentiable = false;
@@ -365,7 +373,8 @@ Op fill_op() {
     return {{dtype_of(context.attributes), context.attributes.shape("shape")}};
   };
   op.reference = [](std::span<const HostTensor>, Attrs attributes) {
-    return Tensors{make_tensor(dtype_of(attributes), constant_shape(attributes.shape("shape")), attributes.real("value"))};
+    return Tensors{
+        make_tensor(dtype_of(attributes), constant_shape(attributes.shape("shape")), attributes.real("value"))};
   };
   op.examples = {{.inputs = {}, .attributes = {{"value", 2.5}, {"shape", Shape{7, 33}}}},
                  {.inputs = {}, .attributes = {{"value", -1.0}, {"shape", Shape{}}, {"dtype", "i64"}}},
@@ -395,7 +404,7 @@ Op dim_value_op() {
 }  // namespace
 
 std::vector<Op> shape_ops() {
-  return {reshape_op(), transpose_op(), pack_op(),   slice_op(),   split_op(), concat_op(),
+  return {reshape_op(), transpose_op(),    pack_op(),    slice_op(), split_op(),    concat_op(),
           pad_op(),     broadcast_to_op(), reverse_op(), fill_op(),  dim_value_op()};
 }
 

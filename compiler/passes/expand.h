@@ -7,7 +7,8 @@
 namespace moru {
 
 /// The same graph with every node whose op has `expand` replaced, in bodies too. New nodes keep the origin of the node
-/// they come from; results keep slots and names. Throws InternalError if an expansion does not yield the types inferred.
+/// they come from; results keep slots and names. Throws InternalError if an expansion does not yield the types
+/// inferred.
 Graph expand(const Graph& graph);
 
 }  // namespace moru

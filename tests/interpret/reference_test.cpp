@@ -151,7 +151,8 @@ TEST_CASE("interpret_entry: reads slots, starts state at its initial value, writ
 
   std::map<std::string, HostTensor> slots;
   CHECK_THROWS_WITH_AS(interpret_entry(module, "evaluate", slots), doctest::Contains("needs 'x'"), CompileError);
-  CHECK_THROWS_WITH_AS(interpret_entry(module, "nothing", slots), doctest::Contains("no entry 'nothing'"), CompileError);
+  CHECK_THROWS_WITH_AS(interpret_entry(module, "nothing", slots), doctest::Contains("no entry 'nothing'"),
+                       CompileError);
   slots["x"] = tensor({2}, {1, 2});
   interpret_entry(module, "evaluate", slots);
   CHECK(slots["total"].data[0] == 13.0);

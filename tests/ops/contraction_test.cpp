@@ -1,15 +1,18 @@
+#include "compiler/ops/contraction.h"
+
 #include <doctest/doctest.h>
 
 #include "compiler/interpret/reference.h"
 #include "compiler/ir/builder.h"
-#include "compiler/ops/contraction.h"
 #include "compiler/support/error.h"
 
 using namespace moru;
 
 namespace {
 
-HostTensor tensor(std::vector<int64_t> shape, std::vector<double> data) { return {DType::f32, std::move(shape), std::move(data)}; }
+HostTensor tensor(std::vector<int64_t> shape, std::vector<double> data) {
+  return {DType::f32, std::move(shape), std::move(data)};
+}
 
 HostTensor contract(const HostTensor& a, const HostTensor& b, std::string spec) {
   const HostTensor inputs[] = {a, b};
@@ -49,9 +52,12 @@ TEST_CASE("contract: wrong specs and shapes are refused in words") {
   CHECK_THROWS_WITH_AS(infer(matrix, matrix, "aa,bc->a"), doctest::Contains("'a' appears twice"), CompileError);
   CHECK_THROWS_WITH_AS(infer(matrix, matrix, "ab,bc->ad"), doctest::Contains("'d' of the result"), CompileError);
   CHECK_THROWS_WITH_AS(infer(matrix, matrix, "a1,bc->a"), doctest::Contains("letters"), CompileError);
-  CHECK_THROWS_WITH_AS(infer(matrix, matrix, "abc,cd->abd"), doctest::Contains("names 3 axes of operand 'a'"), CompileError);
-  CHECK_THROWS_WITH_AS(infer(matrix, matrix, "ab,bc->ac"), doctest::Contains("axis 'b' of 'ab,bc->ac' is 4 in [3, 4] but 3"),
+  CHECK_THROWS_WITH_AS(infer(matrix, matrix, "abc,cd->abd"), doctest::Contains("names 3 axes of operand 'a'"),
                        CompileError);
-  CHECK_THROWS_WITH_AS(infer(matrix, {DType::f64, {4, 3}}, "ab,bc->ac"), doctest::Contains("same element type"), CompileError);
-  CHECK_THROWS_WITH_AS(infer({DType::i32, {3}}, {DType::i32, {3}}, "a,a->"), doctest::Contains("floating-point"), CompileError);
+  CHECK_THROWS_WITH_AS(infer(matrix, matrix, "ab,bc->ac"),
+                       doctest::Contains("axis 'b' of 'ab,bc->ac' is 4 in [3, 4] but 3"), CompileError);
+  CHECK_THROWS_WITH_AS(infer(matrix, {DType::f64, {4, 3}}, "ab,bc->ac"), doctest::Contains("same element type"),
+                       CompileError);
+  CHECK_THROWS_WITH_AS(infer({DType::i32, {3}}, {DType::i32, {3}}, "a,a->"), doctest::Contains("floating-point"),
+                       CompileError);
 }

@@ -119,9 +119,9 @@ TEST_CASE("scan: without sequences it runs `trip` times, and not at all for 0") 
     Graph graph;
     Builder b(graph);
     const Value start = b.input({DType::f32, {}});
-    for (const Value& output : b.call_all("scan", std::span<const Value>(&start, 1),
-                                          {{"carries", 1}, {"trip", Shape{trip}}, {"output_axes", std::vector<int64_t>{0}}},
-                                          {body}))
+    for (const Value& output :
+         b.call_all("scan", std::span<const Value>(&start, 1),
+                    {{"carries", 1}, {"trip", Shape{trip}}, {"output_axes", std::vector<int64_t>{0}}}, {body}))
       b.result(output);
     const HostTensor one = make_tensor(DType::f32, {}, 1.0);
     const std::vector<HostTensor> results = interpret_graph(graph, {&one, 1});
@@ -134,10 +134,8 @@ TEST_CASE("scan: without sequences it runs `trip` times, and not at all for 0") 
 
 TEST_CASE("scan: a body that does not fit is refused in words") {
   const Type carry{DType::f32, {batch, 2}}, sequence{DType::f32, {batch, time_steps, 2}}, weight{DType::f32, {2}};
-  const Attributes good{{"carries", 1},
-                        {"sequences", 1},
-                        {"axes", std::vector<int64_t>{1}},
-                        {"output_axes", std::vector<int64_t>{1}}};
+  const Attributes good{
+      {"carries", 1}, {"sequences", 1}, {"axes", std::vector<int64_t>{1}}, {"output_axes", std::vector<int64_t>{1}}};
   auto with = [&](const char* name, AttributeValue value) {
     Attributes attributes = good;
     attributes.set(name, std::move(value));
@@ -146,9 +144,11 @@ TEST_CASE("scan: a body that does not fit is refused in words") {
   const std::vector<Type> inputs = {carry, sequence, weight};
   CHECK(refusal("scan", inputs, good, {accumulate_body()}).empty());
   contains(refusal("scan", inputs, good, {}), "needs one body but got 0");
-  contains(refusal("scan", {carry, sequence}, good, {accumulate_body()}), "needs a body with 2 inputs but got one with 3");
+  contains(refusal("scan", {carry, sequence}, good, {accumulate_body()}),
+           "needs a body with 2 inputs but got one with 3");
   contains(refusal("scan", inputs, with("axes", std::vector<int64_t>{}), {accumulate_body()}), "'axes' names 0");
-  contains(refusal("scan", inputs, with("axes", std::vector<int64_t>{3}), {accumulate_body()}), "axis 3 does not exist");
+  contains(refusal("scan", inputs, with("axes", std::vector<int64_t>{3}), {accumulate_body()}),
+           "axis 3 does not exist");
   contains(refusal("scan", inputs, with("axes", std::vector<int64_t>{2}), {accumulate_body()}),
            "gives its body a f32[batch, time] as input 1 (a slice of a sequence) but the body takes a f32[batch, 2]");
   contains(refusal("scan", inputs, with("trip", Shape{7}), {accumulate_body()}), "different lengths: 7 and time");

@@ -18,10 +18,10 @@ namespace moru::test {
 struct OpCase {
   const Op* op = nullptr;
   const Example* example = nullptr;
-  Attributes attributes;            // with defaults
-  std::vector<HostTensor> inputs;   // those that are present, in order; f32 values are exact floats
-  Graph graph;                      // reads `inputs`, applies the op, yields all its outputs
-  std::vector<ValueId> values;      // of `inputs` in the graph
+  Attributes attributes;           // with defaults
+  std::vector<HostTensor> inputs;  // those that are present, in order; f32 values are exact floats
+  Graph graph;                     // reads `inputs`, applies the op, yields all its outputs
+  std::vector<ValueId> values;     // of `inputs` in the graph
 };
 
 inline uint64_t seed_of(const Op& op, size_t example) {
@@ -47,14 +47,17 @@ inline HostTensor random_tensor(const Example::Tensor& wanted, std::mt19937_64& 
   return tensor;
 }
 
-inline Type type_of(const HostTensor& tensor) { return {tensor.dtype, Shape(tensor.shape.begin(), tensor.shape.end())}; }
+inline Type type_of(const HostTensor& tensor) {
+  return {tensor.dtype, Shape(tensor.shape.begin(), tensor.shape.end())};
+}
 
 /// A parameter's values: around 1 where it starts as ones (scales, variances), around 0 otherwise.
 inline HostTensor random_parameter(const ParameterSpec& spec, std::mt19937_64& random) {
   Example::Tensor wanted{.shape = {}, .low = -0.7, .high = 0.7, .dtype = spec.dtype};
   for (const Dim& dim : spec.shape) wanted.shape.push_back(dim.constant());
   std::string text = Attributes{{"initializer", spec.initializer}}.text();
-  if (text.find("Ones") != std::string::npos || text.find("\"ones\"") != std::string::npos) wanted.low = 0.5, wanted.high = 1.5;
+  if (text.find("Ones") != std::string::npos || text.find("\"ones\"") != std::string::npos)
+    wanted.low = 0.5, wanted.high = 1.5;
   return random_tensor(wanted, random);
 }
 
@@ -71,9 +74,11 @@ inline OpCase make_case(const Op& op, size_t index) {
     std::vector<Type> types;
     for (const HostTensor& tensor : slots) types.push_back(type_of(tensor));
     std::vector<char> present(slots.size(), 1);
-    OpContext context{types, {reinterpret_cast<const bool*>(present.data()), present.size()}, c.attributes, {}, "example"};
+    OpContext context{
+        types, {reinterpret_cast<const bool*>(present.data()), present.size()}, c.attributes, {}, "example"};
     for (const ParameterSpec& spec : op.parameters(context)) {
-      auto named = std::find_if(op.inputs.begin(), op.inputs.end(), [&](const InputSpec& s) { return s.name == spec.name; });
+      auto named =
+          std::find_if(op.inputs.begin(), op.inputs.end(), [&](const InputSpec& s) { return s.name == spec.name; });
       size_t at = named == op.inputs.end() ? slots.size() : static_cast<size_t>(named - op.inputs.begin());
       if (at < c.example->inputs.size()) continue;  // the example gives it
       if (at >= slots.size()) slots.resize(at + 1);

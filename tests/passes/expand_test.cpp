@@ -29,8 +29,8 @@ TEST_CASE("expand: a composite becomes primitives that carry its origin, name an
 
   const Graph expanded = expand(graph);
   verify_graph(expanded, "expand");
-  CHECK(op_names(expanded) == std::vector<std::string>{"reduce_max", "stop_gradient", "sub", "exp", "reduce_sum", "log", "sub",
-                                                       "fill", "mul"});
+  CHECK(op_names(expanded) == std::vector<std::string>{"reduce_max", "stop_gradient", "sub", "exp", "reduce_sum", "log",
+                                                       "sub", "fill", "mul"});
   for (size_t n = 0; n < 7; ++n) CHECK(expanded.nodes[n].origin == "probabilities");
   CHECK(expanded.nodes[8].origin == "twice");
   CHECK(expanded.names[expanded.nodes[6].outputs[0]] == "y");
@@ -42,7 +42,8 @@ TEST_CASE("expand: a composite becomes primitives that carry its origin, name an
   const InterpretOptions in_f64{.numbers = Numbers::all_f64};
   const HostTensor before = interpret_graph(graph, {&input, 1}, in_f64)[0];
   const HostTensor after = interpret_graph(expanded, {&input, 1}, in_f64)[0];
-  for (size_t i = 0; i < before.data.size(); ++i) CHECK(after.data[i] == doctest::Approx(before.data[i]).epsilon(1e-12));
+  for (size_t i = 0; i < before.data.size(); ++i)
+    CHECK(after.data[i] == doctest::Approx(before.data[i]).epsilon(1e-12));
 }
 
 TEST_CASE("expand: composites inside a scan's body are expanded too") {
