@@ -459,8 +459,8 @@ class ConfigReader {
       int64_t base = from_one ? 1 : 0;
       if (!fits(base) && nested && fits(1 - base)) base = 1 - base;
       if (!fits(base)) {
-        refuse(path, "a reference to call " + std::to_string(tensors.front()->call) + " of the layer '" + name +
-                         "', which is called " + std::to_string(calls) + (calls == 1 ? " time" : " times"));
+        refuse(path, "call " + std::to_string(tensors.front()->call) + " (counted from 0) of the layer '" + name +
+                         "' is used, but it is called " + std::to_string(calls) + (calls == 1 ? " time" : " times"));
       }
       for (KerasTensor* tensor : tensors) tensor->call -= base;
     };
