@@ -18,7 +18,8 @@ class RowValues {
   std::size_t count() const { return count_; }
   float at(int64_t row, std::size_t k) const {
     float value = 0;
-    std::memcpy(&value, array_.base->data() + static_cast<std::size_t>(row) * array_.row_bytes + k * sizeof(float), sizeof value);
+    std::memcpy(&value, array_.base->data() + static_cast<std::size_t>(row) * array_.row_bytes + k * sizeof(float),
+                sizeof value);
     return value;
   }
   bool complete(int64_t row) const {
@@ -94,7 +95,8 @@ std::vector<Baseline> naive_baselines(const Dataset& test, const Dataset& train,
     const RowValues training(train.targets()[target]);
     std::vector<double> mean(values.count(), 0.0);
     for (int64_t sample = 0; sample < train.size(); ++sample) {
-      for (std::size_t k = 0; k < mean.size(); ++k) mean[k] += static_cast<double>(training.at(train.target_row(sample), k));
+      for (std::size_t k = 0; k < mean.size(); ++k)
+        mean[k] += static_cast<double>(training.at(train.target_row(sample), k));
     }
     std::vector<float> actual, predicted;
     for (int64_t sample = 0; sample < test.size(); ++sample) {

@@ -22,7 +22,7 @@ constexpr std::size_t largest_text_bytes = (std::size_t{1} << 40) - 1;
 Result<std::string> read_bytes(const std::string& path) {
   const auto failed = [&](const char* what) {
     return data_error(path + ": cannot be " + what + ": " + std::strerror(errno) +
-                      "\n  hint: check the path; \"csv\" in a recipe is relative to the recipe",
+                          "\n  hint: check the path; \"csv\" in a recipe is relative to the recipe",
                       StatusCode::file_not_found);
   };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
@@ -60,8 +60,8 @@ char find_separator(std::string_view text) {
   for (std::size_t k = 0; k < candidates.size(); ++k) {
     const std::size_t count = lines.front()[k];
     if (count == 0) continue;
-    const auto agreeing =
-        static_cast<std::size_t>(std::count_if(lines.begin(), lines.end(), [&](const auto& line) { return line[k] == count; }));
+    const auto agreeing = static_cast<std::size_t>(
+        std::count_if(lines.begin(), lines.end(), [&](const auto& line) { return line[k] == count; }));
     if (agreeing > best_agreeing || (agreeing == best_agreeing && count > best_count)) {
       best = candidates[k];
       best_agreeing = agreeing;
@@ -117,7 +117,8 @@ class CsvParser {
   }
 
   bool at_blank() const {
-    return position_ < text_.size() && (text_[position_] == ' ' || (text_[position_] == '\t' && table_.separator_ != '\t'));
+    return position_ < text_.size() &&
+           (text_[position_] == ' ' || (text_[position_] == '\t' && table_.separator_ != '\t'));
   }
 
   Status parse_record() {
@@ -171,7 +172,8 @@ class CsvParser {
     }
     position_ = from + 1;
     while (at_blank()) ++position_;
-    if (position_ < text_.size() && text_[position_] != table_.separator_ && text_[position_] != '\n' && text_[position_] != '\r') {
+    if (position_ < text_.size() && text_[position_] != table_.separator_ && text_[position_] != '\n' &&
+        text_[position_] != '\r') {
       return data_error(name_ + ", line " + std::to_string(line_) + ": '" + std::string(1, text_[position_]) +
                         "' follows a closing quote\n  hint: double a quote that belongs to the text (\"\")");
     }
@@ -235,8 +237,9 @@ class CsvParser {
     table.text_ = std::move(text.value());
     if (table.text_.size() > largest_text_bytes) return data_error(name + ": is larger than 1 TiB");
     if (options.separator.size() > 1) {
-      return data_error(name + ": the separator '" + options.separator + "' is not one character\n  hint: set \"separator\" to "
-                               "\",\", \";\", \"\\t\" or \"auto\"");
+      return data_error(name + ": the separator '" + options.separator +
+                        "' is not one character\n  hint: set \"separator\" to "
+                        "\",\", \";\", \"\\t\" or \"auto\"");
     }
     table.separator_ = options.separator.empty() ? find_separator(table.text_) : options.separator[0];
     if (Status status = CsvParser(table, name).parse(); !status.ok()) return status;
@@ -247,7 +250,8 @@ class CsvParser {
 Result<std::size_t> CsvTable::find_column(std::string_view name) const {
   const auto found = std::find(columns_.begin(), columns_.end(), name);
   if (found != columns_.end()) return static_cast<std::size_t>(found - columns_.begin());
-  return data_error(path_ + ": has no column '" + std::string(name) + "'\n  hint: " + suggest_name(name, columns_, "columns"));
+  return data_error(path_ + ": has no column '" + std::string(name) +
+                    "'\n  hint: " + suggest_name(name, columns_, "columns"));
 }
 
 std::string CsvTable::place(std::size_t row, std::size_t column) const {
@@ -265,7 +269,8 @@ Result<CsvTable> parse_csv(std::string bytes, const std::string& name, const Csv
 }
 
 void append_csv_cell(std::string& line, std::string_view cell, char separator) {
-  const bool plain = cell.find_first_of("\"\r\n") == std::string_view::npos && cell.find(separator) == std::string_view::npos &&
+  const bool plain = cell.find_first_of("\"\r\n") == std::string_view::npos &&
+                     cell.find(separator) == std::string_view::npos &&
                      (cell.empty() || (cell.front() != ' ' && cell.back() != ' '));
   if (plain) {
     line += cell;

@@ -32,7 +32,8 @@ struct Group {
 
 class CsvRows {
  public:
-  CsvRows(const Recipe& recipe, Purpose purpose, bool learn) : recipe_(recipe), data_(recipe.data), purpose_(purpose), learn_(learn) {}
+  CsvRows(const Recipe& recipe, Purpose purpose, bool learn)
+      : recipe_(recipe), data_(recipe.data), purpose_(purpose), learn_(learn) {}
 
   Result<SourceRows> read(const std::string& path) {
     if (path.empty()) {
@@ -66,7 +67,8 @@ class CsvRows {
   }
 
  private:
-  Status add_group(const std::string& name, DType dtype, InputRows rows, bool is_target, const std::vector<ColumnRecipe>& columns) {
+  Status add_group(const std::string& name, DType dtype, InputRows rows, bool is_target,
+                   const std::vector<ColumnRecipe>& columns) {
     Group group{name, dtype, rows, is_target, {}};
     for (const ColumnRecipe& column : columns) {
       Result<std::size_t> position = table_.find_column(column.column);
@@ -110,12 +112,14 @@ class CsvRows {
         return position.status();
       }
       for (std::size_t row = 0; row < rows_; ++row) {
-        const bool listed = std::find(filter.values.begin(), filter.values.end(), table_.cell(row, *position)) != filter.values.end();
+        const bool listed =
+            std::find(filter.values.begin(), filter.values.end(), table_.cell(row, *position)) != filter.values.end();
         if (listed != filter.keep) wanted_[row] = 0;
       }
     }
     if (std::find(wanted_.begin(), wanted_.end(), 1) == wanted_.end()) {
-      return data_error(table_.path() + ": no row passes the filters\n  hint: compare the values in \"filters\" with the cells");
+      return data_error(table_.path() +
+                        ": no row passes the filters\n  hint: compare the values in \"filters\" with the cells");
     }
     return {};
   }
@@ -130,8 +134,9 @@ class CsvRows {
     if (format.empty()) {
       format = find_time_format(cells);
       if (format.empty()) {
-        return data_error(table_.path() + ", column '" + data_.time.column + "': no known date format reads all of its cells (the first is " +
-                          quote_cell(cells[0]) + ")\n  hint: set \"format\" in \"time\", such as \"%d/%m/%Y %H:%M\"");
+        return data_error(table_.path() + ", column '" + data_.time.column +
+                          "': no known date format reads all of its cells (the first is " + quote_cell(cells[0]) +
+                          ")\n  hint: set \"format\" in \"time\", such as \"%d/%m/%Y %H:%M\"");
       }
     }
     out_.fitted.time_format = format;
@@ -140,7 +145,8 @@ class CsvRows {
     for (std::size_t row = 0; row < rows_; ++row) {
       const std::optional<int64_t> time = parse_time(cells[row], format);
       if (!time) {
-        return data_error(table_.place(row, *position) + ": " + quote_cell(cells[row]) + " is not a date of the form \"" + format +
+        return data_error(table_.place(row, *position) + ": " + quote_cell(cells[row]) +
+                          " is not a date of the form \"" + format +
                           "\"\n  hint: correct the cell, or set \"format\" in \"time\"");
       }
       times->seconds[row] = *time;
@@ -167,8 +173,9 @@ class CsvRows {
       const int64_t step = seconds[row] - seconds[row - 1];
       const bool by_time = purpose_ == Purpose::training && data_.split.kind == SplitKind::chronological;
       if (step < 0 && (data_.windowed || by_time)) {
-        return data_error(table_.path() + ", line " + std::to_string(table_.line(row)) + ": " + format_time(seconds[row]) +
-                          " is earlier than the row before it, " + format_time(seconds[row - 1]) +
+        return data_error(table_.path() + ", line " + std::to_string(table_.line(row)) + ": " +
+                          format_time(seconds[row]) + " is earlier than the row before it, " +
+                          format_time(seconds[row - 1]) +
                           "\n  hint: sort the file by time, or set \"format\" in \"time\" if the date was misread");
       }
       if (step != times->spacing || step <= 0) times->spacing = 0;
@@ -181,8 +188,8 @@ class CsvRows {
     for (Group& group : groups_) {
       for (Column& column : group.columns) {
         FittedColumn& fitted = out_.fitted.columns[column.fitted];
-        Result<ColumnValues> values =
-            read_column(table_, column.position, *column.recipe, column.missing, data_.missing_values, wanted_, learn_, fitted);
+        Result<ColumnValues> values = read_column(table_, column.position, *column.recipe, column.missing,
+                                                  data_.missing_values, wanted_, learn_, fitted);
         if (!values.ok()) return values.status();
         column.values = std::move(values.value());
       }
@@ -195,7 +202,8 @@ class CsvRows {
     std::vector<uint8_t> good = wanted_;
     for (const Column& column : group.columns) {
       if (column.missing.policy == MissingPolicy::fill || !column.values.has_missing) continue;
-      for (std::size_t row = 0; row < rows_; ++row) good[row] = good[row] != 0 && !std::isnan(column.values.numbers[row]);
+      for (std::size_t row = 0; row < rows_; ++row)
+        good[row] = good[row] != 0 && !std::isnan(column.values.numbers[row]);
     }
     return good;
   }
@@ -226,13 +234,19 @@ class CsvRows {
     for (std::size_t row = 0; row < rows_; ++row) {
       if (wanted_[row] == 0) continue;
       const std::string_view cell = table_.cell(row, *position);
-      const auto listed = [&](const std::vector<std::string>& values) { return std::find(values.begin(), values.end(), cell) != values.end(); };
-      if (listed(split.train_values)) out_.parts[row] = Part::train;
-      else if (listed(split.validation_values)) out_.parts[row] = Part::validation;
-      else if (listed(split.test_values)) out_.parts[row] = Part::test;
+      const auto listed = [&](const std::vector<std::string>& values) {
+        return std::find(values.begin(), values.end(), cell) != values.end();
+      };
+      if (listed(split.train_values))
+        out_.parts[row] = Part::train;
+      else if (listed(split.validation_values))
+        out_.parts[row] = Part::validation;
+      else if (listed(split.test_values))
+        out_.parts[row] = Part::test;
       else {
-        return data_error(table_.place(row, *position) + ": " + quote_cell(cell) +
-                          " is in none of the parts\n  hint: list it under \"train\", \"validation\" or \"test\" of \"split\"");
+        return data_error(
+            table_.place(row, *position) + ": " + quote_cell(cell) +
+            " is in none of the parts\n  hint: list it under \"train\", \"validation\" or \"test\" of \"split\"");
       }
     }
     return {};
@@ -271,17 +285,20 @@ class CsvRows {
     for (const Group& group : groups_) needs.push_back({group.rows, good_rows(group)});
     out_.usable = find_usable(needs, data_.window, out_.row_count);
     const bool hold_out = purpose_ == Purpose::training && recipe_.fit.validation == ValidationFrom::last_of_training;
-    learned_from_ = hold_out ? hold_out_last(out_.parts, out_.usable, data_.window, recipe_.fit.validation_split) : out_.parts;
+    learned_from_ =
+        hold_out ? hold_out_last(out_.parts, out_.usable, data_.window, recipe_.fit.validation_split) : out_.parts;
   }
 
   Status encode(Group& group) {
     std::vector<std::string> names;
     for (const Column& column : group.columns) {
-      for (std::string& name : encoded_names(*column.recipe, out_.fitted.columns[column.fitted])) names.push_back(std::move(name));
+      for (std::string& name : encoded_names(*column.recipe, out_.fitted.columns[column.fitted]))
+        names.push_back(std::move(name));
     }
     const std::size_t width = names.size();
     const auto element_bytes = static_cast<std::size_t>(dtype_bytes(group.dtype));
-    DatasetArray array = describe_array(group.name, group.dtype, group.rows, data_.window, {static_cast<int64_t>(width)});
+    DatasetArray array =
+        describe_array(group.name, group.dtype, group.rows, data_.window, {static_cast<int64_t>(width)});
     array.features = names;
     auto base = std::make_shared<std::vector<std::byte>>(rows_ * width * element_bytes);
     std::vector<double> encoded(width);
@@ -296,11 +313,14 @@ class CsvRows {
           if (!store(encoded[k], group.dtype, to + k * element_bytes)) return does_not_fit(group, column, row);
         }
       }
-      array.is_category = array.is_category || (group.is_target && column.recipe->encoder != EncoderKind::numeric) || is_integer(group.dtype);
+      array.is_category = array.is_category || (group.is_target && column.recipe->encoder != EncoderKind::numeric) ||
+                          is_integer(group.dtype);
       at += count;
     }
-    if (learn_) MORU_RETURN_IF_ERROR(fit_group(group, names, *base));
-    else MORU_RETURN_IF_ERROR(check_fitted(group, names));
+    if (learn_)
+      MORU_RETURN_IF_ERROR(fit_group(group, names, *base));
+    else
+      MORU_RETURN_IF_ERROR(check_fitted(group, names));
     array.base = std::move(base);
     (group.is_target ? out_.targets : out_.inputs).push_back(std::move(array));
     return {};
@@ -329,8 +349,9 @@ class CsvRows {
   }
 
   Status does_not_fit(const Group& group, const Column& column, std::size_t row) const {
-    return data_error(table_.place(row, column.position) + ": " + quote_cell(table_.cell(row, column.position)) + " does not fit " +
-                      std::string(dtype_name(group.dtype)) + "\n  hint: leave \"dtype\" at f32, or correct the cell");
+    return data_error(table_.place(row, column.position) + ": " + quote_cell(table_.cell(row, column.position)) +
+                      " does not fit " + std::string(dtype_name(group.dtype)) +
+                      "\n  hint: leave \"dtype\" at f32, or correct the cell");
   }
 
   Status fit_group(const Group& group, const std::vector<std::string>& names, const std::vector<std::byte>& base) {
@@ -343,7 +364,8 @@ class CsvRows {
       fitted.scaled = fitted.scaled || column.recipe->scaler != ScalerKind::none;
       for (std::size_t k = at; k < at + count; ++k) {
         ScalerNumbers numbers;
-        if (column.recipe->scaler != ScalerKind::none) numbers = fit_scaler(column.recipe->scaler, training_values(base, names.size(), k));
+        if (column.recipe->scaler != ScalerKind::none)
+          numbers = fit_scaler(column.recipe->scaler, training_values(base, names.size(), k));
         fitted.mean.push_back(numbers.mean);
         fitted.variance.push_back(numbers.variance);
       }
@@ -369,7 +391,8 @@ class CsvRows {
     for (const FittedGroup& fitted : group.is_target ? out_.fitted.targets : out_.fitted.inputs) {
       if (fitted.name == group.name && fitted.features == names) return {};
     }
-    return data_error("recipe: fitted: '" + group.name + "' has other features than when it was fitted\n  hint: train again");
+    return data_error("recipe: fitted: '" + group.name +
+                      "' has other features than when it was fitted\n  hint: train again");
   }
 
   const Recipe& recipe_;
@@ -380,7 +403,7 @@ class CsvRows {
   std::size_t rows_ = 0;
   std::size_t fitted_count_ = 0;
   std::vector<Group> groups_;
-  std::vector<uint8_t> wanted_;  // rows that pass the filters
+  std::vector<uint8_t> wanted_;     // rows that pass the filters
   std::vector<Part> learned_from_;  // the parts as statistics see them
   SourceRows out_;
 };

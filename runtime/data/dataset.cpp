@@ -11,8 +11,8 @@
 
 namespace moru {
 
-void Dataset::gather_one(std::size_t position, int64_t sample, std::span<void* const> inputs, std::span<void* const> targets,
-                         float* weights) const noexcept {
+void Dataset::gather_one(std::size_t position, int64_t sample, std::span<void* const> inputs,
+                         std::span<void* const> targets, float* weights) const noexcept {
   const int64_t row = anchors_[static_cast<std::size_t>(sample)];
   const auto copy = [&](const std::vector<DatasetArray>& arrays, std::span<void* const> to) {
     for (std::size_t k = 0; k < arrays.size() && k < to.size(); ++k) {
@@ -117,25 +117,31 @@ Result<Dataset> Dataset::make(Parts parts) {
   return dataset;
 }
 
-Result<Dataset> Dataset::from_arrays(std::span<const Array> inputs, std::span<const Array> targets, std::span<const float> weights) {
+Result<Dataset> Dataset::from_arrays(std::span<const Array> inputs, std::span<const Array> targets,
+                                     std::span<const float> weights) {
   Parts parts;
   int64_t count = -1;
   uint64_t hash = 0;
   const auto take = [&](std::span<const Array> arrays, std::vector<DatasetArray>& out) -> Status {
     for (const Array& array : arrays) {
-      if (array.shape.empty()) return data_error("array '" + array.name + "' is a scalar\n  hint: its first axis must count the samples");
+      if (array.shape.empty())
+        return data_error("array '" + array.name + "' is a scalar\n  hint: its first axis must count the samples");
       int64_t elements = 1;
       for (const int64_t size : array.shape) {
-        if (size < 0 || __builtin_mul_overflow(elements, size, &elements)) return data_error("array '" + array.name + "': impossible shape");
+        if (size < 0 || __builtin_mul_overflow(elements, size, &elements))
+          return data_error("array '" + array.name + "': impossible shape");
       }
       int64_t bytes = 0;
-      if (__builtin_mul_overflow(elements, dtype_bytes(array.dtype), &bytes) || static_cast<uint64_t>(bytes) != array.data.size()) {
-        return data_error("array '" + array.name + "': " + std::to_string(array.data.size()) + " bytes do not fill its shape");
+      if (__builtin_mul_overflow(elements, dtype_bytes(array.dtype), &bytes) ||
+          static_cast<uint64_t>(bytes) != array.data.size()) {
+        return data_error("array '" + array.name + "': " + std::to_string(array.data.size()) +
+                          " bytes do not fill its shape");
       }
       if (count < 0) count = array.shape[0];
       if (array.shape[0] != count) {
-        return data_error("array '" + array.name + "' has " + std::to_string(array.shape[0]) + " samples and the first array has " +
-                          std::to_string(count) + "\n  hint: all arrays of a data set need the same first axis");
+        return data_error("array '" + array.name + "' has " + std::to_string(array.shape[0]) +
+                          " samples and the first array has " + std::to_string(count) +
+                          "\n  hint: all arrays of a data set need the same first axis");
       }
       DatasetArray entry;
       entry.name = array.name;
@@ -159,7 +165,8 @@ Result<Dataset> Dataset::from_arrays(std::span<const Array> inputs, std::span<co
   MORU_RETURN_IF_ERROR(take(targets, parts.targets));
   if (!weights.empty()) {
     if (static_cast<int64_t>(weights.size()) != count) {
-      return data_error("sample weights: " + std::to_string(weights.size()) + " for " + std::to_string(count) + " samples");
+      return data_error("sample weights: " + std::to_string(weights.size()) + " for " + std::to_string(count) +
+                        " samples");
     }
     parts.weights = std::make_shared<const std::vector<float>>(weights.begin(), weights.end());
   }

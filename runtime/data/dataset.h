@@ -17,7 +17,7 @@ namespace moru {
 
 /// Where one input's or target's part of a sample lies: `sample_bytes` at the base row (anchor + first_row).
 struct DatasetArray {
-  std::string name;                   // of the model's input or output; empty where there is only one
+  std::string name;  // of the model's input or output; empty where there is only one
   DType dtype = DType::f32;
   std::vector<int64_t> sample_shape;  // without the batch: [length, features], [features], or what the .npy has
   std::vector<std::string> features;  // names along the last axis; empty for .npy

@@ -33,33 +33,38 @@ bool is_missing(std::string_view cell, std::span<const std::string> missing_valu
 }
 
 Status missing_cell(const CsvTable& table, std::size_t row, std::size_t column) {
-  return data_error(table.place(row, column) + ": the cell is missing" +
-                    (table.cell(row, column).empty() ? "" : " (" + quote_cell(table.cell(row, column)) + ")") +
-                    "\n  hint: set \"missing\" to \"drop\" or {\"fill\": \"mean\" | \"median\" | \"previous\" | \"constant\"}");
+  return data_error(
+      table.place(row, column) + ": the cell is missing" +
+      (table.cell(row, column).empty() ? "" : " (" + quote_cell(table.cell(row, column)) + ")") +
+      "\n  hint: set \"missing\" to \"drop\" or {\"fill\": \"mean\" | \"median\" | \"previous\" | \"constant\"}");
 }
 
 Status not_a_number(const CsvTable& table, std::size_t row, std::size_t column) {
   const std::string_view cell = table.cell(row, column);
-  std::string hint = "give the column an encoder (\"one_hot\" or \"ordinal\"), or list " + quote_cell(cell) + " in \"missing_values\"";
+  std::string hint =
+      "give the column an encoder (\"one_hot\" or \"ordinal\"), or list " + quote_cell(cell) + " in \"missing_values\"";
   std::string without_commas(cell);
   std::erase(without_commas, ',');
   if (without_commas.size() != cell.size() && parse_number(without_commas)) {
     hint = "write numbers with a decimal point and without thousands separators";
-  } else if (std::string_view(",NA,N/A,NaN,nan,null,NULL,-,?,none,None,").find("," + std::string(cell) + ",") != std::string_view::npos) {
+  } else if (std::string_view(",NA,N/A,NaN,nan,null,NULL,-,?,none,None,").find("," + std::string(cell) + ",") !=
+             std::string_view::npos) {
     hint = "list " + quote_cell(cell) + " in \"missing_values\"";
   }
   return data_error(table.place(row, column) + ": " + quote_cell(cell) + " is not a number\n  hint: " + hint);
 }
 
 /// The different cells of the wanted rows, in the order of numbers if all are numbers.
-std::vector<std::string> learn_categories(const CsvTable& table, std::size_t column, std::span<const std::string> missing_values,
+std::vector<std::string> learn_categories(const CsvTable& table, std::size_t column,
+                                          std::span<const std::string> missing_values,
                                           std::span<const uint8_t> wanted) {
   std::unordered_set<std::string_view> seen;
   for (std::size_t row = 0; row < table.row_count(); ++row) {
     if (wanted[row] != 0 && !is_missing(table.cell(row, column), missing_values)) seen.insert(table.cell(row, column));
   }
   std::vector<std::string> categories(seen.begin(), seen.end());
-  const bool numbers = std::all_of(categories.begin(), categories.end(), [](const std::string& text) { return parse_number(text).has_value(); });
+  const bool numbers = std::all_of(categories.begin(), categories.end(),
+                                   [](const std::string& text) { return parse_number(text).has_value(); });
   std::sort(categories.begin(), categories.end(), [&](const std::string& a, const std::string& b) {
     if (numbers && *parse_number(a) != *parse_number(b)) return *parse_number(a) < *parse_number(b);
     return a < b;
@@ -67,26 +72,30 @@ std::vector<std::string> learn_categories(const CsvTable& table, std::size_t col
   return categories;
 }
 
-Status learn(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe, std::span<const std::string> missing_values,
-             std::span<const uint8_t> wanted, FittedColumn& fitted) {
+Status learn(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe,
+             std::span<const std::string> missing_values, std::span<const uint8_t> wanted, FittedColumn& fitted) {
   fitted = FittedColumn{};
   fitted.column = recipe.column;
   fitted.encoder = recipe.encoder;
   if (is_category(recipe.encoder)) {
-    fitted.categories = recipe.categories.empty() ? learn_categories(table, column, missing_values, wanted) : recipe.categories;
+    fitted.categories =
+        recipe.categories.empty() ? learn_categories(table, column, missing_values, wanted) : recipe.categories;
     if (fitted.categories.empty()) {
-      return data_error(table.path() + ", column '" + recipe.column + "': has no value to make a category of\n  hint: leave the column out");
+      return data_error(table.path() + ", column '" + recipe.column +
+                        "': has no value to make a category of\n  hint: leave the column out");
     }
     if (recipe.encoder == EncoderKind::one_hot && fitted.categories.size() > most_one_hot_categories) {
-      return data_error(table.path() + ", column '" + recipe.column + "': " + std::to_string(fitted.categories.size()) +
-                        " different values are too many to one-hot (at most 1000)\n  hint: leave the column out if it is an "
-                        "identifier, or use \"ordinal\" and an Embedding");
+      return data_error(
+          table.path() + ", column '" + recipe.column + "': " + std::to_string(fitted.categories.size()) +
+          " different values are too many to one-hot (at most 1000)\n  hint: leave the column out if it is an "
+          "identifier, or use \"ordinal\" and an Embedding");
     }
   }
   if (recipe.encoder == EncoderKind::date_parts) {
     std::vector<std::string_view> cells;
     for (std::size_t row = 0; row < table.row_count(); ++row) {
-      if (wanted[row] != 0 && !is_missing(table.cell(row, column), missing_values)) cells.push_back(table.cell(row, column));
+      if (wanted[row] != 0 && !is_missing(table.cell(row, column), missing_values))
+        cells.push_back(table.cell(row, column));
     }
     fitted.time_format = find_time_format(cells);
     if (fitted.time_format.empty()) {
@@ -116,12 +125,13 @@ std::optional<double> parse_number(std::string_view text) {
   return value;
 }
 
-Result<ColumnValues> read_column(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe, const MissingRecipe& missing,
-                                 std::span<const std::string> missing_values, std::span<const uint8_t> wanted, bool learn_now,
-                                 FittedColumn& fitted) {
+Result<ColumnValues> read_column(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe,
+                                 const MissingRecipe& missing, std::span<const std::string> missing_values,
+                                 std::span<const uint8_t> wanted, bool learn_now, FittedColumn& fitted) {
   if (learn_now) MORU_RETURN_IF_ERROR(learn(table, column, recipe, missing_values, wanted, fitted));
   std::unordered_map<std::string, double, TextHash, std::equal_to<>> position;
-  for (std::size_t i = 0; i < fitted.categories.size(); ++i) position.emplace(fitted.categories[i], static_cast<double>(i));
+  for (std::size_t i = 0; i < fitted.categories.size(); ++i)
+    position.emplace(fitted.categories[i], static_cast<double>(i));
 
   ColumnValues values;
   values.numbers.assign(table.row_count(), nan);
@@ -141,8 +151,8 @@ Result<ColumnValues> read_column(const CsvTable& table, std::size_t column, cons
     } else if (recipe.encoder == EncoderKind::date_parts) {
       const std::optional<int64_t> time = parse_time(cell, fitted.time_format);
       if (!time) {
-        return data_error(table.place(row, column) + ": " + quote_cell(cell) + " is not a date of the form \"" + fitted.time_format +
-                          "\"\n  hint: write all dates of the column alike");
+        return data_error(table.place(row, column) + ": " + quote_cell(cell) + " is not a date of the form \"" +
+                          fitted.time_format + "\"\n  hint: write all dates of the column alike");
       }
       number = static_cast<double>(*time);
     } else {
@@ -154,8 +164,9 @@ Result<ColumnValues> read_column(const CsvTable& table, std::size_t column, cons
   return values;
 }
 
-Status fill_missing(const CsvTable& table, std::size_t column, const MissingRecipe& missing, std::span<const uint8_t> wanted,
-                    std::span<const Part> parts, bool learn_now, FittedColumn& fitted, ColumnValues& values) {
+Status fill_missing(const CsvTable& table, std::size_t column, const MissingRecipe& missing,
+                    std::span<const uint8_t> wanted, std::span<const Part> parts, bool learn_now, FittedColumn& fitted,
+                    ColumnValues& values) {
   if (missing.policy != MissingPolicy::fill) return {};
   const bool number = fitted.encoder == EncoderKind::numeric || fitted.encoder == EncoderKind::cyclic;
   if (learn_now) {
@@ -180,11 +191,13 @@ Status fill_missing(const CsvTable& table, std::size_t column, const MissingReci
     if (missing.fill != FillKind::constant || found == fitted.categories.end()) {
       std::size_t row = 0;
       while (wanted[row] == 0 || !std::isnan(values.numbers[row])) ++row;
-      const std::string what = missing.fill == FillKind::constant ? "and the fill value '" + fitted.fill_text + "' is not one of its categories"
-                                                                  : "and categories have no mean or median";
-      return data_error(table.place(row, column) + ": the cell is missing, " + what +
-                        "\n  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": \"constant\", \"value\": "
-                        "<one of its categories>}");
+      const std::string what = missing.fill == FillKind::constant
+                                   ? "and the fill value '" + fitted.fill_text + "' is not one of its categories"
+                                   : "and categories have no mean or median";
+      return data_error(
+          table.place(row, column) + ": the cell is missing, " + what +
+          "\n  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": \"constant\", \"value\": "
+          "<one of its categories>}");
     }
     fill = static_cast<double>(found - fitted.categories.begin());
   }
@@ -195,8 +208,9 @@ Status fill_missing(const CsvTable& table, std::size_t column, const MissingReci
     if (std::isnan(value)) {
       value = missing.fill == FillKind::previous ? previous : fill;
       if (std::isnan(value)) {
-        return data_error(table.place(row, column) + ": the cell is missing and no row before it has a value\n  hint: set \"missing\" to "
-                                                     "\"drop\" or another fill");
+        return data_error(table.place(row, column) +
+                          ": the cell is missing and no row before it has a value\n  hint: set \"missing\" to "
+                          "\"drop\" or another fill");
       }
     }
     previous = value;
@@ -213,16 +227,22 @@ std::vector<std::string> encoded_names(const ColumnRecipe& recipe, const FittedC
   };
   switch (recipe.encoder) {
     case EncoderKind::numeric:
-    case EncoderKind::ordinal: names.push_back(recipe.column); break;
+    case EncoderKind::ordinal:
+      names.push_back(recipe.column);
+      break;
     case EncoderKind::one_hot:
       for (const std::string& category : fitted.categories) names.push_back(recipe.column + "=" + category);
       break;
-    case EncoderKind::cyclic: add_cycle(recipe.column); break;
+    case EncoderKind::cyclic:
+      add_cycle(recipe.column);
+      break;
     case EncoderKind::date_parts:
       for (const DatePart part : recipe.parts) {
         const std::string name = recipe.column + "_" + std::string(date_part_name(part));
-        if (recipe.cyclic_parts) add_cycle(name);
-        else names.push_back(name);
+        if (recipe.cyclic_parts)
+          add_cycle(name);
+        else
+          names.push_back(name);
       }
       break;
   }
@@ -237,18 +257,25 @@ void encode_number(const ColumnRecipe& recipe, const FittedColumn& fitted, doubl
   };
   switch (recipe.encoder) {
     case EncoderKind::numeric:
-    case EncoderKind::ordinal: *out = number; break;
+    case EncoderKind::ordinal:
+      *out = number;
+      break;
     case EncoderKind::one_hot:
       for (std::size_t i = 0; i < fitted.categories.size(); ++i) {
         out[i] = std::isnan(number) ? nan : (number == static_cast<double>(i) ? 1.0 : 0.0);
       }
       break;
-    case EncoderKind::cyclic: put_cycle(number, recipe.period); break;
+    case EncoderKind::cyclic:
+      put_cycle(number, recipe.period);
+      break;
     case EncoderKind::date_parts:
       for (const DatePart part : recipe.parts) {
-        const double value = std::isnan(number) ? nan : static_cast<double>(date_part(static_cast<int64_t>(number), part));
-        if (recipe.cyclic_parts) put_cycle(value, date_part_period(part));
-        else *out++ = value;
+        const double value =
+            std::isnan(number) ? nan : static_cast<double>(date_part(static_cast<int64_t>(number), part));
+        if (recipe.cyclic_parts)
+          put_cycle(value, date_part_period(part));
+        else
+          *out++ = value;
       }
       break;
   }

@@ -31,15 +31,16 @@ struct ColumnValues {
 /// else by bytes) and the date format; otherwise those in `fitted` are used. `missing_values` are the texts that mean
 /// "missing". Errors name the cell: not a number, not one of the categories, not a date, more than 1000 categories to
 /// one-hot, missing where the policy is `error`.
-Result<ColumnValues> read_column(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe, const MissingRecipe& missing,
-                                 std::span<const std::string> missing_values, std::span<const uint8_t> wanted, bool learn,
-                                 FittedColumn& fitted);
+Result<ColumnValues> read_column(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe,
+                                 const MissingRecipe& missing, std::span<const std::string> missing_values,
+                                 std::span<const uint8_t> wanted, bool learn, FittedColumn& fitted);
 
 /// Fills the missing numbers of the wanted rows as the policy says. Where `learn`, mean and median are taken over the
 /// rows of the training part and kept in `fitted`. Errors: a first row that has no previous one, a mean of categories,
 /// a constant that is no category.
-Status fill_missing(const CsvTable& table, std::size_t column, const MissingRecipe& missing, std::span<const uint8_t> wanted,
-                    std::span<const Part> parts, bool learn, FittedColumn& fitted, ColumnValues& values);
+Status fill_missing(const CsvTable& table, std::size_t column, const MissingRecipe& missing,
+                    std::span<const uint8_t> wanted, std::span<const Part> parts, bool learn, FittedColumn& fitted,
+                    ColumnValues& values);
 
 /// The encoded columns that one source column becomes: "Hour", "Seasons=Winter", "Hour_sin", "Date_month".
 std::vector<std::string> encoded_names(const ColumnRecipe& recipe, const FittedColumn& fitted);

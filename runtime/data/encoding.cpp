@@ -20,10 +20,14 @@ std::size_t utf8_length(std::string_view text, std::size_t i) {
   if (first < 0x80) return 1;
   std::size_t length = 0;
   unsigned low = 0x80, high = 0xBF;
-  if (first >= 0xC2 && first <= 0xDF) length = 2;
-  else if (first >= 0xE0 && first <= 0xEF) length = 3;
-  else if (first >= 0xF0 && first <= 0xF4) length = 4;
-  else return 0;
+  if (first >= 0xC2 && first <= 0xDF)
+    length = 2;
+  else if (first >= 0xE0 && first <= 0xEF)
+    length = 3;
+  else if (first >= 0xF0 && first <= 0xF4)
+    length = 4;
+  else
+    return 0;
   if (first == 0xE0) low = 0xA0;
   if (first == 0xED) high = 0x9F;
   if (first == 0xF0) low = 0x90;
@@ -81,8 +85,9 @@ std::string latin1_to_utf8(std::string_view bytes) {
 Result<std::string> cp949_to_utf8(std::string_view bytes, const std::string& name) {
   const iconv_t converter = iconv_open("UTF-8", "CP949");
   if (converter == reinterpret_cast<iconv_t>(-1)) {
-    return data_error(name + ": is in CP949, and this machine's C library cannot convert that (its gconv modules are "
-                             "not installed)\n  hint: install them, or save the file as UTF-8");
+    return data_error(name +
+                      ": is in CP949, and this machine's C library cannot convert that (its gconv modules are "
+                      "not installed)\n  hint: install them, or save the file as UTF-8");
   }
   std::string out(bytes.size() * 2 + 16, '\0');  // two bytes of CP949 become at most three of UTF-8
   char* from = const_cast<char*>(bytes.data());  // iconv does not write here
@@ -94,7 +99,8 @@ Result<std::string> cp949_to_utf8(std::string_view bytes, const std::string& nam
   iconv_close(converter);
   if (result == static_cast<std::size_t>(-1)) {
     const auto position = static_cast<std::size_t>(from - bytes.data());
-    return data_error(name + ", line " + std::to_string(line_of(bytes, position)) + ": byte " + hex_byte(bytes[position]) +
+    return data_error(name + ", line " + std::to_string(line_of(bytes, position)) + ": byte " +
+                      hex_byte(bytes[position]) +
                       (why == EINVAL ? " begins a CP949 character that the file cuts off" : " is not CP949") +
                       "\n  hint: set \"encoding\" to \"auto\", \"utf-8\" or \"latin-1\"");
   }
@@ -110,7 +116,8 @@ bool looks_like_cp949(std::string_view bytes) {
     if (lead < 0x80) continue;
     if (lead == 0x80 || lead == 0xFF || i + 1 == bytes.size()) return false;
     const unsigned trail = byte_at(bytes, ++i);
-    const bool valid = (trail >= 0x41 && trail <= 0x5A) || (trail >= 0x61 && trail <= 0x7A) || (trail >= 0x81 && trail <= 0xFE);
+    const bool valid =
+        (trail >= 0x41 && trail <= 0x5A) || (trail >= 0x61 && trail <= 0x7A) || (trail >= 0x81 && trail <= 0xFE);
     if (!valid) return false;
     ++pairs;
     standard_pairs += lead >= 0xA1 && trail >= 0xA1;
@@ -126,7 +133,9 @@ TextEncoding detect_encoding(std::string_view bytes) {
 }
 
 Result<std::string> decode_text(std::string bytes, TextEncoding encoding, const std::string& name) {
-  const auto begins_with = [&](std::string_view mark) { return std::string_view(bytes).substr(0, mark.size()) == mark; };
+  const auto begins_with = [&](std::string_view mark) {
+    return std::string_view(bytes).substr(0, mark.size()) == mark;
+  };
   if (begins_with("\xFF\xFE") || begins_with("\xFE\xFF")) {
     return data_error(name + ": is UTF-16, which is not supported\n  hint: save it as \"CSV UTF-8\"");
   }

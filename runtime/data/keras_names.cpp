@@ -19,7 +19,8 @@ std::string plain(std::string_view name) {
 
 using ShortForms = std::vector<std::pair<std::string_view, std::string_view>>;
 
-std::optional<std::string> find_name(std::string_view name, std::span<const std::string> names, const ShortForms& short_forms) {
+std::optional<std::string> find_name(std::string_view name, std::span<const std::string> names,
+                                     const ShortForms& short_forms) {
   const std::string wanted = plain(name);
   for (const std::string& one : names) {
     if (plain(one) == wanted) return one;
@@ -72,9 +73,9 @@ std::span<const std::string> loss_names() {
 std::span<const std::string> metric_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all(loss_names().begin(), loss_names().end());
-    for (const char* name : {"root_mean_squared_error", "r2_score", "accuracy", "binary_accuracy", "categorical_accuracy",
-                             "sparse_categorical_accuracy", "top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy", "auc",
-                             "precision", "recall", "f1_score"}) {
+    for (const char* name : {"root_mean_squared_error", "r2_score", "accuracy", "binary_accuracy",
+                             "categorical_accuracy", "sparse_categorical_accuracy", "top_k_categorical_accuracy",
+                             "sparse_top_k_categorical_accuracy", "auc", "precision", "recall", "f1_score"}) {
       all.emplace_back(name);
     }
     return all;
@@ -82,9 +83,13 @@ std::span<const std::string> metric_names() {
   return names;
 }
 
-std::optional<std::string> find_loss_name(std::string_view name) { return find_name(name, loss_names(), error_short_forms()); }
+std::optional<std::string> find_loss_name(std::string_view name) {
+  return find_name(name, loss_names(), error_short_forms());
+}
 
-std::optional<std::string> find_metric_name(std::string_view name) { return find_name(name, metric_names(), error_short_forms()); }
+std::optional<std::string> find_metric_name(std::string_view name) {
+  return find_name(name, metric_names(), error_short_forms());
+}
 
 std::string resolve_accuracy(std::string_view loss, std::size_t target_width) {
   if (loss == "sparse_categorical_crossentropy") return "sparse_categorical_accuracy";
@@ -94,7 +99,8 @@ std::string resolve_accuracy(std::string_view loss, std::size_t target_width) {
 }
 
 std::span<const std::string> optimizer_names() {
-  static const std::vector<std::string> names = {"sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam"};
+  static const std::vector<std::string> names = {"sgd",     "rmsprop",  "adam",   "adamw",
+                                                 "adagrad", "adadelta", "adamax", "nadam"};
   return names;
 }
 

@@ -63,8 +63,10 @@ class HeaderParser {
         if (!take_string(descr)) return "'descr' is not a plain element type; structured arrays are not supported";
         has_descr = true;
       } else if (key == "fortran_order" && !has_order) {
-        if (take_word("True")) header.fortran_order = true;
-        else if (!take_word("False")) return "'fortran_order' is neither True nor False";
+        if (take_word("True"))
+          header.fortran_order = true;
+        else if (!take_word("False"))
+          return "'fortran_order' is neither True nor False";
         has_order = true;
       } else if (key == "shape" && !has_shape) {
         if (std::string wrong = take_shape(header.shape); !wrong.empty()) return wrong;
@@ -82,7 +84,8 @@ class HeaderParser {
 
  private:
   void skip_spaces() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r')) ++at_;
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
+      ++at_;
   }
   char peek() {
     skip_spaces();
@@ -131,7 +134,8 @@ class HeaderParser {
 };
 
 Status damaged(const std::string& name, const std::string& what) {
-  return data_error(name + ": is not a usable .npy file: " + what + "\n  hint: write it again with numpy.save", StatusCode::corrupt);
+  return data_error(name + ": is not a usable .npy file: " + what + "\n  hint: write it again with numpy.save",
+                    StatusCode::corrupt);
 }
 
 uint32_t little_endian(std::span<const std::byte> bytes) {
@@ -151,9 +155,11 @@ std::optional<NpyType> find_type(std::string_view name) {
 /// `file_bytes` of the whole file are what the shape asks for.
 Result<Header> parse_header(std::span<const std::byte> bytes, uint64_t file_bytes, const std::string& name) {
   if (bytes.size() < 10 || std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) {
-    return data_error(name + ": is not a .npy file (it does not begin with \\x93NUMPY)\n  hint: write arrays with numpy.save; "
-                             ".npz archives and pickles are not supported",
-                      StatusCode::wrong_format);
+    return data_error(
+        name +
+            ": is not a .npy file (it does not begin with \\x93NUMPY)\n  hint: write arrays with numpy.save; "
+            ".npz archives and pickles are not supported",
+        StatusCode::wrong_format);
   }
   const auto version = static_cast<unsigned>(bytes[6]);
   if (version < 1 || version > 3) return damaged(name, "its format version is " + std::to_string(version) + ".x");
@@ -161,7 +167,8 @@ Result<Header> parse_header(std::span<const std::byte> bytes, uint64_t file_byte
   const std::size_t header_begin = 8 + length_bytes;
   if (bytes.size() < header_begin) return damaged(name, "it ends inside its header");
   const std::size_t header_bytes = little_endian(bytes.subspan(8, length_bytes));
-  if (header_bytes > largest_header_bytes) return damaged(name, "its header claims " + std::to_string(header_bytes) + " bytes");
+  if (header_bytes > largest_header_bytes)
+    return damaged(name, "its header claims " + std::to_string(header_bytes) + " bytes");
   if (bytes.size() - header_begin < header_bytes) return damaged(name, "it ends inside its header");
 
   Header header;
@@ -172,11 +179,13 @@ Result<Header> parse_header(std::span<const std::byte> bytes, uint64_t file_byte
 
   const char order = descr.empty() ? '\0' : descr[0];
   const bool has_order = order == '<' || order == '>' || order == '|' || order == '=';
-  const std::optional<NpyType> type = find_type(has_order ? std::string_view(descr).substr(1) : std::string_view(descr));
+  const std::optional<NpyType> type =
+      find_type(has_order ? std::string_view(descr).substr(1) : std::string_view(descr));
   if (!type) {
-    return data_error(name + ": elements of type " + quote_cell(descr) +
-                      " are not supported\n  hint: convert with array.astype('float32'); the types are f4, f8, i1, i2, i4, i8, "
-                      "u1 and b1");
+    return data_error(
+        name + ": elements of type " + quote_cell(descr) +
+        " are not supported\n  hint: convert with array.astype('float32'); the types are f4, f8, i1, i2, i4, i8, "
+        "u1 and b1");
   }
   header.type = *type;
   header.swapped = order == '>';
@@ -191,7 +200,8 @@ Result<Header> parse_header(std::span<const std::byte> bytes, uint64_t file_byte
   if (empty) total = 0;
   const uint64_t held = file_bytes - header.data_offset;
   if (held != total) {
-    return damaged(name, "its shape needs " + std::to_string(total) + " bytes of data and it holds " + std::to_string(held));
+    return damaged(name,
+                   "its shape needs " + std::to_string(total) + " bytes of data and it holds " + std::to_string(held));
   }
   header.data_bytes = static_cast<std::size_t>(total);
   return header;
@@ -199,12 +209,14 @@ Result<Header> parse_header(std::span<const std::byte> bytes, uint64_t file_byte
 
 void swap_bytes(std::span<std::byte> data, std::size_t element_bytes) {
   for (std::size_t i = 0; i + element_bytes <= data.size(); i += element_bytes) {
-    std::reverse(data.begin() + static_cast<std::ptrdiff_t>(i), data.begin() + static_cast<std::ptrdiff_t>(i + element_bytes));
+    std::reverse(data.begin() + static_cast<std::ptrdiff_t>(i),
+                 data.begin() + static_cast<std::ptrdiff_t>(i + element_bytes));
   }
 }
 
 /// Column-major to row-major: walks the source in order and adds up the target's strides.
-std::vector<std::byte> to_row_major(std::span<const std::byte> data, std::span<const int64_t> shape, std::size_t element_bytes) {
+std::vector<std::byte> to_row_major(std::span<const std::byte> data, std::span<const int64_t> shape,
+                                    std::size_t element_bytes) {
   const std::size_t rank = shape.size();
   std::vector<std::size_t> stride(rank, element_bytes), index(rank, 0);
   for (std::size_t axis = rank; axis-- > 1;) stride[axis - 1] = stride[axis] * static_cast<std::size_t>(shape[axis]);
@@ -253,14 +265,21 @@ std::optional<std::size_t> convert_elements(std::span<const std::byte> from, std
 template <typename To>
 std::optional<std::size_t> convert_to(const NpyArray& array, std::span<std::byte> to) {
   switch (array.type) {
-    case NpyType::f4: return convert_elements<float, To>(array.data, to);
-    case NpyType::f8: return convert_elements<double, To>(array.data, to);
-    case NpyType::i1: return convert_elements<int8_t, To>(array.data, to);
-    case NpyType::i2: return convert_elements<int16_t, To>(array.data, to);
-    case NpyType::i4: return convert_elements<int32_t, To>(array.data, to);
-    case NpyType::i8: return convert_elements<int64_t, To>(array.data, to);
+    case NpyType::f4:
+      return convert_elements<float, To>(array.data, to);
+    case NpyType::f8:
+      return convert_elements<double, To>(array.data, to);
+    case NpyType::i1:
+      return convert_elements<int8_t, To>(array.data, to);
+    case NpyType::i2:
+      return convert_elements<int16_t, To>(array.data, to);
+    case NpyType::i4:
+      return convert_elements<int32_t, To>(array.data, to);
+    case NpyType::i8:
+      return convert_elements<int64_t, To>(array.data, to);
     case NpyType::u1:
-    case NpyType::b1: return convert_elements<uint8_t, To>(array.data, to);
+    case NpyType::b1:
+      return convert_elements<uint8_t, To>(array.data, to);
   }
   return 0;
 }
@@ -272,11 +291,16 @@ std::size_t npy_type_bytes(NpyType type) { return types[static_cast<std::size_t>
 
 NpyType npy_type_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return NpyType::f4;
-    case DType::f64: return NpyType::f8;
-    case DType::i32: return NpyType::i4;
-    case DType::i64: return NpyType::i8;
-    case DType::boolean: return NpyType::b1;
+    case DType::f32:
+      return NpyType::f4;
+    case DType::f64:
+      return NpyType::f8;
+    case DType::i32:
+      return NpyType::i4;
+    case DType::i64:
+      return NpyType::i8;
+    case DType::boolean:
+      return NpyType::b1;
   }
   return NpyType::f4;
 }
@@ -299,30 +323,36 @@ Result<NpyArray> read_npy(const std::string& path) {
   const auto file_bytes = static_cast<uint64_t>(end);
   std::rewind(file.get());
   std::vector<std::byte> beginning(static_cast<std::size_t>(std::min<uint64_t>(file_bytes, largest_header_bytes + 12)));
-  if (std::fread(beginning.data(), 1, beginning.size(), file.get()) != beginning.size()) return file_error("read", path, errno);
+  if (std::fread(beginning.data(), 1, beginning.size(), file.get()) != beginning.size())
+    return file_error("read", path, errno);
   Result<Header> header = parse_header(beginning, file_bytes, path);
   if (!header.ok()) return header.status();
   std::vector<std::byte> data(header->data_bytes);
   const std::size_t had = std::min(beginning.size() - header->data_offset, data.size());
   std::copy_n(beginning.begin() + static_cast<std::ptrdiff_t>(header->data_offset), had, data.begin());
-  if (std::fread(data.data() + had, 1, data.size() - had, file.get()) != data.size() - had) return file_error("read", path, errno);
+  if (std::fread(data.data() + had, 1, data.size() - had, file.get()) != data.size() - had)
+    return file_error("read", path, errno);
   return make_array(std::move(header.value()), std::move(data));
 }
 
-Status write_npy(const std::string& path, DType dtype, std::span<const int64_t> shape, std::span<const std::byte> data) {
+Status write_npy(const std::string& path, DType dtype, std::span<const int64_t> shape,
+                 std::span<const std::byte> data) {
   const NpyType type = npy_type_of(dtype);
   uint64_t bytes = npy_type_bytes(type);
   for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
   if (bytes != data.size()) {
-    return data_error(path + ": " + std::to_string(data.size()) + " bytes of data for a shape of " + std::to_string(bytes));
+    return data_error(path + ": " + std::to_string(data.size()) + " bytes of data for a shape of " +
+                      std::to_string(bytes));
   }
   const char order = npy_type_bytes(type) == 1 ? '|' : '<';
-  std::string dictionary = std::string("{'descr': '") + order + std::string(npy_type_name(type)) +
-                           "', 'fortran_order': False, 'shape': (";
+  std::string dictionary =
+      std::string("{'descr': '") + order + std::string(npy_type_name(type)) + "', 'fortran_order': False, 'shape': (";
   for (std::size_t i = 0; i < shape.size(); ++i) {
     dictionary += std::to_string(shape[i]);
-    if (i + 1 < shape.size()) dictionary += ", ";
-    else if (shape.size() == 1) dictionary += ",";
+    if (i + 1 < shape.size())
+      dictionary += ", ";
+    else if (shape.size() == 1)
+      dictionary += ",";
   }
   dictionary += "), }";
   // The data begins at a multiple of 64, as NumPy does it, so that the file can be mapped. 32 axes fit version 1.0.
@@ -349,17 +379,26 @@ Result<std::vector<std::byte>> convert_npy(const NpyArray& array, DType dtype, c
   std::vector<std::byte> out(count * static_cast<std::size_t>(dtype_bytes(dtype)));
   std::optional<std::size_t> bad;
   switch (dtype) {
-    case DType::f32: bad = convert_to<float>(array, out); break;
-    case DType::f64: bad = convert_to<double>(array, out); break;
-    case DType::i32: bad = convert_to<int32_t>(array, out); break;
-    case DType::i64: bad = convert_to<int64_t>(array, out); break;
+    case DType::f32:
+      bad = convert_to<float>(array, out);
+      break;
+    case DType::f64:
+      bad = convert_to<double>(array, out);
+      break;
+    case DType::i32:
+      bad = convert_to<int32_t>(array, out);
+      break;
+    case DType::i64:
+      bad = convert_to<int64_t>(array, out);
+      break;
     case DType::boolean:
       return data_error(name + ": holds elements of type " + std::string(npy_type_name(array.type)) +
                         " where booleans are needed\n  hint: convert with array.astype(bool)");
   }
   if (bad) {
     return data_error(name + ": element " + std::to_string(*bad) + " (of " + std::string(npy_type_name(array.type)) +
-                      ") does not fit " + std::string(dtype_name(dtype)) + "\n  hint: convert the array before, or change \"type\"");
+                      ") does not fit " + std::string(dtype_name(dtype)) +
+                      "\n  hint: convert the array before, or change \"type\"");
   }
   return out;
 }

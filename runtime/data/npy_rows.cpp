@@ -16,7 +16,8 @@ namespace {
 
 class NpyRows {
  public:
-  NpyRows(const Recipe& recipe, Purpose purpose, bool learn) : recipe_(recipe), data_(recipe.data), purpose_(purpose), learn_(learn) {}
+  NpyRows(const Recipe& recipe, Purpose purpose, bool learn)
+      : recipe_(recipe), data_(recipe.data), purpose_(purpose), learn_(learn) {}
 
   Result<SourceRows> read() {
     if (!learn_) out_.fitted = *recipe_.fitted;
@@ -31,16 +32,20 @@ class NpyRows {
     }
     if (out_.row_count == 0) return data_error(first_path_ + ": has no rows\n  hint: is this the right file?");
     const std::vector<uint8_t> all(static_cast<std::size_t>(out_.row_count), 1);
-    out_.parts = purpose_ == Purpose::training ? split_rows(all, data_.split) : std::vector<Part>(all.size(), Part::train);
+    out_.parts =
+        purpose_ == Purpose::training ? split_rows(all, data_.split) : std::vector<Part>(all.size(), Part::train);
     std::vector<RowNeed> needs;
     for (const InputRecipe& input : data_.inputs) needs.push_back({input.rows, all});
     if (purpose_ != Purpose::prediction) needs.push_back({InputRows::target_row, all});
     out_.usable = find_usable(needs, data_.window, out_.row_count);
     const bool hold_out = purpose_ == Purpose::training && recipe_.fit.validation == ValidationFrom::last_of_training;
-    learned_from_ = hold_out ? hold_out_last(out_.parts, out_.usable, data_.window, recipe_.fit.validation_split) : out_.parts;
+    learned_from_ =
+        hold_out ? hold_out_last(out_.parts, out_.usable, data_.window, recipe_.fit.validation_split) : out_.parts;
     if (learn_) {
-      for (std::size_t i = 0; i < data_.inputs.size(); ++i) fit(out_.inputs[i], data_.inputs[i].scaler, out_.fitted.inputs);
-      for (std::size_t i = 0; i < out_.targets.size(); ++i) fit(out_.targets[i], data_.targets[i].scaler, out_.fitted.targets);
+      for (std::size_t i = 0; i < data_.inputs.size(); ++i)
+        fit(out_.inputs[i], data_.inputs[i].scaler, out_.fitted.inputs);
+      for (std::size_t i = 0; i < out_.targets.size(); ++i)
+        fit(out_.targets[i], data_.targets[i].scaler, out_.fitted.targets);
       out_.fitted.training_rows = std::count(learned_from_.begin(), learned_from_.end(), Part::train);
       out_.fitted.data_fingerprint = out_.fingerprint;
     }
@@ -48,7 +53,8 @@ class NpyRows {
   }
 
  private:
-  Status add(const std::string& name, DType dtype, InputRows rows, const std::string& path, std::vector<DatasetArray>& arrays) {
+  Status add(const std::string& name, DType dtype, InputRows rows, const std::string& path,
+             std::vector<DatasetArray>& arrays) {
     if (path.empty()) {
       return data_error("recipe: data: '" + name + "' has no .npy file\n  hint: give its path");
     }
@@ -62,7 +68,8 @@ class NpyRows {
       out_.row_count = array->shape[0];
     } else if (array->shape[0] != out_.row_count) {
       return data_error(path + ": has " + std::to_string(array->shape[0]) + " rows, and " + first_path_ + " has " +
-                        std::to_string(out_.row_count) + "\n  hint: the first axis of all arrays must count the same samples");
+                        std::to_string(out_.row_count) +
+                        "\n  hint: the first axis of all arrays must count the same samples");
     }
     Result<std::vector<std::byte>> values = convert_npy(*array, dtype, path);
     if (!values.ok()) return values.status();
@@ -89,8 +96,9 @@ class NpyRows {
     std::memcpy(weights->data(), values->data(), values->size());
     for (std::size_t i = 0; i < weights->size(); ++i) {
       if (!((*weights)[i] >= 0)) {
-        return data_error(data_.sample_weight + ": weight " + std::to_string(i) + " is negative or not a number\n  hint: weights are "
-                                                                                  "numbers from 0 up");
+        return data_error(data_.sample_weight + ": weight " + std::to_string(i) +
+                          " is negative or not a number\n  hint: weights are "
+                          "numbers from 0 up");
       }
     }
     out_.weights = std::move(weights);
@@ -136,6 +144,8 @@ class NpyRows {
 
 }  // namespace
 
-Result<SourceRows> read_npy_rows(const Recipe& recipe, Purpose purpose, bool learn) { return NpyRows(recipe, purpose, learn).read(); }
+Result<SourceRows> read_npy_rows(const Recipe& recipe, Purpose purpose, bool learn) {
+  return NpyRows(recipe, purpose, learn).read();
+}
 
 }  // namespace moru

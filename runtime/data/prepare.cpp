@@ -29,7 +29,8 @@ DatasetArray describe_array(const std::string& name, DType dtype, InputRows rows
 std::vector<uint8_t> find_usable(std::span<const RowNeed> needs, const WindowRecipe& window, int64_t row_count) {
   std::vector<uint8_t> usable(static_cast<std::size_t>(row_count), 1);
   for (const RowNeed& need : needs) {
-    const std::vector<uint8_t> whole = find_whole_windows(need.good, need.rows == InputRows::window ? window.length : 1);
+    const std::vector<uint8_t> whole =
+        find_whole_windows(need.good, need.rows == InputRows::window ? window.length : 1);
     for (int64_t row = 0; row < row_count; ++row) {
       uint8_t& flag = usable[static_cast<std::size_t>(row)];
       const int64_t read = need.rows == InputRows::target_row ? row + window.horizon : row;
@@ -76,19 +77,23 @@ std::string source_name(const DataRecipe& data, const std::string& path) {
 
 Status no_samples(const Recipe& recipe, const std::string& path, const std::string& part, int64_t rows) {
   const WindowRecipe& window = recipe.data.window;
-  std::string message = source_name(recipe.data, path) + ": no sample for " + part + " among its " + std::to_string(rows) + " rows";
+  std::string message =
+      source_name(recipe.data, path) + ": no sample for " + part + " among its " + std::to_string(rows) + " rows";
   if (recipe.data.windowed) {
-    return data_error(message + ": one takes " + std::to_string(window.length + window.horizon) + " neighbouring rows (window " +
-                      std::to_string(window.length) + ", horizon " + std::to_string(window.horizon) +
-                      ")\n  hint: give more rows, or a shorter window; rows with missing cells and filtered rows break windows");
+    return data_error(
+        message + ": one takes " + std::to_string(window.length + window.horizon) + " neighbouring rows (window " +
+        std::to_string(window.length) + ", horizon " + std::to_string(window.horizon) +
+        ")\n  hint: give more rows, or a shorter window; rows with missing cells and filtered rows break windows");
   }
-  return data_error(message + "\n  hint: give more rows, a larger fraction, or fill missing cells instead of dropping their rows");
+  return data_error(
+      message + "\n  hint: give more rows, a larger fraction, or fill missing cells instead of dropping their rows");
 }
 
 Status need_fitted(const Recipe& recipe) {
   if (recipe.fitted) return {};
-  return data_error("recipe: has not been fitted to training data\n  hint: train first; the trained model carries a fitted recipe",
-                    StatusCode::wrong_state);
+  return data_error(
+      "recipe: has not been fitted to training data\n  hint: train first; the trained model carries a fitted recipe",
+      StatusCode::wrong_state);
 }
 
 }  // namespace
@@ -104,9 +109,11 @@ Result<PreparedData> prepare_training(const Recipe& recipe, bool keep_fitted) {
   PreparedData prepared;
   prepared.recipe = recipe;
   prepared.recipe.fitted = rows->fitted;
-  for (const auto& [part, dataset] : {std::pair{Part::train, &prepared.train}, std::pair{Part::validation, &prepared.validation},
-                                      std::pair{Part::test, &prepared.test}}) {
-    Result<Dataset> made = make_part(*rows, find_anchors(rows->parts, part, rows->usable, data.window), data.window.horizon);
+  for (const auto& [part, dataset] :
+       {std::pair{Part::train, &prepared.train}, std::pair{Part::validation, &prepared.validation},
+        std::pair{Part::test, &prepared.test}}) {
+    Result<Dataset> made =
+        make_part(*rows, find_anchors(rows->parts, part, rows->usable, data.window), data.window.horizon);
     if (!made.ok()) return made.status();
     *dataset = std::move(made.value());
   }

@@ -61,16 +61,17 @@ class Writer {
     for (const DatePart part : column.parts) parts.push_back(same_enum<fb::RecipeDatePart>(part));
     const auto parts_offset = builder_.CreateVector(parts);
     const auto missing = column.missing ? write_missing(*column.missing) : Offset<fb::RecipeMissing>();
-    return fb::CreateRecipeColumn(builder_, name, same_enum<fb::RecipeEncoder>(column.encoder), categories, column.period,
-                                  parts_offset, column.cyclic_parts, same_enum<fb::RecipeScaler>(column.scaler), missing);
+    return fb::CreateRecipeColumn(builder_, name, same_enum<fb::RecipeEncoder>(column.encoder), categories,
+                                  column.period, parts_offset, column.cyclic_parts,
+                                  same_enum<fb::RecipeScaler>(column.scaler), missing);
   }
   template <typename Group>
   Offset<fb::RecipeGroup> write_group(const Group& group, InputRows rows) {
     const auto name = text(group.name);
     const auto columns = each(group.columns, [&](const ColumnRecipe& column) { return write_column(column); });
     const auto path = text(group.path);
-    return fb::CreateRecipeGroup(builder_, name, same_enum<fb::RecipeInputRows>(rows), static_cast<uint8_t>(group.type), columns,
-                                 path, same_enum<fb::RecipeScaler>(group.scaler));
+    return fb::CreateRecipeGroup(builder_, name, same_enum<fb::RecipeInputRows>(rows), static_cast<uint8_t>(group.type),
+                                 columns, path, same_enum<fb::RecipeScaler>(group.scaler));
   }
   Offset<fb::RecipeData> write_data(const DataRecipe& data) {
     const auto path = text(data.path);
@@ -78,7 +79,8 @@ class Writer {
     const auto missing = write_missing(data.missing);
     const auto missing_values = texts(data.missing_values);
     const auto inputs = each(data.inputs, [&](const InputRecipe& input) { return write_group(input, input.rows); });
-    const auto targets = each(data.targets, [&](const TargetRecipe& target) { return write_group(target, InputRows::row); });
+    const auto targets =
+        each(data.targets, [&](const TargetRecipe& target) { return write_group(target, InputRows::row); });
     const auto sample_weight = text(data.sample_weight);
     Offset<fb::RecipeTime> time;
     if (!data.time.column.empty()) {
@@ -93,15 +95,16 @@ class Writer {
       return fb::CreateRecipeFilter(builder_, column, values, filter.keep);
     });
     Offset<fb::RecipeWindow> window;
-    if (data.windowed) window = fb::CreateRecipeWindow(builder_, data.window.length, data.window.horizon, data.window.stride);
+    if (data.windowed)
+      window = fb::CreateRecipeWindow(builder_, data.window.length, data.window.horizon, data.window.stride);
     const SplitRecipe& split = data.split;
     const auto split_column = text(split.column);
     const auto train_values = texts(split.train_values);
     const auto validation_values = texts(split.validation_values);
     const auto test_values = texts(split.test_values);
     const auto split_offset =
-        fb::CreateRecipeSplit(builder_, same_enum<fb::RecipeSplitKind>(split.kind), split.train, split.validation, split.test,
-                              split.seed, split_column, train_values, validation_values, test_values);
+        fb::CreateRecipeSplit(builder_, same_enum<fb::RecipeSplitKind>(split.kind), split.train, split.validation,
+                              split.test, split.seed, split_column, train_values, validation_values, test_values);
     return fb::CreateRecipeData(builder_, same_enum<fb::RecipeSource>(data.source), path, separator,
                                 same_enum<fb::RecipeEncoding>(data.encoding), missing, missing_values, inputs, targets,
                                 sample_weight, time, filters, window, split_offset);
@@ -115,18 +118,19 @@ class Writer {
   Offset<fb::RecipeOptimizer> write_optimizer(const OptimizerRecipe& optimizer) {
     const auto name = text(optimizer.name);
     fb::RecipeNumber clipnorm, global_clipnorm, clipvalue;
-    return fb::CreateRecipeOptimizer(builder_, name, optimizer.learning_rate, optimizer.momentum, optimizer.nesterov,
-                                     optimizer.rho, optimizer.centered, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon,
-                                     optimizer.amsgrad, optimizer.initial_accumulator_value, optimizer.weight_decay,
-                                     number(optimizer.clipnorm, clipnorm), number(optimizer.global_clipnorm, global_clipnorm),
-                                     number(optimizer.clipvalue, clipvalue));
+    return fb::CreateRecipeOptimizer(
+        builder_, name, optimizer.learning_rate, optimizer.momentum, optimizer.nesterov, optimizer.rho,
+        optimizer.centered, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon, optimizer.amsgrad,
+        optimizer.initial_accumulator_value, optimizer.weight_decay, number(optimizer.clipnorm, clipnorm),
+        number(optimizer.global_clipnorm, global_clipnorm), number(optimizer.clipvalue, clipvalue));
   }
   Offset<fb::RecipeFit> write_fit(const FitRecipe& fit) {
     const auto optimizer = write_optimizer(fit.optimizer);
     const auto losses = each(fit.losses, [&](const LossRecipe& loss) {
       const auto output = text(loss.output);
       const auto name = text(loss.name);
-      return fb::CreateRecipeLoss(builder_, output, name, loss.weight, loss.from_logits, loss.label_smoothing, loss.delta);
+      return fb::CreateRecipeLoss(builder_, output, name, loss.weight, loss.from_logits, loss.label_smoothing,
+                                  loss.delta);
     });
     const auto metrics = each(fit.metrics, [&](const MetricRecipe& metric) {
       const auto output = text(metric.output);
@@ -142,20 +146,20 @@ class Writer {
       const EarlyStoppingRecipe& from = *fit.early_stopping;
       const auto monitor = text(from.monitor);
       fb::RecipeNumber baseline;
-      stopping = fb::CreateRecipeEarlyStopping(builder_, monitor, from.patience, from.min_delta,
-                                               same_enum<fb::RecipeMonitorMode>(from.mode), number(from.baseline, baseline),
-                                               from.start_from_epoch, from.restore_best_weights);
+      stopping = fb::CreateRecipeEarlyStopping(
+          builder_, monitor, from.patience, from.min_delta, same_enum<fb::RecipeMonitorMode>(from.mode),
+          number(from.baseline, baseline), from.start_from_epoch, from.restore_best_weights);
     }
     Offset<fb::RecipeModelCheckpoint> checkpoint;
     if (fit.model_checkpoint) {
       const ModelCheckpointRecipe& from = *fit.model_checkpoint;
       const auto monitor = text(from.monitor);
-      checkpoint =
-          fb::CreateRecipeModelCheckpoint(builder_, monitor, same_enum<fb::RecipeMonitorMode>(from.mode), from.save_best_only);
+      checkpoint = fb::CreateRecipeModelCheckpoint(builder_, monitor, same_enum<fb::RecipeMonitorMode>(from.mode),
+                                                   from.save_best_only);
     }
     return fb::CreateRecipeFit(builder_, optimizer, losses, metrics, fit.epochs, fit.batch_size, fit.shuffle, fit.seed,
-                               same_enum<fb::RecipeValidation>(fit.validation), fit.validation_split, class_weight, stopping,
-                               checkpoint, fit.checkpoint_every_steps);
+                               same_enum<fb::RecipeValidation>(fit.validation), fit.validation_split, class_weight,
+                               stopping, checkpoint, fit.checkpoint_every_steps);
   }
 
   Offset<fb::RecipeFitted> write_fitted(const Fitted& fitted) {
@@ -164,8 +168,8 @@ class Writer {
       const auto categories = texts(column.categories);
       const auto format = text(column.time_format);
       const auto fill_text = text(column.fill_text);
-      return fb::CreateRecipeFittedColumn(builder_, name, same_enum<fb::RecipeEncoder>(column.encoder), categories, format,
-                                          column.has_fill, column.fill, fill_text);
+      return fb::CreateRecipeFittedColumn(builder_, name, same_enum<fb::RecipeEncoder>(column.encoder), categories,
+                                          format, column.has_fill, column.fill, fill_text);
     });
     const auto write_group_numbers = [&](const FittedGroup& group) {
       const auto name = text(group.name);
@@ -178,8 +182,9 @@ class Writer {
     const auto targets = each(fitted.targets, write_group_numbers);
     const auto separator = text(fitted.separator);
     const auto time_format = text(fitted.time_format);
-    return fb::CreateRecipeFitted(builder_, columns, inputs, targets, separator, same_enum<fb::RecipeEncoding>(fitted.encoding),
-                                  time_format, fitted.training_rows, fitted.data_fingerprint);
+    return fb::CreateRecipeFitted(builder_, columns, inputs, targets, separator,
+                                  same_enum<fb::RecipeEncoding>(fitted.encoding), time_format, fitted.training_rows,
+                                  fitted.data_fingerprint);
   }
 
   FlatBufferBuilder builder_;
@@ -251,9 +256,12 @@ class Reader {
   Group read_group(const fb::RecipeGroup& from) {
     Group group;
     group.name = text(from.name());
-    if (from.type() >= dtype_count) unknown_ = true;
-    else group.type = static_cast<DType>(from.type());
-    group.columns = each<ColumnRecipe>(from.columns(), [&](const fb::RecipeColumn& column) { return read_column(column); });
+    if (from.type() >= dtype_count)
+      unknown_ = true;
+    else
+      group.type = static_cast<DType>(from.type());
+    group.columns =
+        each<ColumnRecipe>(from.columns(), [&](const fb::RecipeColumn& column) { return read_column(column); });
     group.path = text(from.path());
     group.scaler = enum_of<ScalerKind>(from.scaler(), fb::RecipeScaler::MAX);
     return group;
@@ -271,7 +279,8 @@ class Reader {
       input.rows = enum_of<InputRows>(group.rows(), fb::RecipeInputRows::MAX);
       return input;
     });
-    data.targets = each<TargetRecipe>(from.targets(), [&](const fb::RecipeGroup& group) { return read_group<TargetRecipe>(group); });
+    data.targets = each<TargetRecipe>(from.targets(),
+                                      [&](const fb::RecipeGroup& group) { return read_group<TargetRecipe>(group); });
     data.sample_weight = text(from.sample_weight());
     if (from.time() != nullptr) {
       data.time = {text(from.time()->column()), text(from.time()->hour_column()), text(from.time()->format())};
@@ -322,10 +331,12 @@ class Reader {
     FitRecipe fit;
     fit.optimizer = read_optimizer(*from.optimizer());
     fit.losses = each<LossRecipe>(from.losses(), [&](const fb::RecipeLoss& loss) {
-      return LossRecipe{text(loss.output()), text(loss.name()), loss.weight(), loss.from_logits(), loss.label_smoothing(), loss.delta()};
+      return LossRecipe{text(loss.output()), text(loss.name()),      loss.weight(),
+                        loss.from_logits(),  loss.label_smoothing(), loss.delta()};
     });
     fit.metrics = each<MetricRecipe>(from.metrics(), [&](const fb::RecipeMetric& metric) {
-      return MetricRecipe{text(metric.output()), text(metric.name()), text(metric.label()), metric.threshold(), metric.from_logits()};
+      return MetricRecipe{text(metric.output()), text(metric.name()), text(metric.label()), metric.threshold(),
+                          metric.from_logits()};
     });
     fit.epochs = from.epochs();
     fit.batch_size = from.batch_size();
@@ -335,17 +346,16 @@ class Reader {
     fit.validation_split = from.validation_split();
     if (from.class_weight() != nullptr) {
       std::vector<fb::RecipeClassWeight> weights(from.class_weight()->size());
-      if (!weights.empty()) std::memcpy(weights.data(), from.class_weight()->Data(), weights.size() * sizeof weights[0]);
+      if (!weights.empty())
+        std::memcpy(weights.data(), from.class_weight()->Data(), weights.size() * sizeof weights[0]);
       for (const fb::RecipeClassWeight& weight : weights) fit.class_weight.push_back({weight.label(), weight.weight()});
     }
     if (const fb::RecipeEarlyStopping* stopping = from.early_stopping()) {
-      fit.early_stopping = EarlyStoppingRecipe{text(stopping->monitor()),
-                                               stopping->patience(),
-                                               stopping->min_delta(),
-                                               enum_of<MonitorMode>(stopping->mode(), fb::RecipeMonitorMode::MAX),
-                                               number(stopping->baseline()),
-                                               stopping->start_from_epoch(),
-                                               stopping->restore_best_weights()};
+      fit.early_stopping = EarlyStoppingRecipe{
+          text(stopping->monitor()),       stopping->patience(),
+          stopping->min_delta(),           enum_of<MonitorMode>(stopping->mode(), fb::RecipeMonitorMode::MAX),
+          number(stopping->baseline()),    stopping->start_from_epoch(),
+          stopping->restore_best_weights()};
     }
     if (const fb::RecipeModelCheckpoint* checkpoint = from.model_checkpoint()) {
       fit.model_checkpoint = ModelCheckpointRecipe{text(checkpoint->monitor()),
@@ -371,7 +381,8 @@ class Reader {
                           text(column.fill_text())};
     });
     const auto group = [&](const fb::RecipeFittedGroup& one) {
-      return FittedGroup{text(one.name()), texts(one.features()), numbers(one.mean()), numbers(one.variance()), one.scaled()};
+      return FittedGroup{text(one.name()), texts(one.features()), numbers(one.mean()), numbers(one.variance()),
+                         one.scaled()};
     };
     fitted.inputs = each<FittedGroup>(from.inputs(), group);
     fitted.targets = each<FittedGroup>(from.targets(), group);
@@ -406,9 +417,10 @@ Result<Recipe> read_recipe(std::span<const std::byte> bytes) {
   Reader reader;
   Recipe recipe = reader.read(*fb::GetRecipe(begin));
   if (reader.unknown()) {
-    return data_error("the recipe uses a choice that this version does not know\n  hint: it was written by a later version, or "
-                      "is damaged",
-                      StatusCode::unsupported_version);
+    return data_error(
+        "the recipe uses a choice that this version does not know\n  hint: it was written by a later version, or "
+        "is damaged",
+        StatusCode::unsupported_version);
   }
   MORU_RETURN_IF_ERROR(check_recipe(recipe));
   return recipe;

@@ -65,7 +65,7 @@ struct InputRecipe {
 /// The columns that make up the target of one model output. A scaled target stays raw in the data set too: the loss
 /// is taken against the target scaled in the graph, predictions come back in raw units.
 struct TargetRecipe {
-  std::string name;  // the model's output; empty where the model has only one
+  std::string name;         // the model's output; empty where the model has only one
   DType type = DType::f32;  // f32, i32 or i64
   std::vector<ColumnRecipe> columns;
   std::string path;                      // npy
@@ -102,8 +102,8 @@ struct SplitRecipe {
 
 struct DataRecipe {
   SourceKind source = SourceKind::csv;
-  std::string path;        // csv; a session may read another file by the same recipe
-  std::string separator;   // one character; empty = found by looking (, ; tab)
+  std::string path;       // csv; a session may read another file by the same recipe
+  std::string separator;  // one character; empty = found by looking (, ; tab)
   TextEncoding encoding = TextEncoding::automatic;
   MissingRecipe missing;
   std::vector<std::string> missing_values = {"", "NA", "N/A", "NaN", "nan", "null", "NULL"};
@@ -138,7 +138,7 @@ struct OptimizerRecipe {
 };
 
 struct LossRecipe {
-  std::string output;  // empty where the model has only one
+  std::string output;                       // empty where the model has only one
   std::string name = "mean_squared_error";  // Keras 3's function name, never an abbreviation
   double weight = 1;                        // loss_weights
   bool from_logits = false;
@@ -148,9 +148,9 @@ struct LossRecipe {
 
 struct MetricRecipe {
   std::string output;
-  std::string name;         // resolved Keras 3 name: mean_absolute_error, binary_accuracy, r2_score, ...
-  std::string label;        // the key in the history, as the user wrote it ("mae" stays "mae")
-  double threshold = 0.5;   // binary_accuracy and the like
+  std::string name;        // resolved Keras 3 name: mean_absolute_error, binary_accuracy, r2_score, ...
+  std::string label;       // the key in the history, as the user wrote it ("mae" stays "mae")
+  double threshold = 0.5;  // binary_accuracy and the like
   bool from_logits = false;
 };
 
@@ -187,7 +187,7 @@ enum class ValidationFrom : uint8_t {
 
 struct FitRecipe {
   OptimizerRecipe optimizer;
-  std::vector<LossRecipe> losses;    // one per output, in the order of DataRecipe::targets
+  std::vector<LossRecipe> losses;  // one per output, in the order of DataRecipe::targets
   std::vector<MetricRecipe> metrics;
   int64_t epochs = 1;
   int64_t batch_size = 32;
@@ -221,17 +221,17 @@ struct FittedGroup {
   std::string name;
   std::vector<std::string> features;  // one per encoded column, such as "Seasons=Winter"
   std::vector<double> mean, variance;
-  bool scaled = false;                // some column has a scaler
+  bool scaled = false;  // some column has a scaler
 };
 
 struct Fitted {
   std::vector<FittedColumn> columns;
   std::vector<FittedGroup> inputs, targets;
-  std::string separator;                 // as found
+  std::string separator;  // as found
   TextEncoding encoding = TextEncoding::automatic;
-  std::string time_format;               // as found
+  std::string time_format;  // as found
   int64_t training_rows = 0;
-  uint64_t data_fingerprint = 0;         // of the file's bytes
+  uint64_t data_fingerprint = 0;  // of the file's bytes
 };
 
 // ---- all -------------------------------------------------------------------------------------------------------

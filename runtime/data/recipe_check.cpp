@@ -21,7 +21,8 @@ Status wrong(const std::string& where, const std::string& what, const std::strin
 Status check_range(const std::string& where, double value, double low, double high, bool high_included) {
   if (value >= low && (high_included ? value <= high : value < high)) return {};
   return wrong(where, number_text(value) + " is out of range",
-               "it must be at least " + number_text(low) + (high_included ? " and at most " : " and below ") + number_text(high));
+               "it must be at least " + number_text(low) + (high_included ? " and at most " : " and below ") +
+                   number_text(high));
 }
 
 Status check_positive(const std::string& where, double value) {
@@ -41,13 +42,15 @@ std::string group_place(const char* kind, const std::string& name) {
 
 Status check_column(const std::string& group, const ColumnRecipe& column, DType type) {
   const std::string where = group + ", column '" + column.column + "'";
-  if (column.column.empty()) return wrong(group, "a column has no name", "give \"column\" the name in the file's header");
+  if (column.column.empty())
+    return wrong(group, "a column has no name", "give \"column\" the name in the file's header");
   if (column.encoder == EncoderKind::cyclic && !(std::isfinite(column.period) && column.period > 0)) {
     return wrong(where, "a cyclic encoder needs a period above 0", "set \"period\", such as 24 for hours of the day");
   }
   if (column.encoder == EncoderKind::date_parts) {
     if (column.parts.empty()) {
-      return wrong(where, "a date_parts encoder needs parts", "set \"parts\", such as [\"month\", \"weekday\", \"hour\"]");
+      return wrong(where, "a date_parts encoder needs parts",
+                   "set \"parts\", such as [\"month\", \"weekday\", \"hour\"]");
     }
     for (const DatePart part : column.parts) {
       if (column.cyclic_parts && date_part_period(part) == 0) {
@@ -57,12 +60,14 @@ Status check_column(const std::string& group, const ColumnRecipe& column, DType 
   }
   std::set<std::string> seen;
   for (const std::string& category : column.categories) {
-    if (!seen.insert(category).second) return wrong(where, "category '" + category + "' is listed twice", "list each once");
+    if (!seen.insert(category).second)
+      return wrong(where, "category '" + category + "' is listed twice", "list each once");
   }
   if (is_integer(type)) {
     const bool makes_fractions = column.encoder == EncoderKind::cyclic || column.cyclic_parts;
     if (makes_fractions || column.scaler != ScalerKind::none) {
-      return wrong(where, std::string(makes_fractions ? "a cyclic encoder" : "a scaler") + " does not give whole numbers",
+      return wrong(where,
+                   std::string(makes_fractions ? "a cyclic encoder" : "a scaler") + " does not give whole numbers",
                    "leave \"dtype\" at f32");
     }
   }
@@ -80,7 +85,8 @@ Status check_group(const char* kind, const Group& group, const DataRecipe& data,
     return wrong(where, "has no name", std::string("where there are several, name each as the model does"));
   }
   if (group.type != DType::f32 && group.type != DType::i32 && group.type != DType::i64) {
-    return wrong(where, "element type " + std::string(dtype_name(group.type)) + " is not supported here", "use f32, i32 or i64");
+    return wrong(where, "element type " + std::string(dtype_name(group.type)) + " is not supported here",
+                 "use f32, i32 or i64");
   }
   if (data.source == SourceKind::npy) {
     if (!group.columns.empty()) return wrong(where, "an array has no columns", "give the path of its .npy file only");
@@ -132,14 +138,17 @@ Status check_no_future(const DataRecipe& data) {
 Status check_split(const DataRecipe& data) {
   const SplitRecipe& split = data.split;
   if (split.kind == SplitKind::column) {
-    if (split.column.empty()) return wrong("data.split", "names no column", "set \"column\" to the one that tells the parts apart");
+    if (split.column.empty())
+      return wrong("data.split", "names no column", "set \"column\" to the one that tells the parts apart");
     if (split.train_values.empty()) {
-      return wrong("data.split", "no value of '" + split.column + "' stands for training", "list at least one under \"train\"");
+      return wrong("data.split", "no value of '" + split.column + "' stands for training",
+                   "list at least one under \"train\"");
     }
     std::set<std::string> seen;
     for (const auto* values : {&split.train_values, &split.validation_values, &split.test_values}) {
       for (const std::string& value : *values) {
-        if (!seen.insert(value).second) return wrong("data.split", "'" + value + "' stands in two parts", "list each value once");
+        if (!seen.insert(value).second)
+          return wrong("data.split", "'" + value + "' stands in two parts", "list each value once");
       }
     }
     return {};
@@ -147,7 +156,8 @@ Status check_split(const DataRecipe& data) {
   MORU_RETURN_IF_ERROR(check_range("data.split.train", split.train, 0, 1, true));
   MORU_RETURN_IF_ERROR(check_range("data.split.validation", split.validation, 0, 1, true));
   MORU_RETURN_IF_ERROR(check_range("data.split.test", split.test, 0, 1, true));
-  if (split.train == 0) return wrong("data.split.train", "nothing is left to train on", "give it a fraction above 0, such as 0.7");
+  if (split.train == 0)
+    return wrong("data.split.train", "nothing is left to train on", "give it a fraction above 0, such as 0.7");
   const double sum = split.train + split.validation + split.test;
   if (sum > 1 + 1e-9) {
     return wrong("data.split", "train, validation and test add up to " + number_text(sum), "they must not exceed 1");
@@ -161,18 +171,22 @@ Status check_split(const DataRecipe& data) {
 
 Status check_data(const DataRecipe& data) {
   if (data.inputs.empty()) return wrong("data", "has no input", "list \"features\", or \"inputs\" by name");
-  if (data.targets.empty()) return wrong("data", "has no target", "name the \"target\" column, or \"targets\" by output");
+  if (data.targets.empty())
+    return wrong("data", "has no target", "name the \"target\" column, or \"targets\" by output");
   MORU_RETURN_IF_ERROR(check_names("input", data.inputs));
   MORU_RETURN_IF_ERROR(check_names("target", data.targets));
-  for (const InputRecipe& input : data.inputs) MORU_RETURN_IF_ERROR(check_group("input", input, data, data.inputs.size() == 1));
+  for (const InputRecipe& input : data.inputs)
+    MORU_RETURN_IF_ERROR(check_group("input", input, data, data.inputs.size() == 1));
   for (const TargetRecipe& target : data.targets) {
     MORU_RETURN_IF_ERROR(check_group("target", target, data, data.targets.size() == 1));
   }
   if (data.separator.size() > 1) {
-    return wrong("data.separator", "'" + data.separator + "' is not one character", "use \",\", \";\", \"\\t\" or \"auto\"");
+    return wrong("data.separator", "'" + data.separator + "' is not one character",
+                 "use \",\", \";\", \"\\t\" or \"auto\"");
   }
   if (data.separator == "\"" || data.separator == "\n" || data.separator == "\r") {
-    return wrong("data.separator", "a quote or a line end cannot separate cells", "use \",\", \";\", \"\\t\" or \"auto\"");
+    return wrong("data.separator", "a quote or a line end cannot separate cells",
+                 "use \",\", \";\", \"\\t\" or \"auto\"");
   }
   if (data.windowed) {
     MORU_RETURN_IF_ERROR(check_at_least("data.window.length", data.window.length, 1));
@@ -193,7 +207,8 @@ Status check_data(const DataRecipe& data) {
 Status check_optimizer(const OptimizerRecipe& optimizer) {
   const std::span<const std::string> names = optimizer_names();
   if (std::find(names.begin(), names.end(), optimizer.name) == names.end()) {
-    return wrong("fit.optimizer", "'" + optimizer.name + "' is not known", suggest_name(optimizer.name, names, "optimizers"));
+    return wrong("fit.optimizer", "'" + optimizer.name + "' is not known",
+                 suggest_name(optimizer.name, names, "optimizers"));
   }
   const std::string at = "fit.optimizer.";
   MORU_RETURN_IF_ERROR(check_positive(at + "learning_rate", optimizer.learning_rate));
@@ -202,27 +217,32 @@ Status check_optimizer(const OptimizerRecipe& optimizer) {
   MORU_RETURN_IF_ERROR(check_range(at + "beta_1", optimizer.beta_1, 0, 1, false));
   MORU_RETURN_IF_ERROR(check_range(at + "beta_2", optimizer.beta_2, 0, 1, false));
   MORU_RETURN_IF_ERROR(check_positive(at + "epsilon", optimizer.epsilon));
-  MORU_RETURN_IF_ERROR(check_range(at + "initial_accumulator_value", optimizer.initial_accumulator_value, 0, 1e30, true));
+  MORU_RETURN_IF_ERROR(
+      check_range(at + "initial_accumulator_value", optimizer.initial_accumulator_value, 0, 1e30, true));
   MORU_RETURN_IF_ERROR(check_range(at + "weight_decay", optimizer.weight_decay, 0, 1e30, true));
   if (optimizer.nesterov && optimizer.momentum == 0) {
     return wrong(at + "nesterov", "has no effect without momentum", "set \"momentum\", such as 0.9");
   }
   int clips = 0;
-  for (const auto& [name, value] : {std::pair{"clipnorm", optimizer.clipnorm}, std::pair{"global_clipnorm", optimizer.global_clipnorm},
-                                    std::pair{"clipvalue", optimizer.clipvalue}}) {
+  for (const auto& [name, value] :
+       {std::pair{"clipnorm", optimizer.clipnorm}, std::pair{"global_clipnorm", optimizer.global_clipnorm},
+        std::pair{"clipvalue", optimizer.clipvalue}}) {
     if (!value) continue;
     ++clips;
     MORU_RETURN_IF_ERROR(check_positive(at + name, *value));
   }
-  if (clips > 1) return wrong("fit.optimizer", "clips gradients in more than one way", "keep one of clipnorm, global_clipnorm, clipvalue");
+  if (clips > 1)
+    return wrong("fit.optimizer", "clips gradients in more than one way",
+                 "keep one of clipnorm, global_clipnorm, clipvalue");
   return {};
 }
 
 Status check_monitor(const std::string& where, const std::string& monitor, const FitRecipe& fit) {
   if (monitor.empty()) return wrong(where + ".monitor", "is empty", "name a loss or metric, such as \"val_loss\"");
   if (monitor.rfind("val_", 0) == 0 && fit.validation == ValidationFrom::none) {
-    return wrong(where + ".monitor", "'" + monitor + "' needs validation data and there is none",
-                 "give \"data.split\" a validation part, set \"fit.validation_split\", or monitor '" + monitor.substr(4) + "'");
+    return wrong(
+        where + ".monitor", "'" + monitor + "' needs validation data and there is none",
+        "give \"data.split\" a validation part, set \"fit.validation_split\", or monitor '" + monitor.substr(4) + "'");
   }
   return {};
 }
@@ -230,36 +250,44 @@ Status check_monitor(const std::string& where, const std::string& monitor, const
 Status check_fit(const FitRecipe& fit, const DataRecipe& data) {
   MORU_RETURN_IF_ERROR(check_optimizer(fit.optimizer));
   if (fit.losses.size() != data.targets.size()) {
-    return wrong("fit.loss", std::to_string(fit.losses.size()) + " losses for " + std::to_string(data.targets.size()) + " targets",
+    return wrong("fit.loss",
+                 std::to_string(fit.losses.size()) + " losses for " + std::to_string(data.targets.size()) + " targets",
                  "give one loss per target");
   }
   for (std::size_t i = 0; i < fit.losses.size(); ++i) {
     const LossRecipe& loss = fit.losses[i];
     const std::string where = loss.output.empty() ? "fit.loss" : "fit.loss, output '" + loss.output + "'";
     if (loss.output != data.targets[i].name) {
-      return wrong(where, "is not the target in its place, '" + data.targets[i].name + "'", "keep losses in the order of the targets");
+      return wrong(where, "is not the target in its place, '" + data.targets[i].name + "'",
+                   "keep losses in the order of the targets");
     }
     if (loss.name.empty()) return wrong(where, "has no name", "name a loss, such as \"mean_squared_error\"");
     MORU_RETURN_IF_ERROR(check_range(where + ", label_smoothing", loss.label_smoothing, 0, 1, true));
     MORU_RETURN_IF_ERROR(check_positive(where + ", delta", loss.delta));
-    if (!std::isfinite(loss.weight)) return wrong(where, "its weight is not a finite number", "set \"loss_weights\" to numbers");
+    if (!std::isfinite(loss.weight))
+      return wrong(where, "its weight is not a finite number", "set \"loss_weights\" to numbers");
   }
   for (const MetricRecipe& metric : fit.metrics) {
     const bool known = std::any_of(data.targets.begin(), data.targets.end(),
                                    [&](const TargetRecipe& target) { return target.name == metric.output; });
-    if (metric.name.empty()) return wrong("fit.metrics", "a metric has no name", "name a metric, such as \"mean_absolute_error\"");
-    if (!known) return wrong("fit.metrics", "there is no output '" + metric.output + "'", "name an output of \"targets\"");
+    if (metric.name.empty())
+      return wrong("fit.metrics", "a metric has no name", "name a metric, such as \"mean_absolute_error\"");
+    if (!known)
+      return wrong("fit.metrics", "there is no output '" + metric.output + "'", "name an output of \"targets\"");
   }
   MORU_RETURN_IF_ERROR(check_at_least("fit.epochs", fit.epochs, 1));
   MORU_RETURN_IF_ERROR(check_at_least("fit.batch_size", fit.batch_size, 1));
   MORU_RETURN_IF_ERROR(check_at_least("fit.checkpoint_every_steps", fit.checkpoint_every_steps, 0));
   if (fit.validation == ValidationFrom::last_of_training) {
     if (!(fit.validation_split > 0 && fit.validation_split < 1)) {
-      return wrong("fit.validation_split", number_text(fit.validation_split) + " is out of range", "it must lie between 0 and 1");
+      return wrong("fit.validation_split", number_text(fit.validation_split) + " is out of range",
+                   "it must lie between 0 and 1");
     }
   } else if (fit.validation == ValidationFrom::data_split) {
-    const bool has = data.split.kind == SplitKind::column ? !data.split.validation_values.empty() : data.split.validation > 0;
-    if (!has) return wrong("fit", "validates on a part that data.split does not have", "give \"data.split\" a validation part");
+    const bool has =
+        data.split.kind == SplitKind::column ? !data.split.validation_values.empty() : data.split.validation > 0;
+    if (!has)
+      return wrong("fit", "validates on a part that data.split does not have", "give \"data.split\" a validation part");
   }
   if (!fit.class_weight.empty() && data.targets.size() != 1) {
     return wrong("fit.class_weight", "needs a model with one output", "use sample weights instead");
@@ -274,18 +302,21 @@ Status check_fit(const FitRecipe& fit, const DataRecipe& data) {
   if (fit.early_stopping) {
     MORU_RETURN_IF_ERROR(check_monitor("fit.early_stopping", fit.early_stopping->monitor, fit));
     MORU_RETURN_IF_ERROR(check_at_least("fit.early_stopping.patience", fit.early_stopping->patience, 0));
-    MORU_RETURN_IF_ERROR(check_at_least("fit.early_stopping.start_from_epoch", fit.early_stopping->start_from_epoch, 0));
+    MORU_RETURN_IF_ERROR(
+        check_at_least("fit.early_stopping.start_from_epoch", fit.early_stopping->start_from_epoch, 0));
     if (!std::isfinite(fit.early_stopping->min_delta)) {
       return wrong("fit.early_stopping.min_delta", "is not a finite number", "set it to a number such as 0.0001");
     }
   }
-  if (fit.model_checkpoint) MORU_RETURN_IF_ERROR(check_monitor("fit.model_checkpoint", fit.model_checkpoint->monitor, fit));
+  if (fit.model_checkpoint)
+    MORU_RETURN_IF_ERROR(check_monitor("fit.model_checkpoint", fit.model_checkpoint->monitor, fit));
   return {};
 }
 
 template <typename Group>
 Status check_fitted_groups(const char* kind, const std::vector<FittedGroup>& fitted, const std::vector<Group>& groups) {
-  if (fitted.size() != groups.size()) return wrong("fitted", "describes another number of groups than the data", "train again");
+  if (fitted.size() != groups.size())
+    return wrong("fitted", "describes another number of groups than the data", "train again");
   for (std::size_t i = 0; i < fitted.size(); ++i) {
     const FittedGroup& one = fitted[i];
     bool sound = one.name == groups[i].name && one.mean.size() == one.variance.size() &&

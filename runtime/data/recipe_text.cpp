@@ -46,8 +46,10 @@ class RecipePrinter {
     json_.begin_object();
     text("fill", fill_name(missing.fill));
     if (missing.fill == FillKind::constant) {
-      if (is_category) text("value", missing.text);
-      else number("value", missing.constant);
+      if (is_category)
+        text("value", missing.text);
+      else
+        number("value", missing.constant);
     }
     json_.end_object();
   }
@@ -267,61 +269,86 @@ std::string recipe_to_json(const Recipe& recipe) { return RecipePrinter().print(
 
 std::string_view encoding_name(TextEncoding encoding) {
   switch (encoding) {
-    case TextEncoding::automatic: return "auto";
-    case TextEncoding::utf8: return "utf-8";
-    case TextEncoding::latin1: return "latin-1";
-    case TextEncoding::cp949: return "cp949";
+    case TextEncoding::automatic:
+      return "auto";
+    case TextEncoding::utf8:
+      return "utf-8";
+    case TextEncoding::latin1:
+      return "latin-1";
+    case TextEncoding::cp949:
+      return "cp949";
   }
   return "?";
 }
 std::string_view fill_name(FillKind fill) {
   switch (fill) {
-    case FillKind::mean: return "mean";
-    case FillKind::median: return "median";
-    case FillKind::constant: return "constant";
-    case FillKind::previous: return "previous";
+    case FillKind::mean:
+      return "mean";
+    case FillKind::median:
+      return "median";
+    case FillKind::constant:
+      return "constant";
+    case FillKind::previous:
+      return "previous";
   }
   return "?";
 }
 std::string_view encoder_name(EncoderKind encoder) {
   switch (encoder) {
-    case EncoderKind::numeric: return "numeric";
-    case EncoderKind::one_hot: return "one_hot";
-    case EncoderKind::ordinal: return "ordinal";
-    case EncoderKind::cyclic: return "cyclic";
-    case EncoderKind::date_parts: return "date_parts";
+    case EncoderKind::numeric:
+      return "numeric";
+    case EncoderKind::one_hot:
+      return "one_hot";
+    case EncoderKind::ordinal:
+      return "ordinal";
+    case EncoderKind::cyclic:
+      return "cyclic";
+    case EncoderKind::date_parts:
+      return "date_parts";
   }
   return "?";
 }
 std::string_view scaler_name(ScalerKind scaler) {
   switch (scaler) {
-    case ScalerKind::none: return "none";
-    case ScalerKind::standard: return "standard";
-    case ScalerKind::minmax: return "minmax";
+    case ScalerKind::none:
+      return "none";
+    case ScalerKind::standard:
+      return "standard";
+    case ScalerKind::minmax:
+      return "minmax";
   }
   return "?";
 }
 std::string_view split_name(SplitKind kind) {
   switch (kind) {
-    case SplitKind::chronological: return "chronological";
-    case SplitKind::random: return "random";
-    case SplitKind::column: return "column";
+    case SplitKind::chronological:
+      return "chronological";
+    case SplitKind::random:
+      return "random";
+    case SplitKind::column:
+      return "column";
   }
   return "?";
 }
 std::string_view input_rows_name(InputRows rows) {
   switch (rows) {
-    case InputRows::row: return "row";
-    case InputRows::window: return "window";
-    case InputRows::target_row: return "target_row";
+    case InputRows::row:
+      return "row";
+    case InputRows::window:
+      return "window";
+    case InputRows::target_row:
+      return "target_row";
   }
   return "?";
 }
 std::string_view monitor_mode_name(MonitorMode mode) {
   switch (mode) {
-    case MonitorMode::automatic: return "auto";
-    case MonitorMode::min: return "min";
-    case MonitorMode::max: return "max";
+    case MonitorMode::automatic:
+      return "auto";
+    case MonitorMode::min:
+      return "min";
+    case MonitorMode::max:
+      return "max";
   }
   return "?";
 }

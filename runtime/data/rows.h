@@ -1,4 +1,5 @@
-// The rows of a source as numbers, before samples are cut: what csv_rows.cpp and npy_rows.cpp make and prepare.cpp uses.
+// The rows of a source as numbers, before samples are cut: what csv_rows.cpp and npy_rows.cpp make and prepare.cpp
+// uses.
 #pragma once
 
 #include <cstdint>

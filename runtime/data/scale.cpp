@@ -33,7 +33,8 @@ ScalerNumbers fit_scaler(ScalerKind kind, std::span<const double> values) {
 double median(std::span<const double> values) {
   std::vector<double> sorted;
   sorted.reserve(values.size());
-  std::copy_if(values.begin(), values.end(), std::back_inserter(sorted), [](double value) { return !std::isnan(value); });
+  std::copy_if(values.begin(), values.end(), std::back_inserter(sorted),
+               [](double value) { return !std::isnan(value); });
   if (sorted.empty()) return 0;
   const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
   std::nth_element(sorted.begin(), middle, sorted.end());

@@ -42,7 +42,8 @@ std::vector<Part> split_rows(std::span<const uint8_t> keep, const SplitRecipe& s
   return parts;
 }
 
-std::vector<int64_t> find_anchors(std::span<const Part> parts, Part part, std::span<const uint8_t> usable, const WindowRecipe& window) {
+std::vector<int64_t> find_anchors(std::span<const Part> parts, Part part, std::span<const uint8_t> usable,
+                                  const WindowRecipe& window) {
   std::vector<int64_t> anchors;
   const auto count = static_cast<int64_t>(parts.size());
   const auto at = [&](int64_t row) { return parts[static_cast<std::size_t>(row)]; };
@@ -52,15 +53,16 @@ std::vector<int64_t> find_anchors(std::span<const Part> parts, Part part, std::s
       next = i + 1;
       continue;
     }
-    if (i < next || i < window.length - 1 || at(i + window.horizon) != part || usable[static_cast<std::size_t>(i)] == 0) continue;
+    if (i < next || i < window.length - 1 || at(i + window.horizon) != part || usable[static_cast<std::size_t>(i)] == 0)
+      continue;
     anchors.push_back(i);
     next = i + window.stride;
   }
   return anchors;
 }
 
-std::vector<Part> hold_out_last(std::span<const Part> parts, std::span<const uint8_t> usable, const WindowRecipe& window,
-                                double validation_split) {
+std::vector<Part> hold_out_last(std::span<const Part> parts, std::span<const uint8_t> usable,
+                                const WindowRecipe& window, double validation_split) {
   std::vector<Part> seen(parts.begin(), parts.end());
   const std::vector<int64_t> anchors = find_anchors(parts, Part::train, usable, window);
   const int64_t kept = training_samples(static_cast<int64_t>(anchors.size()), validation_split);

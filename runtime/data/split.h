@@ -28,12 +28,13 @@ std::vector<Part> split_rows(std::span<const uint8_t> keep, const SplitRecipe& s
 ///   part[i] and part[i + horizon] are `part`, i - length + 1 >= 0, and usable(i),
 /// every stride-th of them within a run of neighbouring rows of the part, the first that fits being the first taken.
 /// `usable[i]` says whether the sample anchored at i reads only rows that are there.
-std::vector<int64_t> find_anchors(std::span<const Part> parts, Part part, std::span<const uint8_t> usable, const WindowRecipe& window);
+std::vector<int64_t> find_anchors(std::span<const Part> parts, Part part, std::span<const uint8_t> usable,
+                                  const WindowRecipe& window);
 
 /// The parts as statistics see them when Keras' rule holds the last training samples out for validation: training rows
 /// behind the last target row of the samples that stay become validation rows. Which samples there are is not changed.
-std::vector<Part> hold_out_last(std::span<const Part> parts, std::span<const uint8_t> usable, const WindowRecipe& window,
-                                double validation_split);
+std::vector<Part> hold_out_last(std::span<const Part> parts, std::span<const uint8_t> usable,
+                                const WindowRecipe& window, double validation_split);
 
 /// Marks the rows i for which every row of i-length+1 .. i is good; rows before length-1 are not.
 std::vector<uint8_t> find_whole_windows(std::span<const uint8_t> good, int64_t length);

@@ -14,7 +14,8 @@ constexpr std::array<std::string_view, 12> month_names = {"jan", "feb", "mar", "
 constexpr std::array<std::string_view, 14> dates = {"%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y. %m. %d", "%Y. %m. %d.",
                                                     "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y",   "%m-%d-%Y",
                                                     "%d/%m/%y", "%m/%d/%y", "%d-%b-%Y", "%d %b %Y"};
-constexpr std::array<std::string_view, 7> clocks = {"", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M", "T%H:%M:%SZ", " %H"};
+constexpr std::array<std::string_view, 7> clocks = {"",       " %H:%M:%S",  " %H:%M", "T%H:%M:%S",
+                                                    "T%H:%M", "T%H:%M:%SZ", " %H"};
 
 /// Days from 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant, "chrono-compatible low-level date
 /// algorithms", days_from_civil).
@@ -55,7 +56,8 @@ int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) 
 bool take_number(std::string_view text, std::size_t& at, std::size_t least, std::size_t most, int64_t& value) {
   const std::size_t begin = at;
   value = 0;
-  while (at < text.size() && at - begin < most && text[at] >= '0' && text[at] <= '9') value = value * 10 + (text[at++] - '0');
+  while (at < text.size() && at - begin < most && text[at] >= '0' && text[at] <= '9')
+    value = value * 10 + (text[at++] - '0');
   return at - begin >= least;
 }
 
@@ -96,22 +98,37 @@ std::optional<int64_t> parse_time(std::string_view text, std::string_view format
     }
     bool fits = false;
     switch (format[++i]) {
-      case 'Y': fits = take_number(text, at, 4, 4, year); break;
+      case 'Y':
+        fits = take_number(text, at, 4, 4, year);
+        break;
       case 'y':
         fits = take_number(text, at, 2, 2, year);
         year += year < 69 ? 2000 : 1900;
         break;
-      case 'm': fits = take_number(text, at, 1, 2, month); break;
-      case 'd': fits = take_number(text, at, 1, 2, day); break;
-      case 'H': fits = take_number(text, at, 1, 2, hour); break;
-      case 'M': fits = take_number(text, at, 1, 2, minute); break;
-      case 'S': fits = take_number(text, at, 1, 2, second); break;
-      case 'b': fits = take_month_name(text, at, month); break;
+      case 'm':
+        fits = take_number(text, at, 1, 2, month);
+        break;
+      case 'd':
+        fits = take_number(text, at, 1, 2, day);
+        break;
+      case 'H':
+        fits = take_number(text, at, 1, 2, hour);
+        break;
+      case 'M':
+        fits = take_number(text, at, 1, 2, minute);
+        break;
+      case 'S':
+        fits = take_number(text, at, 1, 2, second);
+        break;
+      case 'b':
+        fits = take_month_name(text, at, month);
+        break;
       case '%':
         fits = at < text.size() && text[at] == '%';
         ++at;
         break;
-      default: break;
+      default:
+        break;
     }
     if (!fits) return std::nullopt;
   }
@@ -161,8 +178,9 @@ std::string format_time(int64_t seconds) {
   const Civil date = civil_from_days(days);
   char text[64];
   std::snprintf(text, sizeof text, "%04lld-%02lld-%02lld %02lld:%02lld:%02lld", static_cast<long long>(date.year),
-                static_cast<long long>(date.month), static_cast<long long>(date.day), static_cast<long long>(rest / 3600),
-                static_cast<long long>(rest / 60 % 60), static_cast<long long>(rest % 60));
+                static_cast<long long>(date.month), static_cast<long long>(date.day),
+                static_cast<long long>(rest / 3600), static_cast<long long>(rest / 60 % 60),
+                static_cast<long long>(rest % 60));
   return text;
 }
 
@@ -171,39 +189,60 @@ int64_t date_part(int64_t seconds, DatePart part) {
   const int64_t rest = seconds - days * seconds_per_day;
   const Civil date = civil_from_days(days);
   switch (part) {
-    case DatePart::year: return date.year;
-    case DatePart::month: return date.month;
-    case DatePart::day: return date.day;
-    case DatePart::weekday: return ((days + 3) % 7 + 7) % 7;  // 1970-01-01 was a Thursday
-    case DatePart::day_of_year: return days - days_from_civil(date.year, 1, 1) + 1;
-    case DatePart::hour: return rest / 3600;
-    case DatePart::minute: return rest / 60 % 60;
+    case DatePart::year:
+      return date.year;
+    case DatePart::month:
+      return date.month;
+    case DatePart::day:
+      return date.day;
+    case DatePart::weekday:
+      return ((days + 3) % 7 + 7) % 7;  // 1970-01-01 was a Thursday
+    case DatePart::day_of_year:
+      return days - days_from_civil(date.year, 1, 1) + 1;
+    case DatePart::hour:
+      return rest / 3600;
+    case DatePart::minute:
+      return rest / 60 % 60;
   }
   return 0;
 }
 
 double date_part_period(DatePart part) {
   switch (part) {
-    case DatePart::year: return 0;
-    case DatePart::month: return 12;
-    case DatePart::day: return 31;
-    case DatePart::weekday: return 7;
-    case DatePart::day_of_year: return 366;
-    case DatePart::hour: return 24;
-    case DatePart::minute: return 60;
+    case DatePart::year:
+      return 0;
+    case DatePart::month:
+      return 12;
+    case DatePart::day:
+      return 31;
+    case DatePart::weekday:
+      return 7;
+    case DatePart::day_of_year:
+      return 366;
+    case DatePart::hour:
+      return 24;
+    case DatePart::minute:
+      return 60;
   }
   return 0;
 }
 
 std::string_view date_part_name(DatePart part) {
   switch (part) {
-    case DatePart::year: return "year";
-    case DatePart::month: return "month";
-    case DatePart::day: return "day";
-    case DatePart::weekday: return "weekday";
-    case DatePart::day_of_year: return "day_of_year";
-    case DatePart::hour: return "hour";
-    case DatePart::minute: return "minute";
+    case DatePart::year:
+      return "year";
+    case DatePart::month:
+      return "month";
+    case DatePart::day:
+      return "day";
+    case DatePart::weekday:
+      return "weekday";
+    case DatePart::day_of_year:
+      return "day_of_year";
+    case DatePart::hour:
+      return "hour";
+    case DatePart::minute:
+      return "minute";
   }
   return "?";
 }

@@ -36,8 +36,10 @@ MissingRecipe read_missing(const Value& value, bool is_category) {
   const auto constant = object.find("value");
   if (missing.fill == FillKind::constant) {
     if (!constant) value.fail("a constant fill needs a value", "add \"value\"");
-    if (constant->is_text() || is_category) missing.text = constant->texts().at(0);
-    else missing.constant = constant->number();
+    if (constant->is_text() || is_category)
+      missing.text = constant->texts().at(0);
+    else
+      missing.constant = constant->number();
   } else if (constant) {
     constant->fail("only a constant fill has a value", "write \"fill\": \"constant\", or leave \"value\" out");
   }
@@ -84,7 +86,9 @@ void read_columns(const Value& value, const GroupDefaults& defaults, std::vector
   }
   const bool is_category = column.encoder == EncoderKind::one_hot || column.encoder == EncoderKind::ordinal;
   const auto only_for = [&](const std::optional<Value>& given, bool fits, const char* encoders) {
-    if (given && !fits) given->fail("means nothing to this encoder", std::string("it belongs to ") + encoders + "; set \"encoder\" or leave it out");
+    if (given && !fits)
+      given->fail("means nothing to this encoder",
+                  std::string("it belongs to ") + encoders + "; set \"encoder\" or leave it out");
   };
   const auto categories = object.find("categories");
   only_for(categories, is_category, "one_hot and ordinal");
@@ -128,7 +132,8 @@ DType read_dtype(const Value& value) {
 }
 
 bool is_column_object(const Value& value) {
-  return value.is_object() && (value.json().contains("column") || (value.json().contains("columns") && value.json().contains("encoder")));
+  return value.is_object() &&
+         (value.json().contains("column") || (value.json().contains("columns") && value.json().contains("encoder")));
 }
 
 /// One input or target: a column, a list of columns, the path of a .npy file, or an object
@@ -150,7 +155,8 @@ Group read_group(const Value& value, GroupDefaults defaults, InputRows* rows) {
   if (const auto dtype = object.find("dtype")) group.type = read_dtype(*dtype);
   if (rows != nullptr) {
     if (const auto which = object.find("rows")) {
-      *rows = which->template choice<InputRows>({{"window", InputRows::window}, {"row", InputRows::row}, {"target_row", InputRows::target_row}});
+      *rows = which->template choice<InputRows>(
+          {{"window", InputRows::window}, {"row", InputRows::row}, {"target_row", InputRows::target_row}});
     }
   }
   if (is_integer(group.type)) defaults.numeric_scaler = ScalerKind::none;
@@ -160,7 +166,8 @@ Group read_group(const Value& value, GroupDefaults defaults, InputRows* rows) {
   }
   const auto path = object.find("npy");
   const auto columns = object.find("columns");
-  if (path.has_value() == columns.has_value()) value.fail("needs either \"columns\" or \"npy\"", "list the columns, or name the array's file");
+  if (path.has_value() == columns.has_value())
+    value.fail("needs either \"columns\" or \"npy\"", "list the columns, or name the array's file");
   if (path) {
     group.path = join_path(defaults.directory, path->text());
   } else {
@@ -201,7 +208,8 @@ void read_window(const Value& value, DataRecipe& data, bool& include_target) {
   Object object(value, "an object with \"length\" and \"horizon\"");
   data.windowed = true;
   data.window.length = object.need("length", "set the number of rows that one sample looks back on").integer();
-  data.window.horizon = object.need("horizon", "set the number of rows from the window's last one to the target").integer();
+  data.window.horizon =
+      object.need("horizon", "set the number of rows from the window's last one to the target").integer();
   object.read("stride", data.window.stride);
   object.read("include_target", include_target);
   object.close();
@@ -211,7 +219,8 @@ SplitRecipe read_split(const Value& value) {
   SplitRecipe split;
   if (value.is_array()) {
     const std::vector<Value> fractions = value.elements("a list of fractions");
-    if (fractions.size() < 2 || fractions.size() > 3) value.fail("needs 2 or 3 fractions", "write [train, validation, test], such as [0.7, 0.15, 0.15]");
+    if (fractions.size() < 2 || fractions.size() > 3)
+      value.fail("needs 2 or 3 fractions", "write [train, validation, test], such as [0.7, 0.15, 0.15]");
     split.train = fractions[0].number();
     split.validation = fractions[1].number();
     if (fractions.size() == 3) split.test = fractions[2].number();
@@ -248,7 +257,8 @@ std::vector<RowFilter> read_filters(const Value& value) {
     filter.column = object.need("column", "name the column to filter by").text();
     const auto keep = object.find("keep");
     const auto drop = object.find("drop");
-    if (keep.has_value() == drop.has_value()) entry.fail("needs either \"keep\" or \"drop\"", "list the values whose rows stay, or those whose rows go");
+    if (keep.has_value() == drop.has_value())
+      entry.fail("needs either \"keep\" or \"drop\"", "list the values whose rows stay, or those whose rows go");
     filter.keep = keep.has_value();
     filter.values = (keep ? *keep : *drop).texts();
     object.close();
@@ -304,8 +314,10 @@ DataRecipe read_data(const Value& value, const std::string& directory) {
   const auto inputs = object.find("inputs");
   const auto target = object.find("target");
   const auto targets = object.find("targets");
-  if (features.has_value() == inputs.has_value()) value.fail("needs either \"features\" or \"inputs\"", "list the feature columns, or the model's inputs by name");
-  if (target.has_value() == targets.has_value()) value.fail("needs either \"target\" or \"targets\"", "name the target column, or the model's outputs by name");
+  if (features.has_value() == inputs.has_value())
+    value.fail("needs either \"features\" or \"inputs\"", "list the feature columns, or the model's inputs by name");
+  if (target.has_value() == targets.has_value())
+    value.fail("needs either \"target\" or \"targets\"", "name the target column, or the model's outputs by name");
   defaults.npy = inputs && speaks_of_npy(*inputs);
   if (defaults.npy) data.source = SourceKind::npy;
   if (defaults.npy && !data.path.empty()) object.find("csv")->fail("the inputs are .npy arrays", "leave \"csv\" out");
@@ -319,17 +331,22 @@ DataRecipe read_data(const Value& value, const std::string& directory) {
   GroupDefaults target_defaults = defaults;
   target_defaults.numeric_scaler = ScalerKind::none;
   const auto read_target = [&](const Value& one) { return read_group<TargetRecipe>(one, target_defaults, nullptr); };
-  if (inputs) data.inputs = read_groups<InputRecipe>(*inputs, read_input);
-  else data.inputs.push_back(read_input(*features));
-  if (targets) data.targets = read_groups<TargetRecipe>(*targets, read_target);
-  else data.targets.push_back(read_target(*target));
+  if (inputs)
+    data.inputs = read_groups<InputRecipe>(*inputs, read_input);
+  else
+    data.inputs.push_back(read_input(*features));
+  if (targets)
+    data.targets = read_groups<TargetRecipe>(*targets, read_target);
+  else
+    data.targets.push_back(read_target(*target));
 
   if (include_target) {
     // The target's own past, in front of the other features, scaled as they are.
     std::vector<ColumnRecipe> history;
     for (const TargetRecipe& one : data.targets) {
       for (ColumnRecipe column : one.columns) {
-        if (column.encoder == EncoderKind::numeric && column.scaler == ScalerKind::none) column.scaler = defaults.numeric_scaler;
+        if (column.encoder == EncoderKind::numeric && column.scaler == ScalerKind::none)
+          column.scaler = defaults.numeric_scaler;
         history.push_back(std::move(column));
       }
     }

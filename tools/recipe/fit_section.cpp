@@ -12,7 +12,9 @@ namespace {
 OptimizerRecipe read_optimizer(const Value& value) {
   const auto make = [](const Value& name) {
     std::optional<OptimizerRecipe> optimizer = make_optimizer_recipe(name.text());
-    if (!optimizer) name.fail("'" + name.text() + "' is not an optimizer", suggest_name(name.text(), optimizer_names(), "optimizers"));
+    if (!optimizer)
+      name.fail("'" + name.text() + "' is not an optimizer",
+                suggest_name(name.text(), optimizer_names(), "optimizers"));
     return *optimizer;
   };
   if (value.is_text()) return make(value);
@@ -76,7 +78,8 @@ void for_each_output(const Value& value, const DataRecipe& data, bool object_is_
   if (value.is_array()) {
     const std::vector<Value> values = value.elements("a list");
     if (values.size() != outputs.size()) {
-      value.fail(std::to_string(values.size()) + " " + what + " for " + std::to_string(outputs.size()) + " targets", "give one per target, in their order");
+      value.fail(std::to_string(values.size()) + " " + what + " for " + std::to_string(outputs.size()) + " targets",
+                 "give one per target, in their order");
     }
     for (std::size_t i = 0; i < values.size(); ++i) use(values[i], i);
     return;
@@ -85,7 +88,8 @@ void for_each_output(const Value& value, const DataRecipe& data, bool object_is_
     std::vector<bool> given(outputs.size(), false);
     for (const auto& [name, member] : value.members("an object by output")) {
       const auto found = std::find(outputs.begin(), outputs.end(), name);
-      if (found == outputs.end()) member.fail("there is no target '" + name + "'", suggest_name(name, outputs, "targets"));
+      if (found == outputs.end())
+        member.fail("there is no target '" + name + "'", suggest_name(name, outputs, "targets"));
       const auto position = static_cast<std::size_t>(found - outputs.begin());
       given[position] = true;
       use(member, position);
@@ -95,7 +99,9 @@ void for_each_output(const Value& value, const DataRecipe& data, bool object_is_
     }
     return;
   }
-  if (outputs.size() != 1) value.fail("is one for " + std::to_string(outputs.size()) + " targets", "give one per target: {\"" + outputs[0] + "\": ..., ...}");
+  if (outputs.size() != 1)
+    value.fail("is one for " + std::to_string(outputs.size()) + " targets",
+               "give one per target: {\"" + outputs[0] + "\": ..., ...}");
   use(value, 0);
 }
 
@@ -107,7 +113,8 @@ std::vector<LossRecipe> read_losses(const Value& value, const DataRecipe& data) 
   return losses;
 }
 
-MetricRecipe read_metric(const Value& value, const std::string& default_output, const DataRecipe& data, const FitRecipe& fit) {
+MetricRecipe read_metric(const Value& value, const std::string& default_output, const DataRecipe& data,
+                         const FitRecipe& fit) {
   MetricRecipe metric;
   metric.output = default_output;
   std::string given;
@@ -131,7 +138,9 @@ MetricRecipe read_metric(const Value& value, const std::string& default_output, 
                "write \"metrics\" by output: {\"" + outputs[0] + "\": [\"" + given + "\"]}");
   }
   const auto position = static_cast<std::size_t>(output - outputs.begin());
-  metric.name = *found != "accuracy" ? *found : resolve_accuracy(fit.losses[position].name, data.targets[position].columns.size());
+  metric.name = *found != "accuracy"
+                    ? *found
+                    : resolve_accuracy(fit.losses[position].name, data.targets[position].columns.size());
   if (metric.label.empty()) metric.label = given;
   return metric;
 }
@@ -157,7 +166,8 @@ std::vector<MetricRecipe> read_metrics(const Value& value, const DataRecipe& dat
 std::vector<ClassWeight> read_class_weight(const Value& value, const DataRecipe& data) {
   std::vector<ClassWeight> weights;
   const bool one_column = data.targets.size() == 1 && data.targets[0].columns.size() == 1;
-  const std::vector<std::string> categories = one_column ? data.targets[0].columns[0].categories : std::vector<std::string>();
+  const std::vector<std::string> categories =
+      one_column ? data.targets[0].columns[0].categories : std::vector<std::string>();
   for (const auto& [name, member] : value.members("an object of weights by class, such as {\"0\": 1, \"1\": 2}")) {
     ClassWeight weight;
     weight.weight = member.number();
@@ -178,7 +188,8 @@ std::vector<ClassWeight> read_class_weight(const Value& value, const DataRecipe&
 }
 
 MonitorMode read_mode(const Value& value) {
-  return value.choice<MonitorMode>({{"auto", MonitorMode::automatic}, {"min", MonitorMode::min}, {"max", MonitorMode::max}});
+  return value.choice<MonitorMode>(
+      {{"auto", MonitorMode::automatic}, {"min", MonitorMode::min}, {"max", MonitorMode::max}});
 }
 
 void read_callbacks(const Value& value, FitRecipe& fit) {
@@ -220,14 +231,16 @@ FitRecipe read_fit(const Value& value, const DataRecipe& data) {
   if (const auto optimizer = object.find("optimizer")) fit.optimizer = read_optimizer(*optimizer);
   fit.losses = read_losses(object.need("loss", "name the loss, such as \"mean_squared_error\""), data);
   if (const auto weights = object.find("loss_weights")) {
-    for_each_output(*weights, data, false, "loss weights", [&](const Value& one, std::size_t i) { fit.losses[i].weight = one.number(); });
+    for_each_output(*weights, data, false, "loss weights",
+                    [&](const Value& one, std::size_t i) { fit.losses[i].weight = one.number(); });
   }
   if (const auto metrics = object.find("metrics")) fit.metrics = read_metrics(*metrics, data, fit);
   object.read("epochs", fit.epochs);
   object.read("batch_size", fit.batch_size);
   object.read("shuffle", fit.shuffle);
   if (const auto seed = object.find("seed")) fit.seed = seed->seed();
-  const bool has_part = data.split.kind == SplitKind::column ? !data.split.validation_values.empty() : data.split.validation > 0;
+  const bool has_part =
+      data.split.kind == SplitKind::column ? !data.split.validation_values.empty() : data.split.validation > 0;
   fit.validation = has_part ? ValidationFrom::data_split : ValidationFrom::none;
   if (const auto split = object.find("validation_split")) {
     if (has_part) split->fail("\"data.split\" has a validation part already", "keep one of the two");

@@ -22,11 +22,14 @@ void Value::fail(const std::string& what, const std::string& hint) const {
   throw Fault{(path_.empty() ? "the recipe" : path_) + ": " + what + "\n  hint: " + hint};
 }
 
-void Value::fail_type(const char* expected) const { fail(std::string("needs ") + expected + " and is " + shown(*json_), std::string("write ") + expected); }
+void Value::fail_type(const char* expected) const {
+  fail(std::string("needs ") + expected + " and is " + shown(*json_), std::string("write ") + expected);
+}
 
 void Value::fail_choice(const std::string& given, const std::vector<std::string>& known) const {
   const std::string nearest = find_nearest(given, known);
-  fail("'" + given + "' is not known", (nearest.empty() ? "" : "did you mean '" + nearest + "'? ") + std::string("it is one of: ") + list_names(known));
+  fail("'" + given + "' is not known",
+       (nearest.empty() ? "" : "did you mean '" + nearest + "'? ") + std::string("it is one of: ") + list_names(known));
 }
 
 std::string Value::text() const {
@@ -66,7 +69,8 @@ bool Value::boolean() const {
 std::vector<Value> Value::elements(const char* what) const {
   if (!json_->is_array()) fail_type(what);
   std::vector<Value> values;
-  for (std::size_t i = 0; i < json_->size(); ++i) values.emplace_back((*json_)[i], path_ + "[" + std::to_string(i) + "]");
+  for (std::size_t i = 0; i < json_->size(); ++i)
+    values.emplace_back((*json_)[i], path_ + "[" + std::to_string(i) + "]");
   return values;
 }
 
@@ -90,7 +94,8 @@ std::vector<std::pair<std::string, Value>> Value::members(const char* what) cons
 }
 
 Object::Object(Value value, const char* what) : value_(std::move(value)) {
-  if (!value_.is_object()) value_.fail(std::string("needs ") + what + " and is " + shown(value_.json()), std::string("write ") + what);
+  if (!value_.is_object())
+    value_.fail(std::string("needs ") + what + " and is " + shown(value_.json()), std::string("write ") + what);
 }
 
 std::optional<Value> Object::find(const char* key) {
@@ -138,7 +143,8 @@ Json parse(std::string_view text) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      throw Fault{"the key \"" + parsed.get<std::string>() + "\" is given twice in one object\n  hint: keep one of them"};
+      throw Fault{"the key \"" + parsed.get<std::string>() +
+                  "\" is given twice in one object\n  hint: keep one of them"};
     }
     return true;
   };
@@ -148,7 +154,8 @@ Json parse(std::string_view text) {
     // "[json.exception.parse_error.101] parse error at line 3, column 5: syntax error while ..."
     std::string what = error.what();
     if (const std::size_t at = what.find("parse error"); at != std::string::npos) what = what.substr(at);
-    if (const std::size_t bracket = what.find("parse error] "); bracket != std::string::npos) what = what.substr(bracket + 13);
+    if (const std::size_t bracket = what.find("parse error] "); bracket != std::string::npos)
+      what = what.substr(bracket + 13);
     throw Fault{"is not JSON: " + what + "\n  hint: look for a missing comma, quote or bracket before that place"};
   }
 }

@@ -1,9 +1,8 @@
 // Reads JSON values with the path that leads to them, so that every complaint says where. Inside tools/recipe only.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>

@@ -21,7 +21,8 @@ Result<Recipe> parse_recipe_json(std::string_view text, const std::string& name,
     recipe.name = std::filesystem::path(name).stem().string();
     root.read("name", recipe.name);
     if (const auto model = root.find("model")) recipe.model = join_path(directory, model->text());
-    recipe.data = read_data(root.need("data", "describe the data: \"csv\", \"features\", \"target\", \"split\""), directory);
+    recipe.data =
+        read_data(root.need("data", "describe the data: \"csv\", \"features\", \"target\", \"split\""), directory);
     recipe.fit = read_fit(root.need("fit", "describe the training: at least \"loss\""), recipe.data);
     root.find("fitted");  // in the recipe.json of a run; learned anew
     root.close();
@@ -40,8 +41,9 @@ Result<Recipe> read_recipe_json(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (!file || !(text << file.rdbuf())) {
-    return data_error(path + ": cannot be read: " + std::strerror(errno) + "\n  hint: give the path of a recipe, a JSON file",
-                      StatusCode::file_not_found);
+    return data_error(
+        path + ": cannot be read: " + std::strerror(errno) + "\n  hint: give the path of a recipe, a JSON file",
+        StatusCode::file_not_found);
   }
   return parse_recipe_json(text.str(), path, std::filesystem::path(path).parent_path().string());
 }

@@ -39,7 +39,8 @@ TEST_CASE("csv: quoted cells keep separators, line ends, spaces and doubled quot
 }
 
 TEST_CASE("csv: LF, CRLF and CR, with and without an end to the last line, give the same cells") {
-  for (const char* text : {"a,b\n1,2\n3,4\n", "a,b\r\n1,2\r\n3,4\r\n", "a,b\r1,2\r3,4\r", "a,b\n1,2\n3,4", "a,b\r\n\r\n1,2\r\n3,4"}) {
+  for (const char* text :
+       {"a,b\n1,2\n3,4\n", "a,b\r\n1,2\r\n3,4\r\n", "a,b\r1,2\r3,4\r", "a,b\n1,2\n3,4", "a,b\r\n\r\n1,2\r\n3,4"}) {
     const CsvTable table = table_of(text);
     REQUIRE(table.row_count() == 2);
     CHECK(table.cell(0, 1) == "2");
@@ -68,16 +69,22 @@ TEST_CASE("csv: the separator is found by looking, and cells may hold the others
 }
 
 TEST_CASE("csv: a byte order mark is no part of the first column's name") {
-  const CsvTable table = table_of("\xEF\xBB\xBF" "Hour,Count\n1,2\n");
+  const CsvTable table = table_of(
+      "\xEF\xBB\xBF"
+      "Hour,Count\n1,2\n");
   CHECK(table.columns()[0] == "Hour");
   CHECK(table.encoding() == TextEncoding::utf8);
 }
 
 TEST_CASE("csv: Latin-1 and CP949 are told apart and become UTF-8") {
   // The header of UCI's Seoul bike file: B0 is the degree sign in Latin-1, and B0 43 would be a rare Hangul syllable.
-  const CsvTable latin = table_of("Temperature(\xB0" "C),x\n1,2\n");
+  const CsvTable latin = table_of(
+      "Temperature(\xB0"
+      "C),x\n1,2\n");
   CHECK(latin.encoding() == TextEncoding::latin1);
-  CHECK(latin.columns()[0] == "Temperature(\xC2\xB0" "C)");
+  CHECK(latin.columns()[0] ==
+        "Temperature(\xC2\xB0"
+        "C)");
   // "날짜,기온" in CP949.
   const CsvTable korean = table_of("\xB3\xAF\xC2\xA5,\xB1\xE2\xBF\xC2\n1,2\n");
   CHECK(korean.encoding() == TextEncoding::cp949);
@@ -97,20 +104,24 @@ TEST_CASE("csv: a nameless column, as a row index leaves it, is called as pandas
 TEST_CASE("csv: what is wrong with a file is said with its line and a remedy") {
   CHECK(message_of("") == "t.csv: is empty\n  hint: the first line must name the columns");
   CHECK(message_of("a,b\n1,2\n1,2,3\n") ==
-        "t.csv, line 3: 3 cells where the header names 2\n  hint: the separator is ','; put a cell that holds it in double quotes, "
+        "t.csv, line 3: 3 cells where the header names 2\n  hint: the separator is ','; put a cell that holds it in "
+        "double quotes, "
         "or set \"separator\"");
   CHECK(message_of("a,b,c\n1,2\n") ==
-        "t.csv, line 2: 2 cells where the header names 3 (the first one missing is 'c')\n  hint: the separator is ','; put a cell "
+        "t.csv, line 2: 2 cells where the header names 3 (the first one missing is 'c')\n  hint: the separator is ','; "
+        "put a cell "
         "that holds it in double quotes, or set \"separator\"");
   CHECK(message_of("a,b\n1,\"two\n3,4\n") ==
-        "t.csv, line 2: a quoted cell begins here and is never closed\n  hint: close the quote, or double a quote that belongs to "
+        "t.csv, line 2: a quoted cell begins here and is never closed\n  hint: close the quote, or double a quote that "
+        "belongs to "
         "the text (\"\")");
   CHECK(message_of("a,b\n\"1\"x,2\n") ==
         "t.csv, line 2: 'x' follows a closing quote\n  hint: double a quote that belongs to the text (\"\")");
   CHECK(message_of("a,b,a\n1,2,3\n") == "t.csv, line 1: two columns are called 'a'\n  hint: rename one of them");
   CHECK(message_of(std::string("a,b\n1,\0\n", 8)) ==
         "t.csv, line 2: holds a zero byte, so it is not CSV text\n  hint: give a text file, or arrays as .npy");
-  CHECK(message_of("\xFF\xFE" "a\n") == "t.csv: is UTF-16, which is not supported\n  hint: save it as \"CSV UTF-8\"");
+  CHECK(message_of("\xFF\xFE"
+                   "a\n") == "t.csv: is UTF-16, which is not supported\n  hint: save it as \"CSV UTF-8\"");
   CHECK(message_of("PK\x03\x04rest") ==
         "t.csv: is a zip archive or a spreadsheet (.xlsx), not CSV text\n  hint: export it as CSV");
   CHECK(message_of("a\n1\n\xE9\n", {.separator = {}, .encoding = TextEncoding::utf8}) ==
@@ -120,12 +131,14 @@ TEST_CASE("csv: what is wrong with a file is said with its line and a remedy") {
   const Result<CsvTable> nowhere = read_csv("/no/such/file.csv");
   REQUIRE_FALSE(nowhere.ok());
   CHECK(nowhere.status().message() ==
-        "/no/such/file.csv: cannot be opened: No such file or directory\n  hint: check the path; \"csv\" in a recipe is relative to the "
+        "/no/such/file.csv: cannot be opened: No such file or directory\n  hint: check the path; \"csv\" in a recipe "
+        "is relative to the "
         "recipe");
   const CsvTable table = table_of("Hour,Temperature\n1,2\n");
   CHECK(table.find_column("temprature").status().message() ==
         "t.csv: has no column 'temprature'\n  hint: did you mean 'Temperature'?");
-  CHECK(table.find_column("x").status().message() == "t.csv: has no column 'x'\n  hint: the columns are: Hour, Temperature");
+  CHECK(table.find_column("x").status().message() ==
+        "t.csv: has no column 'x'\n  hint: the columns are: Hour, Temperature");
 }
 
 TEST_CASE("csv: no cut and no single damaged byte of a file crashes the reader") {
@@ -168,9 +181,10 @@ TEST_CASE("csv: the real files have the rows and columns that are known of them"
     const char* name;
     std::size_t rows, columns;
   };
-  for (const Known& known : {Known{"SeoulBikeData.csv", 8760, 14}, Known{"SeoulBike_FE.csv", 8758, 18}, Known{"KOSPI.csv", 1228, 7},
-                             Known{"mobile_cust_churn.csv", 20000, 13}, Known{"Carseats.csv", 400, 11}, Known{"ENB2012_data.csv", 768, 10},
-                             Known{"mnist_100.csv", 100, 785}}) {
+  for (const Known& known :
+       {Known{"SeoulBikeData.csv", 8760, 14}, Known{"SeoulBike_FE.csv", 8758, 18}, Known{"KOSPI.csv", 1228, 7},
+        Known{"mobile_cust_churn.csv", 20000, 13}, Known{"Carseats.csv", 400, 11}, Known{"ENB2012_data.csv", 768, 10},
+        Known{"mnist_100.csv", 100, 785}}) {
     const std::string path = test::shared_data(known.name);
     if (path.empty()) continue;
     const Result<CsvTable> table = read_csv(path);

@@ -79,7 +79,8 @@ TEST_CASE("dataset: arrays that disagree are refused") {
 }
 
 TEST_CASE("dataset: a sample that would read outside its rows is refused") {
-  for (const int64_t anchor : {int64_t{-1}, int64_t{1}, int64_t{9}, int64_t{10}, std::numeric_limits<int64_t>::max() - 5}) {
+  for (const int64_t anchor :
+       {int64_t{-1}, int64_t{1}, int64_t{9}, int64_t{10}, std::numeric_limits<int64_t>::max() - 5}) {
     Dataset::Parts parts;
     DatasetArray window;
     window.name = "x";

@@ -49,16 +49,22 @@ std::vector<float> floats(const NpyArray& array) {
 }  // namespace
 
 TEST_CASE("npy: every element type reads, in versions 1, 2 and 3") {
-  CHECK(floats(*parse(npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", bytes_of<float>({1.5f, -2})))) ==
-        std::vector<float>{1.5f, -2});
-  CHECK(floats(*parse(npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}", bytes_of<double>({0.1, 3}), 2))) ==
-        std::vector<float>{0.1f, 3});
-  CHECK(floats(*parse(npy_file("{'shape': (1,), 'descr': '|i1', 'fortran_order': False}", bytes_of<int8_t>({-3}), 3))) == std::vector<float>{-3});
-  CHECK(floats(*parse(npy_file("{'descr': '<i2', 'fortran_order': False, 'shape': ()}", bytes_of<int16_t>({-300})))) == std::vector<float>{-300});
-  CHECK(floats(*parse(npy_file("{'descr': '<i4', 'fortran_order': False, 'shape': (1, 1)}", bytes_of<int32_t>({7})))) == std::vector<float>{7});
-  CHECK(floats(*parse(npy_file("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", bytes_of<int64_t>({9})))) == std::vector<float>{9});
-  CHECK(floats(*parse(npy_file("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", bytes_of<uint8_t>({200})))) == std::vector<float>{200});
-  CHECK(floats(*parse(npy_file("{'descr': '|b1', 'fortran_order': False, 'shape': (2,)}", bytes_of<uint8_t>({1, 0})))) == std::vector<float>{1, 0});
+  CHECK(floats(*parse(npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }",
+                               bytes_of<float>({1.5f, -2})))) == std::vector<float>{1.5f, -2});
+  CHECK(floats(*parse(npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}", bytes_of<double>({0.1, 3}),
+                               2))) == std::vector<float>{0.1f, 3});
+  CHECK(floats(*parse(npy_file("{'shape': (1,), 'descr': '|i1', 'fortran_order': False}", bytes_of<int8_t>({-3}),
+                               3))) == std::vector<float>{-3});
+  CHECK(floats(*parse(npy_file("{'descr': '<i2', 'fortran_order': False, 'shape': ()}", bytes_of<int16_t>({-300})))) ==
+        std::vector<float>{-300});
+  CHECK(floats(*parse(npy_file("{'descr': '<i4', 'fortran_order': False, 'shape': (1, 1)}", bytes_of<int32_t>({7})))) ==
+        std::vector<float>{7});
+  CHECK(floats(*parse(npy_file("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", bytes_of<int64_t>({9})))) ==
+        std::vector<float>{9});
+  CHECK(floats(*parse(npy_file("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", bytes_of<uint8_t>({200})))) ==
+        std::vector<float>{200});
+  CHECK(floats(*parse(npy_file("{'descr': '|b1', 'fortran_order': False, 'shape': (2,)}",
+                               bytes_of<uint8_t>({1, 0})))) == std::vector<float>{1, 0});
   const Result<NpyArray> empty = parse(npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 5)}", ""));
   REQUIRE(empty.ok());
   CHECK(empty->element_count() == 0);
@@ -74,8 +80,8 @@ TEST_CASE("npy: column-major and big-endian arrays are turned round") {
       parse(npy_file("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 1, 2)}", bytes_of<float>({1, 3, 2, 4})));
   REQUIRE(cube.ok());
   CHECK(floats(*cube) == std::vector<float>{1, 2, 3, 4});
-  CHECK(floats(*parse(npy_file("{'descr': '>i4', 'fortran_order': False, 'shape': (1,)}", std::string("\0\0\1\2", 4)))) ==
-        std::vector<float>{258});
+  CHECK(floats(*parse(npy_file("{'descr': '>i4', 'fortran_order': False, 'shape': (1,)}",
+                               std::string("\0\0\1\2", 4)))) == std::vector<float>{258});
 }
 
 TEST_CASE("npy: what is written reads back, and begins at a multiple of 64 bytes") {
@@ -103,7 +109,8 @@ TEST_CASE("npy: hostile files are refused in words") {
   const std::string end = "\n  hint: write it again with numpy.save";
   const std::string front = "a.npy: is not a usable .npy file: ";
   CHECK(message_of("hello") ==
-        "a.npy: is not a .npy file (it does not begin with \\x93NUMPY)\n  hint: write arrays with numpy.save; .npz archives and "
+        "a.npy: is not a .npy file (it does not begin with \\x93NUMPY)\n  hint: write arrays with numpy.save; .npz "
+        "archives and "
         "pickles are not supported");
   CHECK(message_of(npy_file(good, "1234")) == front + "its shape needs 8 bytes of data and it holds 4" + end);
   CHECK(message_of(npy_file(good, "123456789")) == front + "its shape needs 8 bytes of data and it holds 9" + end);
@@ -120,7 +127,8 @@ TEST_CASE("npy: hostile files are refused in words") {
   CHECK(message_of(npy_file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", "")) ==
         front + "'descr' is not a plain element type; structured arrays are not supported" + end);
   CHECK(message_of(npy_file("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "")) ==
-        "a.npy: elements of type '|O' are not supported\n  hint: convert with array.astype('float32'); the types are f4, f8, i1, i2, "
+        "a.npy: elements of type '|O' are not supported\n  hint: convert with array.astype('float32'); the types are "
+        "f4, f8, i1, i2, "
         "i4, i8, u1 and b1");
   const std::string file = npy_file(good, "12345678");
   for (std::size_t length = 0; length < file.size(); ++length) CHECK_FALSE(parse(file.substr(0, length)).ok());
@@ -134,15 +142,18 @@ TEST_CASE("npy: hostile files are refused in words") {
 }
 
 TEST_CASE("npy: numbers that an integer type cannot hold are refused by their position") {
-  const NpyArray wide = *parse(npy_file("{'descr': '<i8', 'fortran_order': False, 'shape': (2,)}", bytes_of<int64_t>({1, int64_t{1} << 40})));
+  const NpyArray wide = *parse(
+      npy_file("{'descr': '<i8', 'fortran_order': False, 'shape': (2,)}", bytes_of<int64_t>({1, int64_t{1} << 40})));
   CHECK(convert_npy(wide, DType::i32, "a.npy").status().message() ==
         "a.npy: element 1 (of i8) does not fit i32\n  hint: convert the array before, or change \"type\"");
   CHECK(convert_npy(wide, DType::i64, "a.npy").ok());
-  const NpyArray fraction = *parse(npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", bytes_of<double>({0.5})));
+  const NpyArray fraction =
+      *parse(npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", bytes_of<double>({0.5})));
   CHECK_FALSE(convert_npy(fraction, DType::i32, "a.npy").ok());
-  const NpyArray edge = *parse(npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", bytes_of<double>({9223372036854775808.0})));
+  const NpyArray edge = *parse(
+      npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", bytes_of<double>({9223372036854775808.0})));
   CHECK_FALSE(convert_npy(edge, DType::i64, "a.npy").ok());
-  const NpyArray not_a_number =
-      *parse(npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", bytes_of<float>({std::numeric_limits<float>::quiet_NaN()})));
+  const NpyArray not_a_number = *parse(npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}",
+                                                bytes_of<float>({std::numeric_limits<float>::quiet_NaN()})));
   CHECK_FALSE(convert_npy(not_a_number, DType::i64, "a.npy").ok());
 }

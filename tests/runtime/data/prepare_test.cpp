@@ -80,7 +80,8 @@ std::string counting_csv(int rows) {
 
 TEST_CASE("prepare: a window's inputs reach back over a boundary and its target never does") {
   const test::TemporaryDirectory folder;
-  Recipe recipe = windowed(table_recipe(test::write_text(folder, "t.csv", counting_csv(100)), {column("i")}, column("y")), 8, 3);
+  Recipe recipe =
+      windowed(table_recipe(test::write_text(folder, "t.csv", counting_csv(100)), {column("i")}, column("y")), 8, 3);
   recipe.data.split.train = 0.6;
   recipe.data.split.validation = 0.2;
   recipe.data.split.test = 0.2;
@@ -112,7 +113,8 @@ TEST_CASE("prepare: a window's inputs reach back over a boundary and its target 
 TEST_CASE("prepare: statistics see the training rows only") {
   const test::TemporaryDirectory folder;
   std::string text = "a,flat,y\n";
-  for (int row = 0; row < 10; ++row) text += (row < 6 ? std::to_string(row) + ",5," : std::string("1000,77,")) + std::to_string(row) + "\n";
+  for (int row = 0; row < 10; ++row)
+    text += (row < 6 ? std::to_string(row) + ",5," : std::string("1000,77,")) + std::to_string(row) + "\n";
   ColumnRecipe a = column("a"), flat = column("flat"), y = column("y");
   a.scaler = flat.scaler = ScalerKind::standard;
   y.scaler = ScalerKind::minmax;
@@ -166,13 +168,16 @@ TEST_CASE("prepare: each encoder gives the numbers it should") {
   hour.period = 24;
   ColumnRecipe day = column("day", EncoderKind::date_parts);
   day.parts = {DatePart::month, DatePart::weekday};
-  const PreparedData data = prepare(table_recipe(path, {size, column("colour", EncoderKind::one_hot), hour, day}, column("y")));
-  CHECK(data.train.inputs()[0].features ==
-        std::vector<std::string>{"size", "colour=blue", "colour=red", "hour_sin", "hour_cos", "day_month", "day_weekday"});
-  const std::vector<std::vector<float>> expected = {{0, 0, 1, 0, 1, 2, 3}, {2, 1, 0, 1, 0, 3, 4}, {1, 0, 1, 0, -1, 3, 5}};
+  const PreparedData data =
+      prepare(table_recipe(path, {size, column("colour", EncoderKind::one_hot), hour, day}, column("y")));
+  CHECK(data.train.inputs()[0].features == std::vector<std::string>{"size", "colour=blue", "colour=red", "hour_sin",
+                                                                    "hour_cos", "day_month", "day_weekday"});
+  const std::vector<std::vector<float>> expected = {
+      {0, 0, 1, 0, 1, 2, 3}, {2, 1, 0, 1, 0, 3, 4}, {1, 0, 1, 0, -1, 3, 5}};
   for (int64_t row = 0; row < 3; ++row) {
     const std::vector<float> values = input_of(data.train, row);
-    for (std::size_t k = 0; k < values.size(); ++k) CHECK(values[k] == doctest::Approx(expected[static_cast<std::size_t>(row)][k]).epsilon(1e-6));
+    for (std::size_t k = 0; k < values.size(); ++k)
+      CHECK(values[k] == doctest::Approx(expected[static_cast<std::size_t>(row)][k]).epsilon(1e-6));
   }
   day.cyclic_parts = true;
   const PreparedData cyclic = prepare(table_recipe(path, {day}, column("y")));
@@ -190,8 +195,10 @@ TEST_CASE("prepare: missing cells are dropped, filled or refused, as the recipe 
     recipe.data.split.test = 0.2;
     return recipe;
   };
-  CHECK(message_of(with({}, false)) == path + ", line 3, column 'a': the cell is missing\n  hint: set \"missing\" to \"drop\" or {\"fill\": "
-                                              "\"mean\" | \"median\" | \"previous\" | \"constant\"}");
+  CHECK(message_of(with({}, false)) ==
+        path +
+            ", line 3, column 'a': the cell is missing\n  hint: set \"missing\" to \"drop\" or {\"fill\": "
+            "\"mean\" | \"median\" | \"previous\" | \"constant\"}");
   MissingRecipe drop;
   drop.policy = MissingPolicy::drop;
   const PreparedData dropped = prepare(with(drop, false));
@@ -214,9 +221,11 @@ TEST_CASE("prepare: missing cells are dropped, filled or refused, as the recipe 
   fill.text = "y";
   CHECK(input_of(prepare(with(fill, true)).train, 2)[0] == 1);
   fill.text = "z";
-  CHECK(message_of(with(fill, true)) == path + ", line 4, column 'c': the cell is missing, and the fill value 'z' is not one of its "
-                                               "categories\n  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": "
-                                               "\"constant\", \"value\": <one of its categories>}");
+  CHECK(message_of(with(fill, true)) ==
+        path +
+            ", line 4, column 'c': the cell is missing, and the fill value 'z' is not one of its "
+            "categories\n  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": "
+            "\"constant\", \"value\": <one of its categories>}");
   fill.fill = FillKind::mean;
   CHECK(message_of(with(fill, true)).find("categories have no mean or median") != std::string::npos);
 }
@@ -225,7 +234,8 @@ TEST_CASE("prepare: a gap is not glued over; the windows that would see it are l
   const test::TemporaryDirectory folder;
   std::string text = "i,keep,y\n";
   for (int row = 0; row < 20; ++row) {
-    text += (row == 5 ? std::string() : std::to_string(row)) + (row == 13 ? ",no," : ",yes,") + std::to_string(row) + "\n";
+    text +=
+        (row == 5 ? std::string() : std::to_string(row)) + (row == 13 ? ",no," : ",yes,") + std::to_string(row) + "\n";
   }
   Recipe recipe = windowed(table_recipe(test::write_text(folder, "t.csv", text), {column("i")}, column("y")), 3, 1);
   recipe.data.missing.policy = MissingPolicy::drop;
@@ -256,20 +266,27 @@ TEST_CASE("prepare: a column tells the parts apart") {
   CHECK(data.test.size() == 1);
   CHECK(input_of(data.test, 0) == std::vector<float>{3, 4});
   recipe.data.split.test_values = {"2"};
-  CHECK(message_of(recipe) == path + ", line 5, column 'part': '1' is in none of the parts\n  hint: list it under \"train\", "
-                                     "\"validation\" or \"test\" of \"split\"");
+  CHECK(message_of(recipe) ==
+        path +
+            ", line 5, column 'part': '1' is in none of the parts\n  hint: list it under \"train\", "
+            "\"validation\" or \"test\" of \"split\"");
 }
 
 TEST_CASE("prepare: prediction needs no target, takes every window, and may look beyond the file") {
   const test::TemporaryDirectory folder;
   std::string history = "when,i,c,y\n";
-  for (int row = 0; row < 12; ++row) history += "2024-01-01 " + std::to_string(row) + ":00," + std::to_string(row) + "," + (row % 2 ? "a" : "b") + ",0\n";
-  Recipe recipe =
-      windowed(table_recipe(test::write_text(folder, "t.csv", history), {column("i"), column("c", EncoderKind::one_hot)}, column("y")), 3, 2, 4);
+  for (int row = 0; row < 12; ++row)
+    history +=
+        "2024-01-01 " + std::to_string(row) + ":00," + std::to_string(row) + "," + (row % 2 ? "a" : "b") + ",0\n";
+  Recipe recipe = windowed(table_recipe(test::write_text(folder, "t.csv", history),
+                                        {column("i"), column("c", EncoderKind::one_hot)}, column("y")),
+                           3, 2, 4);
   recipe.data.time.column = "when";
   const Recipe fitted = prepare(recipe).recipe;
 
-  const std::string fresh = test::write_text(folder, "new.csv", "c;when;i\na;2024-02-01 22:00;1\na;2024-02-01 23:00;2\nb;2024-02-02 00:00;3\nb;2024-02-02 01:00;4\n");
+  const std::string fresh = test::write_text(
+      folder, "new.csv",
+      "c;when;i\na;2024-02-01 22:00;1\na;2024-02-01 23:00;2\nb;2024-02-02 00:00;3\nb;2024-02-02 01:00;4\n");
   const Result<Dataset> data = prepare_prediction(fitted, fresh);
   INFO(data.status().message());
   REQUIRE(data.ok());
@@ -286,8 +303,10 @@ TEST_CASE("prepare: prediction needs no target, takes every window, and may look
         "recipe: has not been fitted to training data\n  hint: train first; the trained model carries a fitted recipe");
   const std::string brief = test::write_text(folder, "brief.csv", "c,when,i\na,2024-02-01 22:00,1\n");
   CHECK(prepare_prediction(fitted, brief).status().message() ==
-        brief + ": no sample for the prediction among its 1 rows: one takes 5 neighbouring rows (window 3, horizon 2)\n  hint: give more "
-                "rows, or a shorter window; rows with missing cells and filtered rows break windows");
+        brief +
+            ": no sample for the prediction among its 1 rows: one takes 5 neighbouring rows (window 3, horizon 2)\n  "
+            "hint: give more "
+            "rows, or a shorter window; rows with missing cells and filtered rows break windows");
   CHECK_FALSE(prepare_evaluation(fitted, fresh).ok());  // it has no target column
   const Result<Dataset> again = prepare_evaluation(fitted);
   REQUIRE(again.ok());
@@ -297,8 +316,11 @@ TEST_CASE("prepare: prediction needs no target, takes every window, and may look
 TEST_CASE("prepare: two inputs and two outputs, one of them read from the row to be predicted") {
   const test::TemporaryDirectory folder;
   std::string text = "i,hour,y,z\n";
-  for (int row = 0; row < 10; ++row) text += std::to_string(row) + "," + std::to_string(row % 4) + "," + std::to_string(10 * row) + "," + std::to_string(row % 2) + "\n";
-  Recipe recipe = windowed(table_recipe(test::write_text(folder, "t.csv", text), {column("i"), column("y")}, column("y")), 2, 2);
+  for (int row = 0; row < 10; ++row)
+    text += std::to_string(row) + "," + std::to_string(row % 4) + "," + std::to_string(10 * row) + "," +
+            std::to_string(row % 2) + "\n";
+  Recipe recipe =
+      windowed(table_recipe(test::write_text(folder, "t.csv", text), {column("i"), column("y")}, column("y")), 2, 2);
   recipe.data.inputs[0].name = "past";
   recipe.data.inputs.push_back({"ahead", InputRows::target_row, DType::i32, {column("hour")}, {}, ScalerKind::none});
   recipe.data.targets[0].name = "amount";
@@ -372,7 +394,8 @@ TEST_CASE("baseline: the values of an hour, a day and a week ago, never from beh
   std::string text = "when,y\n";
   for (int hour = 0; hour < 24 * 28; ++hour) {
     char line[64];
-    std::snprintf(line, sizeof line, "2024-01-%02d %02d:00,%d\n", hour / 24 + 1, hour % 24, (hour % 24) * 10 + hour / 168);
+    std::snprintf(line, sizeof line, "2024-01-%02d %02d:00,%d\n", hour / 24 + 1, hour % 24,
+                  (hour % 24) * 10 + hour / 168);
     text += line;
   }
   Recipe recipe = table_recipe(test::write_text(folder, "t.csv", text), {column("y")}, column("y"));

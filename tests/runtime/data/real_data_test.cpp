@@ -11,7 +11,8 @@ using namespace moru;
 
 namespace {
 
-ColumnRecipe scaled(const std::string& name, EncoderKind encoder = EncoderKind::numeric, std::vector<std::string> categories = {}) {
+ColumnRecipe scaled(const std::string& name, EncoderKind encoder = EncoderKind::numeric,
+                    std::vector<std::string> categories = {}) {
   ColumnRecipe recipe;
   recipe.column = name;
   recipe.encoder = encoder;
@@ -27,8 +28,8 @@ Recipe bike_recipe(const std::string& path) {
   recipe.data.inputs.resize(1);
   InputRecipe& input = recipe.data.inputs[0];
   input.rows = InputRows::window;
-  for (const char* name : {"Rented Bike Count", "Hour", "Temperature", "Humidity", "Wind speed", "Visibility", "Dew point temperature",
-                           "Solar Radiation", "Rainfall", "Snowfall"}) {
+  for (const char* name : {"Rented Bike Count", "Hour", "Temperature", "Humidity", "Wind speed", "Visibility",
+                           "Dew point temperature", "Solar Radiation", "Rainfall", "Snowfall"}) {
     input.columns.push_back(scaled(name));
   }
   input.columns.push_back(scaled("Seasons", EncoderKind::one_hot));
@@ -119,7 +120,8 @@ TEST_CASE("real data: missing lags of the feature table are dropped or filled") 
   Recipe recipe;
   recipe.data.path = path;
   recipe.data.inputs.resize(1);
-  for (const char* name : {"Count_lag2", "Temperature_lag2", "Humidity_lag2"}) recipe.data.inputs[0].columns.push_back(scaled(name));
+  for (const char* name : {"Count_lag2", "Temperature_lag2", "Humidity_lag2"})
+    recipe.data.inputs[0].columns.push_back(scaled(name));
   recipe.data.targets.resize(1);
   recipe.data.targets[0].columns = {scaled("Count")};
   recipe.fit.losses.resize(1);
@@ -142,7 +144,8 @@ TEST_CASE("real data: KOSPI is split by its own column, and its trading days all
   recipe.data.time.column = "Date";
   recipe.data.inputs.resize(1);
   recipe.data.inputs[0].rows = InputRows::window;
-  for (const char* name : {"Open", "High", "Low", "Close", "Volume"}) recipe.data.inputs[0].columns.push_back(scaled(name));
+  for (const char* name : {"Open", "High", "Low", "Close", "Volume"})
+    recipe.data.inputs[0].columns.push_back(scaled(name));
   recipe.data.targets.resize(1);
   recipe.data.targets[0].columns = {scaled("Close")};
   recipe.data.windowed = true;

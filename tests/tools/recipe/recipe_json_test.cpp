@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "runtime/data/prepare.h"
 #include "runtime/data/recipe_text.h"
@@ -111,6 +113,20 @@ TEST_CASE("recipe json: every example recipe reads, prints and reads again as th
   CHECK(count >= 5);
 }
 
+TEST_CASE("recipe json: the example in the README is a recipe") {
+  std::ifstream file(std::string(MORU_SOURCE_DIR) + "/tools/recipes/README.md");
+  std::stringstream content;
+  content << file.rdbuf();
+  const std::string text = content.str();
+  const std::size_t begin = text.find("```jsonc\n");
+  REQUIRE(begin != std::string::npos);
+  const Result<Recipe> recipe =
+      parse_recipe_json(std::string_view(text).substr(begin + 9, text.find("```", begin + 9) - begin - 9), "README.md");
+  INFO(recipe.status().message());
+  REQUIRE(recipe.ok());
+  CHECK(recipe->data.inputs[0].columns.size() == 7);
+}
+
 TEST_CASE("recipe json: every example recipe prepares its data") {
   struct Known {
     const char* recipe;
@@ -138,7 +154,8 @@ TEST_CASE("recipe json: every example recipe prepares its data") {
     CHECK(prepared->validation.size() == known.validation);
     CHECK(prepared->test.size() == known.test);
     REQUIRE(prepared->train.inputs().size() == known.inputs.size());
-    for (std::size_t i = 0; i < known.inputs.size(); ++i) CHECK(prepared->train.inputs()[i].sample_shape == known.inputs[i]);
+    for (std::size_t i = 0; i < known.inputs.size(); ++i)
+      CHECK(prepared->train.inputs()[i].sample_shape == known.inputs[i]);
     // A fitted recipe survives its bytes, and its JSON is a recipe again.
     CHECK(write_recipe(*read_recipe(write_recipe(prepared->recipe))) == write_recipe(prepared->recipe));
     CHECK(parse_recipe_json(recipe_to_json(prepared->recipe), "recipe.json").ok());
@@ -152,27 +169,36 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
   };
   const std::string features = R"("csv": "d.csv", "features": ["a"], "target": "y")";
   const Wrong table[] = {
-      {"[1]", "the recipe: needs an object with \"model\", \"data\" and \"fit\" and is a list\n  hint: write an object with \"model\", "
-              "\"data\" and \"fit\""},
-      {R"({"fit": {}})", "the recipe: \"data\" is missing\n  hint: describe the data: \"csv\", \"features\", \"target\", \"split\""},
+      {"[1]",
+       "the recipe: needs an object with \"model\", \"data\" and \"fit\" and is a list\n  hint: write an object with "
+       "\"model\", "
+       "\"data\" and \"fit\""},
+      {R"({"fit": {}})",
+       "the recipe: \"data\" is missing\n  hint: describe the data: \"csv\", \"features\", \"target\", \"split\""},
       {R"({"modle": "m", "data": {"features": ["a"], "target": "y"}, "fit": {"loss": "mse"}})",
        "the recipe: \"modle\" is not known here\n  hint: did you mean 'model'?"},
       {R"({"data": {}, "data": {}})", "the key \"data\" is given twice in one object\n  hint: keep one of them"},
       {with_data(features + R"(, "windw": {})"), "data: \"windw\" is not known here\n  hint: did you mean 'window'?"},
-      {with_data(R"("features": ["a"])"), "data: needs either \"target\" or \"targets\"\n  hint: name the target column, or the model's "
-                                          "outputs by name"},
+      {with_data(R"("features": ["a"])"),
+       "data: needs either \"target\" or \"targets\"\n  hint: name the target column, or the model's "
+       "outputs by name"},
       {with_data(R"("target": "y", "features": [{"column": "h", "encoder": "cyclc"}])"),
-       "data.features[0].encoder: 'cyclc' is not known\n  hint: did you mean 'cyclic'? it is one of: numeric, one_hot, ordinal, cyclic, "
+       "data.features[0].encoder: 'cyclc' is not known\n  hint: did you mean 'cyclic'? it is one of: numeric, one_hot, "
+       "ordinal, cyclic, "
        "date_parts"},
       {with_data(R"("target": "y", "features": ["a", {"column": "h", "period": 24}])"),
-       "data.features[1].period: means nothing to this encoder\n  hint: it belongs to cyclic; set \"encoder\" or leave it out"},
+       "data.features[1].period: means nothing to this encoder\n  hint: it belongs to cyclic; set \"encoder\" or leave "
+       "it out"},
       {with_data(R"("target": "y", "features": ["a", 7])"),
-       "data.features[1]: needs a column's name or an object with \"column\" and is '7'\n  hint: write a column's name or an object with "
+       "data.features[1]: needs a column's name or an object with \"column\" and is '7'\n  hint: write a column's name "
+       "or an object with "
        "\"column\""},
       {with_data(R"("target": "y", "features": [{"column": "h", "encoder": "cyclic"}])"),
-       "the input, column 'h': a cyclic encoder needs a period above 0\n  hint: set \"period\", such as 24 for hours of the day"},
+       "the input, column 'h': a cyclic encoder needs a period above 0\n  hint: set \"period\", such as 24 for hours "
+       "of the day"},
       {with_data(R"("target": "y", "features": ["y"])"),
-       "the input, column 'y': is the target, read from the very row that is to be predicted\n  hint: take the column out of the inputs"},
+       "the input, column 'y': is the target, read from the very row that is to be predicted\n  hint: take the column "
+       "out of the inputs"},
       {with_data(features + R"(, "window": {"length": 24})"),
        "data.window: \"horizon\" is missing\n  hint: set the number of rows from the window's last one to the target"},
       {with_data(features + R"(, "window": {"length": 2.5, "horizon": 1})"),
@@ -183,39 +209,48 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
        "data.split: needs 2 or 3 fractions\n  hint: write [train, validation, test], such as [0.7, 0.15, 0.15]"},
       {with_data(features + R"(, "split": {"train": 0.9, "test": 0.2})"),
        "data.split: train, validation and test add up to 1.1\n  hint: they must not exceed 1"},
-      {with_data(features + R"(, "missing": {"fill": "constant"})"), "data.missing: a constant fill needs a value\n  hint: add \"value\""},
+      {with_data(features + R"(, "missing": {"fill": "constant"})"),
+       "data.missing: a constant fill needs a value\n  hint: add \"value\""},
       {with_data(features + R"(, "encoding": "euc-kr")"),
        "data.encoding: 'euc-kr' is not known\n  hint: it is one of: auto, utf-8, latin-1, cp949"},
       {with_data(features + R"(, "filters": [{"column": "a"}])"),
-       "data.filters[0]: needs either \"keep\" or \"drop\"\n  hint: list the values whose rows stay, or those whose rows go"},
+       "data.filters[0]: needs either \"keep\" or \"drop\"\n  hint: list the values whose rows stay, or those whose "
+       "rows go"},
       {with_fit(R"("epochs": 3)"), "fit: \"loss\" is missing\n  hint: name the loss, such as \"mean_squared_error\""},
-      {with_fit(R"("loss": "msee")"), "fit.loss: 'msee' is not a loss\n  hint: the losses are: mean_squared_error, mean_absolute_error, "
-                                      "mean_absolute_percentage_error, mean_squared_logarithmic_error, huber, log_cosh, "
-                                      "binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence, "
-                                      "poisson, hinge, and 3 more"},
+      {with_fit(R"("loss": "msee")"),
+       "fit.loss: 'msee' is not a loss\n  hint: the losses are: mean_squared_error, mean_absolute_error, "
+       "mean_absolute_percentage_error, mean_squared_logarithmic_error, huber, log_cosh, "
+       "binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence, "
+       "poisson, hinge, and 3 more"},
       {with_fit(R"("loss": "binary_crossentorpy")"),
        "fit.loss: 'binary_crossentorpy' is not a loss\n  hint: did you mean 'binary_crossentropy'?"},
-      {with_fit(R"("loss": ["mse", "mse"])"), "fit.loss: 2 losses for 1 targets\n  hint: give one per target, in their order"},
+      {with_fit(R"("loss": ["mse", "mse"])"),
+       "fit.loss: 2 losses for 1 targets\n  hint: give one per target, in their order"},
       {with_fit(R"("loss": "mse", "metrics": ["acuracy"])"),
        "fit.metrics[0]: 'acuracy' is not a metric\n  hint: did you mean 'accuracy'?"},
       {with_fit(R"("loss": "mse", "optimizer": {"name": "sgd", "beta_1": 0.9})"),
-       "fit.optimizer: \"beta_1\" is not known here\n  hint: the keys are: name, learning_rate, momentum, nesterov, weight_decay, clipnorm, "
+       "fit.optimizer: \"beta_1\" is not known here\n  hint: the keys are: name, learning_rate, momentum, nesterov, "
+       "weight_decay, clipnorm, "
        "global_clipnorm, clipvalue"},
       {with_fit(R"("loss": "mse", "optimizer": {"name": "adam", "learning_rate": "fast"})"),
        "fit.optimizer.learning_rate: needs a number and is '\"fast\"'\n  hint: write a number"},
       {with_fit(R"("loss": "mse", "optimizer": {"name": "adam", "lerning_rate": 1})"),
        "fit.optimizer: \"lerning_rate\" is not known here\n  hint: did you mean 'learning_rate'?"},
-      {with_fit(R"("loss": "mse", "batch_size": 0)"), "fit.batch_size: 0 is out of range\n  hint: it must be at least 1"},
-      {with_fit(R"("loss": "mse", "seed": -1)"), "fit.seed: -1 is out of range\n  hint: seeds are whole numbers from 0 up"},
+      {with_fit(R"("loss": "mse", "batch_size": 0)"),
+       "fit.batch_size: 0 is out of range\n  hint: it must be at least 1"},
+      {with_fit(R"("loss": "mse", "seed": -1)"),
+       "fit.seed: -1 is out of range\n  hint: seeds are whole numbers from 0 up"},
       {with_fit(R"("loss": "mse", "validation_split": 1.5)"),
        "fit.validation_split: 1.5 is out of range\n  hint: it must lie between 0 and 1"},
       {with_fit(R"("loss": "mse", "callbacks": {"early_stopping": {"monitor": "val_loss"}})"),
-       "fit.early_stopping.monitor: 'val_loss' needs validation data and there is none\n  hint: give \"data.split\" a validation part, set "
+       "fit.early_stopping.monitor: 'val_loss' needs validation data and there is none\n  hint: give \"data.split\" a "
+       "validation part, set "
        "\"fit.validation_split\", or monitor 'loss'"},
       {with_fit(R"("loss": "mse", "callbacks": {"early_stoping": {}})"),
        "fit.callbacks: \"early_stoping\" is not known here\n  hint: did you mean 'early_stopping'?"},
       {with_fit(R"("loss": "mse", "class_weight": {"often": 1})"),
-       "fit.class_weight.often: 'often' is not a class\n  hint: classes are 0, 1, 2, ..., or the target's categories if the recipe lists them"},
+       "fit.class_weight.often: 'often' is not a class\n  hint: classes are 0, 1, 2, ..., or the target's categories "
+       "if the recipe lists them"},
       {replace(with_fit(R"("loss": "mse")"), R"("target": "y")", R"("targets": {"p": "y", "q": "z"})"),
        "fit.loss: is one for 2 targets\n  hint: give one per target: {\"p\": ..., ...}"},
       {replace(with_fit(R"("loss": {"p": "mse"})"), R"("target": "y")", R"("targets": {"p": "y", "q": "z"})"),
@@ -235,7 +270,8 @@ TEST_CASE("recipe json: broken JSON is answered with line and column, and no dam
   CHECK(broken.status().message().rfind("r.json: is not JSON: parse error at line 2, column 12: ", 0) == 0);
   CHECK(read_recipe_json("/no/such.json").status().message() ==
         "/no/such.json: cannot be read: No such file or directory\n  hint: give the path of a recipe, a JSON file");
-  const std::string good = with_fit(R"("loss": {"name": "huber", "delta": 2}, "metrics": ["mae"], "optimizer": {"name": "sgd"})");
+  const std::string good =
+      with_fit(R"("loss": {"name": "huber", "delta": 2}, "metrics": ["mae"], "optimizer": {"name": "sgd"})");
   REQUIRE(parse_recipe_json(good, "r.json").ok());
   for (std::size_t at = 0; at < good.size(); ++at) {
     (void)parse_recipe_json(std::string_view(good).substr(0, at), "r.json");
