@@ -365,11 +365,11 @@ class Case {
     if (expected.contains("epochs_run") && expected["epochs_run"].get<int64_t>() != epoch)
       throw Failure{"ran " + std::to_string(epoch) + " epochs, Keras " + expected["epochs_run"].dump()};
     if (expected.contains("final_weights")) compare_weights(expected["final_weights"], for_weights, "final");
+    if (expected.contains("predictions_after")) compare_outputs(expected["predictions_after"], for_history, "prediction after");
     if (restore && !best.empty()) {
       for (size_t i = 0; i < weight_slots_.size(); ++i) machine_->set(weight_slots_[i], best[i]);
       if (expected.contains("restored_weights")) compare_weights(expected["restored_weights"], for_weights, "restored");
     }
-    if (expected.contains("predictions_after")) compare_outputs(expected["predictions_after"], for_history, "prediction after");
   }
 };
 

@@ -21,7 +21,8 @@ void rename_symbol(Type& type, const std::string& from, const Dim& to) {
 }
 
 void rename_symbol(Attributes& attributes, const std::string& from, const Dim& to) {
-  for (const auto& [name, value] : Attributes(attributes).entries())
+  const Attributes old = attributes;
+  for (const auto& [name, value] : old.entries())
     if (const Shape* shape = std::get_if<Shape>(&value.value)) {
       Shape renamed = *shape;
       for (Dim& dim : renamed) dim = dim.substitute(from, to);
