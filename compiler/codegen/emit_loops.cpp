@@ -101,6 +101,7 @@ void Emitter::emit_serial(const For& loop) {
   emit_loop(number(0), dim_value(loop.extent), 1, [&](Value* index) {
     bindings_[loop.var] = {index, 0, depth_};
     emit_block(loop.body);
+    bindings_.erase(loop.var);  // parallel bodies capture what is bound
   });
 }
 

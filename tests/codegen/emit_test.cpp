@@ -1,0 +1,199 @@
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <ctime>
+
+#include "compiler/codegen/emit.h"
+#include "compiler/support/error.h"
+#include "tests/codegen/random_kernels.h"
+
+using namespace moru;
+using namespace moru::test;
+
+namespace {
+
+struct Configuration {
+  std::string target;
+  int vector_bytes;
+};
+
+// Everything this processor can run: wide and narrow vectors, with masks and without, with fma and without.
+std::vector<Configuration> configurations() {
+  const Target host = Target::host();
+  std::vector<Configuration> list = {{host.text(), 0}};
+  if (host.level == "x86-64-v4") list.insert(list.end(), {{"x86-64-v4", 16}, {"x86-64-v4", 32}, {"x86-64-v4", 64}});
+  if (host.level == "x86-64-v4" || host.level == "x86-64-v3") list.insert(list.end(), {{"x86-64-v3", 16}, {"x86-64-v3", 32}, {"x86-64-v3", 64}});
+  if (host.is_x86()) list.push_back({"x86-64-v2", 16});
+  return list;
+}
+
+KernelModule module_of(std::vector<Kernel> kernels) {
+  KernelModule module;
+  module.symbols = {"n", "batch", "time", "workers"};
+  module.kernels = std::move(kernels);
+  return module;
+}
+
+void check_everywhere(const KernelModule& module, const std::vector<Symbols>& sizes, uint64_t seed, bool special = true) {
+  std::vector<std::unique_ptr<Expectation>> expectations;
+  for (const Symbols& symbols : sizes) {
+    for (const Kernel& kernel : module.kernels) {
+      expectations.push_back(std::make_unique<Expectation>(module, kernel, symbols, seed, special));
+    }
+  }
+  for (const Configuration& configuration : configurations()) {
+    EmitOptions options;
+    options.vector_bytes = configuration.vector_bytes;
+    CAPTURE(configuration.target);
+    CAPTURE(configuration.vector_bytes);
+    const auto code = jit_compile(module, Target::parse(configuration.target), options);
+    for (const auto& expectation : expectations) {
+      const std::string different = expectation->compare(*code);
+      if (different.empty()) continue;
+      FAIL_CHECK(different << "\n" << expectation->text());
+      return;
+    }
+  }
+}
+
+const Symbols small_sizes = {{"n", 1}, {"batch", 1}, {"time", 1}, {"workers", 1}};
+
+}  // namespace
+
+TEST_CASE("random kernels give the interpreter's bits at every vector width and touch nothing around their buffers") {
+  // MORU_SEED=number repeats one run; otherwise every day has its own seeds, so that the space is walked over time.
+  const char* given = std::getenv("MORU_SEED");
+  const uint64_t seed = given ? std::strtoull(given, nullptr, 10) : static_cast<uint64_t>(std::time(nullptr) / 86400);
+  MESSAGE("MORU_SEED=" << seed);
+  for (uint64_t round = 0; round < 4; ++round) {
+    Random random(seed + round);
+    std::vector<Kernel> kernels;
+    for (int i = 0; i < 20; ++i) kernels.push_back(KernelMaker("entry_" + std::to_string(i), random.bits(), false).make());
+    check_everywhere(module_of(kernels), {KernelMaker::random_symbols(random), KernelMaker::random_symbols(random)}, seed + round);
+  }
+}
+
+TEST_CASE("f64 contractions and fma give the interpreter's bits where the target has fma") {
+  Random random(7);
+  std::vector<Kernel> kernels;
+  for (int i = 0; i < 16; ++i) kernels.push_back(KernelMaker("entry_" + std::to_string(i), random.bits(), true).make());
+  const KernelModule module = module_of(kernels);
+  const auto code = jit_compile(module, Target::host());
+  for (const Kernel& kernel : module.kernels) {
+    CHECK(Expectation(module, kernel, {{"n", 33}, {"batch", 7}, {"time", 3}, {"workers", 3}}, 5).compare(*code) == "");
+  }
+}
+
+TEST_CASE("contractions of every awkward size give the interpreter's bits") {
+  std::vector<Kernel> kernels;
+  const auto add = [&](const std::string& rows, int64_t columns, int64_t depth, bool gradient) {
+    const std::string n = std::to_string(columns), k = std::to_string(depth);
+    const std::string a = gradient ? "(" + rows + ")*k + i" : k + "*i + k";
+    kernels.push_back(parse_kernel("kernel entry_" + std::to_string(kernels.size()) + " {\n  buffer \"a\": f32[" + k + "*(" + rows + ")]\n" +
+                                   "  buffer \"b\": f32[" + k + "*" + n + "]\n  buffer \"bias\": f32[" + n + "]\n  buffer \"y\": f32[" + n + "*(" + rows +
+                                   ")]\n  contract f32 rows (i: " + rows + ") columns (j: " + n + ") depth (k: " + k + ") a \"a\"[" + a +
+                                   "] b \"b\"[" + n + "*k + j] init load \"bias\"[j] {\n    \"y\"[" + n + "*i + j] = max(acc, 0)\n  }\n}\n"));
+  };
+  for (int64_t columns : {1, 5, 11, 12, 16, 33, 64, 75, 256}) {
+    for (int64_t depth : {1, 5, 12, 64}) add("n", columns, depth, (columns + depth) % 2 == 0);
+    for (int64_t rows : {1, 2, 5, 6, 7, 31, 32, 33}) add(std::to_string(rows), columns, 12, rows % 2 == 1);
+  }
+  std::vector<Symbols> sizes;
+  for (int64_t rows : {1, 2, 5, 6, 7, 31, 32, 33}) {
+    sizes.push_back(small_sizes);
+    sizes.back()["n"] = rows;
+  }
+  check_everywhere(module_of(kernels), sizes, 11, false);
+}
+
+TEST_CASE("a loop over nothing does nothing, whatever the extents say") {
+  const Kernel kernel = parse_kernel(R"(kernel entry {
+    buffer "x": f32[n]
+    buffer "s": f32[1]
+    buffer "y": f32[16]
+    vector i: n - 5 { "x"[i] = 1 }
+    reduce max k: n - 5 into "s"[0] { load "x"[k] }
+    contract f32 rows (i: n - 5) columns (j: 4) depth (k: 3) a "x"[i + k] b "y"[j + k] { "x"[i + j] = acc }
+    contract f32 rows (i: 2) columns (j: 4) depth (k: n - 5) a "x"[i + k] b "x"[j + k] { "y"[4*i + j] = acc }
+  })");
+  check_everywhere(module_of({kernel}), {{{"n", 5}, {"batch", 1}, {"time", 1}, {"workers", 1}}, {{"n", 2}, {"batch", 1}, {"time", 1}, {"workers", 1}}}, 3);
+}
+
+TEST_CASE("slots stand before the arena in the call, whether the entry uses them or not") {
+  KernelModule module = module_of({parse_kernel(R"(kernel entry {
+    buffer "input": f32[8] slot 2
+    buffer "scratch": f32[8]
+    buffer "output": f32[8] slot 5
+    vector i: 8 { "scratch"[i] = (load "input"[i] * 2) }
+    vector i: 8 { "output"[i] = (load "scratch"[i] + 1) }
+  })")});
+  module.slot_count = 9;
+  const auto code = jit_compile(module, Target::host());
+  CHECK(Expectation(module, module.kernels[0], small_sizes, 1).compare(*code) == "");
+  module.slot_count = 5;
+  CHECK_THROWS_WITH_AS(jit_compile(module, Target::host()), doctest::Contains("slot"), InternalError);
+}
+
+TEST_CASE("f32 fma without the instruction rounds once, halfway cases and underflow included") {
+  if (!Target::host().is_x86()) return;
+  const Kernel kernel = parse_kernel(R"(kernel entry {
+    buffer "a": f32[4096]
+    buffer "b": f32[4096]
+    buffer "c": f32[4096]
+    buffer "y": f32[4096]
+    vector i: 4096 { "y"[i] = fma(load "a"[i], load "b"[i], load "c"[i]) }
+  })");
+  const KernelModule module = module_of({kernel});
+  const auto code = jit_compile(module, Target::parse("x86-64-v2"));
+  KernelMemory memory(kernel, {}, 1);
+  Random random(3);
+  float* const x[3] = {static_cast<float*>(memory.pointers[0]), static_cast<float*>(memory.pointers[1]), static_cast<float*>(memory.pointers[2])};
+  for (int i = 0; i < 4096; ++i) {
+    // Few significant bits and far exponents make sums that lie on or next to the middle between two floats.
+    for (float* const operand : x) {
+      const double significand = static_cast<double>(random.between(-4099, 4099)) + (random.chance(30) ? 0x1p-11 : 0);
+      operand[i] = static_cast<float>(std::ldexp(significand, static_cast<int>(random.between(i % 2 ? -80 : -30, i % 2 ? -50 : 20))));
+    }
+  }
+  run_native(code->find_entry("entry"), module, kernel, small_sizes, memory);
+  for (int i = 0; i < 4096; ++i) REQUIRE(static_cast<float*>(memory.pointers[3])[i] == std::fma(x[0][i], x[1][i], x[2][i]));
+}
+
+TEST_CASE("f64 fma is refused where the target lacks it, with what to do") {
+  const KernelModule module = module_of({parse_kernel(R"(kernel entry {
+    buffer "a": f64[4]
+    vector i: 4 { "a"[i] = fma(load "a"[i], load "a"[i], load "a"[i]) }
+  })")});
+  CHECK_THROWS_WITH_AS(emit_objects(module, Target::parse("x86-64-v2")), doctest::Contains("f64 fma needs a target with fma"), CompileError);
+}
+
+TEST_CASE("equal loops become one function, whatever their buffers and variables are called") {
+  const KernelModule module = module_of({parse_kernel(R"(kernel first {
+    buffer "x": f32[16*n]
+    buffer "y": f32[16*n]
+    for i: n { vector j: 16 { "y"[16*i + j] = (load "x"[16*i + j] * 2) } }
+    for a: n { vector b: 16 { "x"[16*a + b] = (load "y"[16*a + b] * 2) } }
+  })"), parse_kernel(R"(kernel second {
+    buffer "p": f32[16*batch]
+    buffer "q": f32[16*batch]
+    for r: batch { vector c: 16 { "q"[16*r + c] = (load "p"[16*r + c] * 2) } }
+    for r: batch { vector c: 16 { "q"[16*r + c] = (load "p"[16*r + c] * 3) } }
+  })")});
+  const std::string text = emit_llvm_ir(module, Target::host());
+  CHECK(text.find("@moru_kernel_1(") != std::string::npos);
+  CHECK(text.find("@moru_kernel_2(") == std::string::npos);
+}
+
+TEST_CASE("generated code fuses no multiplication with an addition and asks for no symbol") {
+  const KernelModule module = module_of({parse_kernel(R"(kernel entry {
+    buffer "x": f32[64]
+    buffer "y": f32[64]
+    vector i: 64 { "y"[i] = ((load "x"[i] * load "x"[i]) + round(load "y"[i])) }
+  })")});
+  for (const char* target : {"x86-64-v4", "x86-64-v3", "x86-64-v2", "aarch64"}) {
+    const std::string text = emit_assembly(module, Target::parse(target));
+    CAPTURE(target);
+    for (const char* fused : {"vfmadd", "fmla", "fmadd"}) CHECK(text.find(fused) == std::string::npos);
+    for (const char* call : {"roundeven", "memcpy", "memset"}) CHECK(text.find(call) == std::string::npos);
+  }
+}
