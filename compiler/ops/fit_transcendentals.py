@@ -123,9 +123,9 @@ def tables(kind, degrees):
     print("// expm1(r) = r + r^2 (c0 + c1 r + ...), |r| <= ln(2) / 2; relative error")
     fit("expm1_narrow", at_zero(lambda x: expm1(x) / x, one), at_zero(lambda x: x / expm1(x), one),
         range(1, degrees["expm1"] + 1), -ln2 / 2, ln2 / 2, kind, fixed=[(0, one)])
-    print("// tanh(r) = r + r y (c0 + c1 y + ...), y = r^2, |r| <= ln(2) / 4; relative error")
+    print("// tanh(r) = r + r y (c0 + c1 y + ...), y = r^2, |r| <= ln(2) / 4 + 0.1; relative error")
     fit("tanh_narrow", at_zero(root(lambda x: tanh(x) / x), one), lambda y: one, range(1, degrees["tanh"] + 1), 0,
-        (ln2 / 4) ** 2, kind, fixed=[(0, one)])
+        (ln2 / 4 + mpf("0.1")) ** 2, kind, fixed=[(0, one)])
     print("// log(1 + f) = f + f^2 (c0 + c1 f + ...), 1 + f in [sqrt(1/2), sqrt(2)]; relative error")
     fit("log_narrow", at_zero(lambda f: (log1p(f) - f) / f**2, -one / 2), at_zero(lambda f: f**2 / log1p(f), zero),
         range(0, degrees["log"] + 1), sqrt(one / 2) - 1, sqrt(mpf(2)) - 1, kind)
@@ -152,6 +152,6 @@ print("""
 
 namespace moru::tables_f64 {
 """)
-tables("double", {"exp_wide": 15, "exp_negated": 12, "expm1": 12, "tanh": 8, "log": 20})
+tables("double", {"exp_wide": 15, "exp_negated": 12, "expm1": 12, "tanh": 9, "log": 20})
 print("""
 }  // namespace moru::tables_f64""")

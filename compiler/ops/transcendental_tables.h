@@ -18,10 +18,10 @@ constexpr double exp_negated[] = {
 constexpr double expm1_narrow[] = {
     0x1.fffffep-2, 0x1.5554b4p-3, 0x1.5556f8p-5, 0x1.12252ep-7,
     0x1.6b95c8p-10};
-// tanh(r) = r + r y (c0 + c1 y + ...), y = r^2, |r| <= ln(2) / 4; relative error
-// worst error 2^-32.50 (unrounded 2^-32.56)
+// tanh(r) = r + r y (c0 + c1 y + ...), y = r^2, |r| <= ln(2) / 4 + 0.1; relative error
+// worst error 2^-27.36 (unrounded 2^-27.37)
 constexpr double tanh_narrow[] = {
-    -0x1.55554ep-2, 0x1.110592p-3, -0x1.afd662p-5};
+    -0x1.5554ecp-2, 0x1.10cdacp-3, -0x1.a1700ep-5};
 // log(1 + f) = f + f^2 (c0 + c1 f + ...), 1 + f in [sqrt(1/2), sqrt(2)]; relative error
 // worst error 2^-27.83 (unrounded 2^-27.87)
 constexpr double log_narrow[] = {
@@ -68,11 +68,12 @@ constexpr double expm1_narrow[] = {
     0x1p-1, 0x1.5555555555555p-3, 0x1.5555555555555p-5, 0x1.1111111111355p-7,
     0x1.6c16c16c16b9dp-10, 0x1.a01a019ed8ff6p-13, 0x1.a01a01a31b6p-16, 0x1.71de3f34669f6p-19,
     0x1.27e4e53ba7caep-22, 0x1.ae5309596152ep-26, 0x1.1f616437d4373p-29, 0x1.785daea9c4811p-33};
-// tanh(r) = r + r y (c0 + c1 y + ...), y = r^2, |r| <= ln(2) / 4; relative error
-// worst error 2^-66.99 (unrounded 2^-74.54)
+// tanh(r) = r + r y (c0 + c1 y + ...), y = r^2, |r| <= ln(2) / 4 + 0.1; relative error
+// worst error 2^-66.05 (unrounded 2^-69.91)
 constexpr double tanh_narrow[] = {
-    -0x1.5555555555555p-2, 0x1.1111111110ed9p-3, -0x1.ba1ba1b97bafcp-5, 0x1.664f47d7cecd7p-6,
-    -0x1.226dd38098c18p-7, 0x1.d69607f365849p-9, -0x1.73723a4a1e6e6p-10, 0x1.0273a45273034p-12};
+    -0x1.5555555555555p-2, 0x1.1111111110fe7p-3, -0x1.ba1ba1b9ef03ap-5, 0x1.664f4868c41fap-6,
+    -0x1.226e2ce9376c9p-7, 0x1.d6d08d24c4e9fp-9, -0x1.7d42ad42c3cfcp-10, 0x1.2ede4bc786083p-11,
+    -0x1.82258ed48e47fp-13};
 // log(1 + f) = f + f^2 (c0 + c1 f + ...), 1 + f in [sqrt(1/2), sqrt(2)]; relative error
 // worst error 2^-59.29 (unrounded 2^-59.38)
 constexpr double log_narrow[] = {

@@ -91,7 +91,8 @@ Expr polynomial(const Expr& x, std::span<const double> c) {
   return sum;
 }
 
-// x = steps * step + rest with |rest| <= |step| / 2, and scale = 2^(steps + scale_exponent).
+// With step = multiple * ln(2): x = steps * step + rest, where steps is near / step, rounded, and
+// scale = 2^(steps + scale_exponent).
 struct Reduction {
   Expr rest;
   Expr scale;
@@ -99,19 +100,21 @@ struct Reduction {
 
 // Adding 1.5 * 2^mantissa_bits rounds to an integer that then stands in the low bits of the sum; the exponent's bias is
 // added along with it, so that one shift makes the power of two.
-Reduction reduce_by(const Format& f, const Expr& x, double step_high, double step_low, double step,
-                    int64_t scale_exponent) {
+Reduction reduce_by_ln2(const Format& f, const Expr& x, double multiple, int64_t scale_exponent, const Expr& near) {
   const double magic = 1.5 * static_cast<double>(int64_t{1} << f.mantissa_bits) +
                        static_cast<double>(f.bias + scale_exponent);
-  const Expr sum = expr::fma(x, number(x, 1.0 / step), number(x, magic));
+  const Expr sum = expr::fma(near, number(x, std::numbers::log2e / multiple), number(x, magic));
   const Expr steps = sum - number(x, magic);
-  Expr rest = expr::fma(steps, number(x, -step_high), x);
-  rest = expr::fma(steps, number(x, -step_low), rest);
+  Expr rest = expr::fma(steps, number(x, -multiple * f.ln2_high), x);
+  rest = expr::fma(steps, number(x, -multiple * f.ln2_low), rest);
   return {rest, expr::bitcast(shift_left(expr::bitcast(sum, f.integer), f.mantissa_bits), f.type)};
 }
 
-Reduction reduce_by_ln2(const Format& f, const Expr& x, double multiple, int64_t scale_exponent) {
-  return reduce_by(f, x, multiple * f.ln2_high, multiple * f.ln2_low, multiple * std::numbers::ln2, scale_exponent);
+// |magnitude| with the sign of x.
+Expr with_sign_of(const Format& f, const Expr& magnitude, const Expr& x) {
+  const int64_t sign_bit = f.type == DType::f32 ? int64_t{INT32_MIN} : INT64_MIN;
+  const Expr sign = expr::binary(ExprOp::bit_and, expr::bitcast(x, f.integer), expr::integer(sign_bit, f.integer));
+  return expr::bitcast(expr::binary(ExprOp::bit_or, expr::bitcast(magnitude, f.integer), sign), f.type);
 }
 
 // log(m) + exponent * ln(2) for m = 1 + fraction in [sqrt(1/2), sqrt(2)).
@@ -153,7 +156,8 @@ Expr with_log_specials(const Expr& x, double zero, Expr inside) {
 // the smallest denormal to infinity, and a denormal result is rounded once.
 Expr exp_expr(Expr x) {
   const Format& f = format_of(x, "exp");
-  const Reduction reduced = reduce_by_ln2(f, clamp(x, f.exp_low, f.exp_high), 2.0, 0);
+  const Expr clamped = clamp(x, f.exp_low, f.exp_high);
+  const Reduction reduced = reduce_by_ln2(f, clamped, 2.0, 0, clamped);
   const Expr& r = reduced.rest;
   const Expr linear = expr::fma(polynomial(r, f.exp_wide), r, number(x, 1.0));
   return expr::fma(linear, r, number(x, 1.0)) * reduced.scale * reduced.scale;
@@ -162,7 +166,8 @@ Expr exp_expr(Expr x) {
 // exp(x) - 1 = 2 (s/2 (exp(r) - 1) + (s/2 - 1/2)), where s/2 is finite although s may not be.
 Expr expm1_expr(Expr x) {
   const Format& f = format_of(x, "expm1");
-  const Reduction reduced = reduce_by_ln2(f, clamp(x, f.expm1_low, f.exp_high), 1.0, -1);
+  const Expr clamped = clamp(x, f.expm1_low, f.exp_high);
+  const Reduction reduced = reduce_by_ln2(f, clamped, 1.0, -1, clamped);
   const Expr& r = reduced.rest;
   const Expr near_zero = expr::fma(r * r, polynomial(r, f.expm1_narrow), r);
   const Expr half = expr::fma(reduced.scale, near_zero, reduced.scale + -0.5);
@@ -188,29 +193,35 @@ Expr log1p_expr(Expr x) {
   return expr::select(equal(x, number(x, 0.0)), x, with_log_specials(x, -1.0, inside));
 }
 
-// With x = n ln(2)/2 + r, s = 2^n and t = tanh(r), the addition theorem gives
-//   tanh(x) = ((s - 1) + (s + 1) t) / ((s + 1) + (s - 1) t).
+// With |x| = n ln(2)/2 + r, s = 2^n and t = tanh(r), the addition theorem gives
+//   tanh|x| = ((s - 1) + (s + 1) t) / ((s + 1) + (s - 1) t).
+// The denominator is computed as numerator + (2 - 2 t): so a rounding error of the numerator is in both and nearly
+// cancels. Rounding to n is shifted, because the error is largest where r is near its negative end.
 Expr tanh_expr(Expr x) {
   const Format& f = format_of(x, "tanh");
-  const Reduction reduced = reduce_by_ln2(f, clamp(x, -f.tanh_high, f.tanh_high), 0.5, 0);
+  const Expr magnitude = expr::binary(ExprOp::min, expr::unary(ExprOp::abs, x), number(x, f.tanh_high));
+  const Reduction reduced = reduce_by_ln2(f, magnitude, 0.5, 0, magnitude + -0.1);
   const Expr& r = reduced.rest;
   const Expr y = r * r;
   const Expr t = expr::fma(r * y, polynomial(y, f.tanh_narrow), r);
-  const Expr minus = reduced.scale + -1.0;
-  const Expr plus = reduced.scale + 1.0;
-  return expr::fma(plus, t, minus) / expr::fma(minus, t, plus);
+  const Expr numerator = expr::fma(reduced.scale + 1.0, t, reduced.scale + -1.0);
+  const Expr denominator = numerator + expr::fma(t, number(x, -2.0), number(x, 2.0));
+  return with_sign_of(f, numerator / denominator, x);
 }
 
-// 1 / (1 + exp(-x)). The clamps let exp(-x) reach infinity and 0 through the scale alone.
+// With x = n ln(2) + r and s = 2^n, 1 / (1 + exp(-x)) = s / (s + exp(-r)), where exp(-r) = 1 + r p(r). What is lost in
+// 1 + s is added to the small r p(r). The clamps let s become 0 for large negative x and much larger than 1 for large
+// positive x.
 Expr sigmoid_expr(Expr x) {
   const Format& f = format_of(x, "sigmoid");
-  const Expr clamped = clamp(x, -f.exp_high, -1.0 - static_cast<double>(1 - f.bias) * std::numbers::ln2);
-  // exp(-x) = 2^n exp(-r) with x = r - n ln(2)
-  const Reduction reduced = reduce_by_ln2(f, clamped, -1.0, 0);
+  const Expr clamped = clamp(x, -static_cast<double>(f.bias) * std::numbers::ln2, 2.5 * f.tanh_high);
+  const Reduction reduced = reduce_by_ln2(f, clamped, 1.0, 0, clamped);
   const Expr& r = reduced.rest;
-  const Expr linear = expr::fma(polynomial(r, f.exp_negated), r, number(x, -1.0));
-  const Expr exp_rest = expr::fma(linear, r, number(x, 1.0));
-  return number(x, 1.0) / expr::fma(exp_rest, reduced.scale, number(x, 1.0));
+  const Expr& s = reduced.scale;
+  const Expr p = expr::fma(polynomial(r, f.exp_negated), r, number(x, -1.0));
+  const Expr sum = s + 1.0;
+  const Expr lost = s - (sum + -1.0);
+  return s / (sum + expr::fma(r, p, lost));
 }
 
 // Below 0.95 a polynomial; above 1 - 2^p(x), where p fits log2(1 - erf).
@@ -227,10 +238,7 @@ Expr erf_expr(Expr x) {
   const Expr scale = expr::bitcast(shift_left(expr::bitcast(sum, f.integer), f.mantissa_bits), f.type);
   const Expr power = expr::fma(polynomial(r, tables_f32::exp2_narrow), r, number(x, 1.0));
   const Expr large = expr::fma(-power, scale, number(x, 1.0));
-  const Expr sign = expr::binary(ExprOp::bit_and, expr::bitcast(x, f.integer), expr::integer(INT32_MIN));
-  const Expr signed_large =
-      expr::bitcast(expr::binary(ExprOp::bit_or, expr::bitcast(large, f.integer), sign), f.type);
-  return expr::select(less(magnitude, number(x, 0.95)), small, signed_large);
+  return expr::select(less(magnitude, number(x, 0.95)), small, with_sign_of(f, large, x));
 }
 
 Expr softplus_expr(Expr x) {
