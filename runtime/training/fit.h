@@ -54,7 +54,8 @@ struct FitResult {
 /// other data or to another batch size.
 ///
 /// Values in the history are those of the program's entry `metric_results`: for training, means over the epoch while the
-/// parameters change, as in Keras. Steps after the first (and after the first short batch) allocate nothing.
+/// parameters change, as in Keras. Steps after the first (and after the first short batch) allocate nothing. The memory
+/// that inputs and targets were bound to is gone afterwards: bind them again before running an entry by hand.
 Result<FitResult> fit(Session& session, const Dataset& train, const Dataset* validation, const FitOptions& options,
                       std::span<Callback> callbacks = {});
 

@@ -15,6 +15,16 @@
 namespace moru {
 namespace {
 
+/// What a killed process left half written: temporary files of ours (see atomic_file.h) and of save_model.
+bool is_left_over(const std::string& name) {
+  for (const char* ours : {"recipe.json", "history.json", "history.csv", "metrics.json", "predictions.csv", "model.moru",
+                           "best.moru", "epoch-"}) {
+    if (!name.starts_with(ours)) continue;
+    if (name.find(".tmp-") != std::string::npos || name.ends_with(".partial")) return true;
+  }
+  return false;
+}
+
 Status folder_error(const std::string& doing, const std::string& path, const std::error_code& error) {
   return file_error(doing.c_str(), path, error.value());
 }
@@ -27,6 +37,13 @@ Result<RunDirectory> RunDirectory::create(const std::string& path, bool resume) 
   std::error_code error;
   std::filesystem::create_directories(run.checkpoints(), error);
   if (error) return folder_error("make the run directory", path, error);
+  for (const std::string& folder : {run.path_, run.checkpoints()}) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      std::error_code ignored;
+      if (is_left_over(entry.path().filename().string())) std::filesystem::remove(entry.path(), ignored);
+    }
+    if (error) return folder_error("read", folder, error);
+  }
   if (resume) return run;
   for (const char* name : {"history.json", "history.csv", "metrics.json", "predictions.csv", "model.moru"}) {
     std::filesystem::remove(run.file(name), error);

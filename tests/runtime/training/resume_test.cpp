@@ -134,7 +134,9 @@ TEST_CASE("resume: a run killed with SIGKILL at many random instants ends with t
   int kills = 0;
   for (int round = 0; round < 8; ++round) {
     const TemporaryFolder folder;
-    for (bool finished = false; !finished;) {
+    // Ever longer lives, so that a loaded machine gets there too.
+    double longest_us = 8000;
+    for (bool finished = false; !finished; longest_us *= 1.15) {
       const pid_t child = ::fork();
       REQUIRE(child >= 0);
       if (child == 0) {
@@ -143,7 +145,7 @@ TEST_CASE("resume: a run killed with SIGKILL at many random instants ends with t
             run({.folder = folder.path(), .resume = true, .epochs = 12, .every_steps = 1 + round * 2, .patience = 12});
         ::_exit(trained.ok() ? 0 : 3);
       }
-      ::usleep(static_cast<useconds_t>(500 + random() % 12000));
+      ::usleep(std::uniform_int_distribution<useconds_t>(500, static_cast<useconds_t>(longest_us))(random));
       ::kill(child, SIGKILL);
       int status = 0;
       REQUIRE(::waitpid(child, &status, 0) == child);

@@ -210,6 +210,8 @@ TEST_CASE("train_from_recipe: an interrupted job leaves nothing that looks finis
   ::signal(SIGALRM, [](int) { ::raise(SIGTERM); });
   ::ualarm(60000, 0);
   const TrainingReport part = require_training(job);
+  ::ualarm(0, 0);
+  ::signal(SIGALRM, SIG_DFL);
   train_step_sleep_us = 0;
   CHECK(part.fit.interrupted_by == SIGTERM);
   CHECK_FALSE(std::filesystem::exists(job.run_directory + "/metrics.json"));
@@ -230,14 +232,16 @@ TEST_CASE("train_from_recipe: a job killed at random instants, the writing of it
   for (int round = 0; round < 6; ++round) {
     TrainingJob job = make_job(folder, "killed" + std::to_string(round));
     job.resume = true;
-    for (bool finished = false; !finished;) {
+    // Ever longer lives, so that a loaded machine gets there too.
+    double longest_us = 8000;
+    for (bool finished = false; !finished; longest_us *= 1.15) {
       const pid_t child = ::fork();
       REQUIRE(child >= 0);
       if (child == 0) {
         train_step_sleep_us = 200;
         ::_exit(train_from_recipe(job).ok() ? 0 : 3);
       }
-      ::usleep(static_cast<useconds_t>(1000 + random() % 9000));
+      ::usleep(std::uniform_int_distribution<useconds_t>(1000, static_cast<useconds_t>(longest_us))(random));
       ::kill(child, SIGKILL);
       int status = 0;
       REQUIRE(::waitpid(child, &status, 0) == child);
@@ -246,6 +250,11 @@ TEST_CASE("train_from_recipe: a job killed at random instants, the writing of it
       if (!finished) ++kills;
     }
     check_same_results(job.run_directory, whole.run_directory);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(job.run_directory)) {
+      CAPTURE(entry.path().string());
+      CHECK(entry.path().string().find(".tmp-") == std::string::npos);
+      CHECK(entry.path().extension() != ".partial");
+    }
   }
   MESSAGE("killed " << kills << " times");
   CHECK(kills > 6);
