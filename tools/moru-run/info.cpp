@@ -7,26 +7,23 @@
 namespace moru::run {
 namespace {
 
-void write_slots(JsonWriter& json, const Program& program, SlotKind kind) {
-  json.begin_array();
-  for (const ProgramSlot& slot : program.slots()) {
-    if (slot.kind != kind) continue;
-    json.begin_object();
-    json.key("name").text(slot.name);
-    json.key("dtype").text(dtype_name(slot.dtype));
-    json.key("shape").begin_array();
-    for (const DimExpression& dim : slot.shape) {
-      const std::optional<int64_t> size = dim.is_constant() ? dim.evaluate({}) : std::nullopt;
-      if (size) {
-        json.integer(*size);
-      } else {
-        json.text(dim.text(program.symbols()));
-      }
+/// {"name": "x", "dtype": "f32", "shape": ["batch", 24, 11]}
+void write_slot(JsonWriter& json, const Program& program, uint32_t number) {
+  const ProgramSlot& slot = program.slots()[number];
+  json.begin_object();
+  json.key("name").text(slot.name);
+  json.key("dtype").text(dtype_name(slot.dtype));
+  json.key("shape").begin_array();
+  for (const DimExpression& dim : slot.shape) {
+    const std::optional<int64_t> size = dim.is_constant() ? dim.evaluate({}) : std::nullopt;
+    if (size) {
+      json.integer(*size);
+    } else {
+      json.text(dim.text(program.symbols()));
     }
-    json.end_array();
-    json.end_object();
   }
   json.end_array();
+  json.end_object();
 }
 
 std::string hash_text(uint64_t hash) {
@@ -44,10 +41,13 @@ int run_info(const CommonOptions& common) {
   if (common.json) {
     JsonWriter json;
     json.begin_object();
-    json.key("inputs");
-    write_slots(json, program, SlotKind::input);
+    json.key("inputs").begin_array();
+    for (uint32_t i = 0; i < program.slots().size(); ++i) {
+      if (program.slots()[i].kind == SlotKind::input) write_slot(json, program, i);
+    }
+    json.end_array();
     json.key("outputs").begin_array();
-    for (const ProgramOutput& output : program.outputs()) json.text(output.name);
+    for (const ProgramOutput& output : program.outputs()) write_slot(json, program, output.prediction);
     json.end_array();
     json.key("entries").begin_array();
     for (const ProgramEntry& entry : program.entries()) json.text(entry.name);
