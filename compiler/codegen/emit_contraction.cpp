@@ -1,6 +1,7 @@
 // Contractions as register tiles: some rows times some vectors of columns are kept in registers along the whole depth,
 // so that each element is one chain of multiply-adds in the order that the semantics fix.
 #include <algorithm>
+#include <cstdlib>
 
 #include "compiler/codegen/emitter.h"
 #include "compiler/support/error.h"
@@ -142,8 +143,13 @@ void Emitter::emit_contraction(const Contraction& contraction) {
   tile.lanes = std::max(1, static_cast<int>(width_ * 4 / dtype_bytes(contraction.type)));
   int64_t depth_steps = 1;
   for (const ContractionAxis& axis : tile.depth) depth_steps *= nominal(axis.extent);
-  tile.shape = choose_tile({nominal(tile.row.extent), nominal(tile.column.extent), depth_steps, tile.row.extent.is_constant()},
-                           tile.lanes, target_);
+  int64_t vector_stride = 0;
+  if (!tile.depth.empty()) {
+    const std::optional<Dim> stride = tile.vectors.offset.coefficient(tile.depth.back().var);
+    if (stride && stride->is_constant()) vector_stride = std::abs(stride->constant()) * dtype_bytes(contraction.type);
+  }
+  tile.shape = choose_tile({nominal(tile.row.extent), nominal(tile.column.extent), depth_steps, tile.row.extent.is_constant(),
+                            vector_stride}, tile.lanes, target_);
 
   const std::function<void(size_t)> loops = [&](size_t axis) {
     if (axis == tile.outer_columns.size()) return emit_column_blocks(tile);

@@ -1,6 +1,7 @@
 #include "compiler/codegen/tile.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace moru {
 
@@ -40,11 +41,12 @@ namespace {
 // Cycles of one step of the depth loop for a tile of rows x vectors.
 double step_cycles(int rows, int vectors, bool b_in_l1) {
   const double multiply_adds = rows * vectors / 2.0;
-  const double loads = (rows + vectors * (b_in_l1 ? 1.0 : 2.0)) / 2.0;
+  const double loads = (rows + vectors) / 2.0;
+  const double second_cache = b_in_l1 ? 0.0 : 4.0 * vectors;
   constexpr double latency = 4.0;
   // Dispatch: one instruction per multiply-add and load, two for the loop.
   const double dispatch = (rows * vectors + (vectors > 1 ? rows : 0) + vectors + 2) / 6.0;
-  return std::max({multiply_adds, loads, latency, dispatch}) + 0.25;
+  return std::max({multiply_adds, loads, second_cache, latency, dispatch}) + 0.25;
 }
 
 double column_cycles(int64_t rows, int tile_rows, int vectors, bool rows_constant, bool b_in_l1) {
@@ -54,6 +56,20 @@ double column_cycles(int64_t rows, int tile_rows, int vectors, bool rows_constan
     for (; rest >= height; rest -= height) cycles += step_cycles(height, vectors, b_in_l1);
   }
   return cycles;
+}
+
+// Whether `depth` pieces of `bytes`, `stride` apart, stay in a cache of 64-byte lines and 64 sets.
+bool fits_l1(int64_t depth, int64_t bytes, int64_t stride, int64_t cache_bytes) {
+  if (depth * bytes > cache_bytes * 3 / 4) return false;
+  if (stride == 0) return true;
+  constexpr int64_t way = 4096;
+  const int64_t places = way / std::max<int64_t>(64, std::gcd(stride, way));
+  const int64_t lines = (bytes + 63) / 64;
+  const int64_t ways = cache_bytes / way;
+  // Pieces that begin in one set lie in the same sets; neighbours overlap where a piece is longer than the stride's step.
+  const int64_t pieces_in_one_place = (depth + places - 1) / places;
+  const int64_t overlap = std::max<int64_t>(1, lines * places / 64);
+  return pieces_in_one_place * overlap <= ways;
 }
 
 }  // namespace
@@ -68,14 +84,18 @@ TileShape choose_tile(const ContractionSize& size, int lanes, const Target& targ
       // One register for the broadcast of a, unless it can be an operand in memory.
       const int registers = height * width + width + (width > 1 || !target.has_masks ? 1 : 0);
       if (registers > target.vector_registers || height > std::max<int64_t>(size.rows, 1)) break;
-      const bool b_in_l1 = size.depth * width * lanes * 4 <= target.l1_bytes * 3 / 4;
+      // Batches are powers of two more often than not, and then the ladder of smaller heights is never climbed.
+      if (!size.rows_constant && (height & (height - 1)) != 0) continue;
+      const bool b_in_l1 = fits_l1(size.depth, int64_t{width} * lanes * 4, size.vector_stride, target.l1_bytes);
       double cycles = static_cast<double>(vectors / width) *
                       column_cycles(size.rows, height, width, size.rows_constant, b_in_l1);
       if (const int rest = static_cast<int>(vectors % width); rest > 0) {
         cycles += column_cycles(size.rows, height, rest, size.rows_constant, b_in_l1);
       }
-      // Among equals the smaller code.
-      const double cost = cycles * (1.0 + 0.0005 * height * width);
+      // Among equals the smaller code, the ladder included.
+      int heights = height;
+      for (int edge : edge_heights(height, size.rows, size.rows_constant)) heights += edge;
+      const double cost = cycles * (1.0 + 0.0005 * heights * width);
       if (best_cost == 0 || cost < best_cost) {
         best_cost = cost;
         best = {height, width};

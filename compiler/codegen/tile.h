@@ -28,11 +28,12 @@ struct TileShape {
 struct ContractionSize {
   int64_t rows, columns, depth;  // nominal where they are not constant
   bool rows_constant;
+  int64_t vector_stride;  // bytes between the vectors of one step of the depth and of the next; 0 if not known
 };
 
 /// The cheapest tile by a model of cycles: per step of the depth loop a tile costs the largest of its multiply-adds over
-/// two units, its loads over two ports (twice that where the block of b does not fit the first cache) and the latency
-/// of one multiply-add.
+/// two units, its loads over two ports, the latency of one multiply-add and, where the block of b does not fit the first
+/// cache (strides of large powers of two use few of its sets), what the second one delivers.
 TileShape choose_tile(const ContractionSize& size, int lanes, const Target& target);
 
 /// Heights of the tiles that finish what full tiles leave: one exact height where the rows are constant, else a ladder.
