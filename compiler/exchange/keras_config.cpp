@@ -14,13 +14,33 @@ namespace {
 constexpr int max_depth = 32;  // of models and wrappers in each other
 
 // Keys of every layer's config that are not arguments of the layer's computation.
-const std::set<std::string, std::less<>> layer_keys = {
-    "name",         "trainable",        "dtype",        "batch_input_shape", "batch_shape",    "build_config",
-    "input_shape",  "input_dtype",      "dynamic",      "autocast",          "shared_object_id", "registered_name",
-    "input_length", "build_input_shape", "implementation", "seed",           "lora_rank",      "lora_alpha",
-    "quantization_config", "optional",  "ragged",       "sparse",            "batch_size"};
+const std::set<std::string, std::less<>> layer_keys = {"name",
+                                                       "trainable",
+                                                       "dtype",
+                                                       "batch_input_shape",
+                                                       "batch_shape",
+                                                       "build_config",
+                                                       "input_shape",
+                                                       "input_dtype",
+                                                       "dynamic",
+                                                       "autocast",
+                                                       "shared_object_id",
+                                                       "registered_name",
+                                                       "input_length",
+                                                       "build_input_shape",
+                                                       "implementation",
+                                                       "seed",
+                                                       "lora_rank",
+                                                       "lora_alpha",
+                                                       "quantization_config",
+                                                       "optional",
+                                                       "ragged",
+                                                       "sparse",
+                                                       "batch_size"};
 
-bool is_unsupported(const AttributeSpec& spec) { return spec.doc.starts_with("unsupported") || spec.doc.starts_with("only"); }
+bool is_unsupported(const AttributeSpec& spec) {
+  return spec.doc.starts_with("unsupported") || spec.doc.starts_with("only");
+}
 bool is_ignored(const AttributeSpec& spec) { return spec.doc.starts_with("ignored"); }
 
 // A value that changes nothing, whatever its key means.
@@ -146,7 +166,8 @@ class ConfigReader {
     return model;
   }
 
-  std::optional<Attributes> first_layer_input(const Json& json, const KerasLayerConfig& layer, const std::string& path) {
+  std::optional<Attributes> first_layer_input(const Json& json, const KerasLayerConfig& layer,
+                                              const std::string& path) {
     if (layer.submodel != nullptr && layer.submodel->sequential) return layer.submodel->input;
     if (layer.submodel != nullptr && layer.submodel->inputs.size() == 1) {
       for (const KerasLayerConfig& inner : layer.submodel->layers) {
@@ -172,7 +193,8 @@ class ConfigReader {
       const Json& extent = shape_json[i];
       if (extent.is_null()) {
         shape.push_back(open_extent);
-      } else if (extent.is_number_integer() && extent.get<int64_t>() > 0 && extent.get<int64_t>() < (int64_t{1} << 40)) {
+      } else if (extent.is_number_integer() && extent.get<int64_t>() > 0 &&
+                 extent.get<int64_t>() < (int64_t{1} << 40)) {
         shape.push_back(extent.get<int64_t>());
       } else {
         refuse(path, "must be a shape but is " + json_text(shape_json));
@@ -196,8 +218,8 @@ class ConfigReader {
     } else if (config.is_object()) {
       layer.name = default_layer_name(layer.class_name);
     }
-    const bool nested = layer.class_name == "Sequential" || layer.class_name == "Functional" ||
-                        layer.class_name == "Model";
+    const bool nested =
+        layer.class_name == "Sequential" || layer.class_name == "Functional" || layer.class_name == "Model";
     if (nested) {
       layer.submodel = std::make_shared<KerasModelConfig>(read_model(json, path, depth + 1));
       layer.class_name = layer.submodel->sequential ? "Sequential" : "Functional";
@@ -281,8 +303,8 @@ class ConfigReader {
     const Op* op = find_layer(class_name);
     if (op == nullptr) {
       const bool code = class_name == "Lambda" || class_name == "TFOpLambda" || class_name == "SlicingOpLambda";
-      problem(name, class_name, code ? "holds Python code, which a compiler cannot read"
-                                     : "layers of this class are not supported");
+      problem(name, class_name,
+              code ? "holds Python code, which a compiler cannot read" : "layers of this class are not supported");
       return attributes;
     }
     check_dtype(name, class_name, config);
@@ -412,11 +434,12 @@ class ConfigReader {
         }
         inputs.insert(inputs.end(), tensors.begin(), tensors.end());
       } else if (key == "training") {
-        // Keras 3 records the mode the model was drawn in, and overrides it in fit and predict; Keras 2 records what the
-        // user fixed.
+        // Keras 3 records the mode the model was drawn in, and overrides it in fit and predict; Keras 2 records what
+        // the user fixed.
         const bool matters = layer.class_name.find("Dropout") != std::string::npos || layer.submodel != nullptr;
         if (dialect().major < 3 && !value.is_null() && matters) {
-          problem(layer.name, layer.class_name, "is called with training=" + json_text(value) + ", which is not supported");
+          problem(layer.name, layer.class_name,
+                  "is called with training=" + json_text(value) + ", which is not supported");
         }
       } else {
         problem(layer.name, layer.class_name, "is called with the argument '" + key + "', which is not supported");
@@ -424,8 +447,9 @@ class ConfigReader {
     }
   }
 
-  // The calls of nested models are counted from 0 or from 1, by Keras version and by where they are referred to: a model's
-  // own construction counts as a call in some. The preferred count is dropped where a reference would fall outside.
+  // The calls of nested models are counted from 0 or from 1, by Keras version and by where they are referred to: a
+  // model's own construction counts as a call in some. The preferred count is dropped where a reference would fall
+  // outside.
   void resolve_calls(KerasModelConfig& model, const std::string& path) const {
     std::map<std::string, size_t> index;
     for (size_t i = 0; i < model.layers.size(); ++i) index[model.layers[i].name] = i;

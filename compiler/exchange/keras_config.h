@@ -1,5 +1,6 @@
 // A Keras config (`model.to_json()`), read but not connected: layers with Moru's attributes, and who calls whom. All
-// differences between Keras 2 and Keras 3 end here. The first of the importer's two steps; keras_json.cpp is the second.
+// differences between Keras 2 and Keras 3 end here. The first of the importer's two steps; keras_json.cpp is the
+// second.
 #pragma once
 
 #include <cstdint>
@@ -25,19 +26,19 @@ struct KerasTensor {
 
 struct KerasLayerConfig {
   std::string name;
-  std::string class_name;                        // Moru's: "Functional" for Keras 2's "Model"
-  Attributes attributes;                         // not yet checked; of an InputLayer: dtype and shape, open extents -1
+  std::string class_name;  // Moru's: "Functional" for Keras 2's "Model"
+  Attributes attributes;   // not yet checked; of an InputLayer: dtype and shape, open extents -1
   bool trainable = true;
-  std::shared_ptr<KerasModelConfig> submodel;    // nested, or inside TimeDistributed
-  std::vector<std::vector<KerasTensor>> calls;   // Functional models only
+  std::shared_ptr<KerasModelConfig> submodel;   // nested, or inside TimeDistributed
+  std::vector<std::vector<KerasTensor>> calls;  // Functional models only
 };
 
 struct KerasModelConfig {
   std::string name;
   bool sequential = false;
   bool trainable = true;
-  std::vector<KerasLayerConfig> layers;          // Sequential: without the InputLayer
-  std::vector<KerasTensor> inputs, outputs;      // Functional models only
+  std::vector<KerasLayerConfig> layers;      // Sequential: without the InputLayer
+  std::vector<KerasTensor> inputs, outputs;  // Functional models only
   // Sequential models only: the input, where the config says it.
   std::optional<Attributes> input;
   std::string input_name;

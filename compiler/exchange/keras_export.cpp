@@ -12,12 +12,8 @@ namespace moru {
 namespace {
 
 [[noreturn]] void refuse(const std::string& layer, const std::string& class_name, std::string what) {
-  throw CompileError({.stage = "export",
-                      .node = layer,
-                      .op = class_name,
-                      .what = std::move(what),
-                      .detail = {},
-                      .hint = {}});
+  throw CompileError(
+      {.stage = "export", .node = layer, .op = class_name, .what = std::move(what), .detail = {}, .hint = {}});
 }
 
 // Attributes of Moru's own, and those that only exist to be refused or ignored on import.
@@ -64,7 +60,8 @@ Json export_layer_config(const std::string& name, const std::string& class_name,
     if (spec.type == AttributeType::nested) {
       if (const auto* nested = std::get_if<AttributeValue::Nested>(&value.value); nested != nullptr && *nested) {
         const std::string prefix = class_name != "Bidirectional" ? "" : key == "layer" ? "forward_" : "backward_";
-        config[key] = export_inner_layer(**nested, prefix + default_layer_name((*nested)->string("class")), trainable, node);
+        config[key] =
+            export_inner_layer(**nested, prefix + default_layer_name((*nested)->string("class")), trainable, node);
       }
       continue;
     }
@@ -136,7 +133,7 @@ Json export_call(const Model& model, const ModelNode& node, const std::vector<in
   for (const TensorRef& ref : node.inputs) tensors.push_back(export_tensor(model, ref, calls));
   Json args = Json::array(), kwargs = Json::object();
   const Op* op = layer.submodel == nullptr ? find_layer(layer.class_name) : nullptr;
-  const bool recurrent = op != nullptr && (op->inputs.size() > 1 && op->inputs[1].name.starts_with("initial")) ;
+  const bool recurrent = op != nullptr && (op->inputs.size() > 1 && op->inputs[1].name.starts_with("initial"));
   if (recurrent || layer.class_name == "Bidirectional") {
     args.push_back(tensors[0]);
     if (tensors.size() > 1) {

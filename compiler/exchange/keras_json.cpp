@@ -15,12 +15,8 @@ namespace moru {
 namespace {
 
 [[noreturn]] void refuse(const std::string& source, const std::string& what, std::string hint = {}) {
-  throw CompileError({.stage = "import",
-                      .node = {},
-                      .op = {},
-                      .what = source + ": " + what,
-                      .detail = {},
-                      .hint = std::move(hint)});
+  throw CompileError(
+      {.stage = "import", .node = {}, .op = {}, .what = source + ": " + what, .detail = {}, .hint = std::move(hint)});
 }
 
 std::string quoted_list(const std::vector<std::string>& names) {
@@ -128,13 +124,13 @@ class ModelConnector {
       connect_waiting(layer, submodel, {&tensor, 1});
       const std::vector<Tensor> outputs = call.call_all({tensor});
       if (outputs.size() != 1) {
-        throw CompileError({.stage = "import",
-                            .node = layer.name,
-                            .op = layer.class_name,
-                            .what = "has " + std::to_string(outputs.size()) +
-                                    " outputs, but a Sequential is a stack of one tensor",
-                            .detail = {},
-                            .hint = {}});
+        throw CompileError(
+            {.stage = "import",
+             .node = layer.name,
+             .op = layer.class_name,
+             .what = "has " + std::to_string(outputs.size()) + " outputs, but a Sequential is a stack of one tensor",
+             .detail = {},
+             .hint = {}});
       }
       tensor = outputs.front();
     }
@@ -170,8 +166,9 @@ class ModelConnector {
       const size_t layer = index.at(ref.layer);
       const std::vector<Tensor>& outputs = tensors[layer].at(static_cast<size_t>(ref.call));
       if (ref.tensor < 0 || static_cast<size_t>(ref.tensor) >= outputs.size()) {
-        refuse(source_, "output " + std::to_string(ref.tensor) + " of the layer '" + ref.layer + "' is used, but it has " +
-                            std::to_string(outputs.size()) + (outputs.size() == 1 ? " output" : " outputs"));
+        refuse(source_, "output " + std::to_string(ref.tensor) + " of the layer '" + ref.layer +
+                            "' is used, but it has " + std::to_string(outputs.size()) +
+                            (outputs.size() == 1 ? " output" : " outputs"));
       }
       return outputs[static_cast<size_t>(ref.tensor)];
     };
@@ -257,7 +254,8 @@ Model import_keras_json(std::string_view text, const std::string& source, const 
     }
   }
   model.source = source;
-  model.dialect = "keras " + (config.dialect.version.empty() ? std::to_string(config.dialect.major) : config.dialect.version);
+  model.dialect =
+      "keras " + (config.dialect.version.empty() ? std::to_string(config.dialect.major) : config.dialect.version);
   return model;
 }
 

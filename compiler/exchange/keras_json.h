@@ -1,5 +1,6 @@
-// Keras models as JSON: what `model.to_json()` writes, in the dialects of Keras 2 (2.1 to tf.keras 2.15) and Keras 3, read
-// into a Model; and a Model written as Keras 3 would. Weights are not part of the JSON; assign_weight attaches them.
+// Keras models as JSON: what `model.to_json()` writes, in the dialects of Keras 2 (2.1 to tf.keras 2.15) and Keras 3,
+// read into a Model; and a Model written as Keras 3 would. Weights are not part of the JSON; assign_weight attaches
+// them.
 #pragma once
 
 #include <span>
@@ -11,8 +12,8 @@
 namespace moru {
 
 /// Reads a Functional or Sequential model. Throws CompileError: for text that is not such a model, with the place; for
-/// layers and arguments that Moru does not support, with all of them in one list; for wrong shapes, as the Functional API.
-/// `source` names the file in messages; `keras_version` is what an archive around the JSON says.
+/// layers and arguments that Moru does not support, with all of them in one list; for wrong shapes, as the Functional
+/// API. `source` names the file in messages; `keras_version` is what an archive around the JSON says.
 Model import_keras_json(std::string_view text, const std::string& source = "the model",
                         const std::string& keras_version = {});
 

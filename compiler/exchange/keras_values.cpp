@@ -69,14 +69,19 @@ KerasObject parse_object(const Json& value, std::string_view kind) {
 
 AttributeValue plain_value(const Json& value, const std::string& key) {
   switch (value.type()) {
-    case Json::value_t::boolean: return value.get<bool>();
-    case Json::value_t::number_integer: return value.get<int64_t>();
+    case Json::value_t::boolean:
+      return value.get<bool>();
+    case Json::value_t::number_integer:
+      return value.get<int64_t>();
     case Json::value_t::number_unsigned:
       if (value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) break;
       return value.get<int64_t>();
-    case Json::value_t::number_float: return value.get<double>();
-    case Json::value_t::string: return value.get<std::string>();
-    default: break;
+    case Json::value_t::number_float:
+      return value.get<double>();
+    case Json::value_t::string:
+      return value.get<std::string>();
+    default:
+      break;
   }
   refuse("has the argument '" + key + "' = " + json_text(value) + ", which is not a plain value");
 }
@@ -260,11 +265,16 @@ std::optional<DType> find_keras_dtype(std::string_view name) {
 
 std::string keras_dtype_name(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "float32";
-    case DType::f64: return "float64";
-    case DType::i32: return "int32";
-    case DType::i64: return "int64";
-    case DType::boolean: return "bool";
+    case DType::f32:
+      return "float32";
+    case DType::f64:
+      return "float64";
+    case DType::i32:
+      return "int32";
+    case DType::i64:
+      return "int64";
+    case DType::boolean:
+      return "bool";
   }
   return "?";
 }
@@ -316,10 +326,13 @@ AttributeValue import_value(const Json& value, const AttributeSpec& spec, const 
       for (const Json& element : value) shape.push_back(element.is_null() ? Dim(-1) : Dim(to_integer(element)));
       return shape;
     }
-    case AttributeType::initializer: return import_initializer(value);
-    case AttributeType::regularizer: return import_regularizer(value);
+    case AttributeType::initializer:
+      return import_initializer(value);
+    case AttributeType::regularizer:
+      return import_regularizer(value);
     case AttributeType::activation:
-    case AttributeType::nested: break;
+    case AttributeType::nested:
+      break;
   }
   refuse("is " + json_text(value) + ", which is not supported");
 }

@@ -1,5 +1,5 @@
-// The values inside Keras configs, in the spellings of Keras 2 and 3, and as Moru's attributes: initializers, regularizers,
-// activations, dtypes, shapes.
+// The values inside Keras configs, in the spellings of Keras 2 and 3, and as Moru's attributes: initializers,
+// regularizers, activations, dtypes, shapes.
 #pragma once
 
 #include <optional>
@@ -27,7 +27,8 @@ struct KerasValueError {
 AttributeValue import_initializer(const Json& value);
 /// "l2", {class_name: "L1L2", config} -> {class="L1L2", l1=0.0, l2=0.01}; null stays none.
 AttributeValue import_regularizer(const Json& value);
-/// "swish", {class_name: "LeakyReLU", config}, a registered function -> the name of an op, or {class="leaky_relu", ...}.
+/// "swish", {class_name: "LeakyReLU", config}, a registered function -> the name of an op, or {class="leaky_relu",
+/// ...}.
 AttributeValue import_activation(const Json& value, const KerasDialect& dialect);
 /// "float32" or a dtype policy -> "float32".
 std::string import_dtype_name(const Json& value);

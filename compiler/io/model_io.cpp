@@ -155,17 +155,26 @@ class Writer {
 
 // --- reading ---
 
+// The verifier does not see to the alignment of a vector's elements, so these are copied as bytes.
+template <typename T>
+std::vector<T> read_numbers(const flatbuffers::Vector<T>* stored) {
+  std::vector<T> numbers(stored == nullptr ? 0 : stored->size());
+  if (!numbers.empty()) std::memcpy(numbers.data(), stored->Data(), numbers.size() * sizeof(T));
+  return numbers;
+}
+
 class Reader {
  public:
   Reader(std::span<const std::byte> weights, std::string_view source) : weights_(weights), source_(source) {}
 
   [[noreturn]] void refuse(const std::string& what, const std::string& hint = {}) const {
-    throw CompileError({.stage = "read",
-                        .node = {},
-                        .op = {},
-                        .what = (source_.empty() ? std::string("the model") : "'" + std::string(source_) + "'") + " " + what,
-                        .detail = {},
-                        .hint = hint});
+    throw CompileError(
+        {.stage = "read",
+         .node = {},
+         .op = {},
+         .what = (source_.empty() ? std::string("the model") : "'" + std::string(source_) + "'") + " " + what,
+         .detail = {},
+         .hint = hint});
   }
   void check(bool condition, const std::string& what) const {
     if (!condition) refuse("is damaged: " + what);
@@ -220,21 +229,20 @@ class Reader {
     if (stored == nullptr) return {};
     check(depth < max_depth, "attributes are nested too deep");
     switch (stored->kind()) {
-      case fbs::ModelValueKind::none: return {};
-      case fbs::ModelValueKind::boolean: return stored->boolean();
-      case fbs::ModelValueKind::integer: return stored->integer();
-      case fbs::ModelValueKind::real: return stored->real();
-      case fbs::ModelValueKind::text: return stored->text() == nullptr ? std::string() : stored->text()->str();
-      case fbs::ModelValueKind::integers: {
-        std::vector<int64_t> list;
-        if (stored->integers() != nullptr) list.assign(stored->integers()->begin(), stored->integers()->end());
-        return list;
-      }
-      case fbs::ModelValueKind::reals: {
-        std::vector<double> list;
-        if (stored->reals() != nullptr) list.assign(stored->reals()->begin(), stored->reals()->end());
-        return list;
-      }
+      case fbs::ModelValueKind::none:
+        return {};
+      case fbs::ModelValueKind::boolean:
+        return stored->boolean();
+      case fbs::ModelValueKind::integer:
+        return stored->integer();
+      case fbs::ModelValueKind::real:
+        return stored->real();
+      case fbs::ModelValueKind::text:
+        return stored->text() == nullptr ? std::string() : stored->text()->str();
+      case fbs::ModelValueKind::integers:
+        return read_numbers(stored->integers());
+      case fbs::ModelValueKind::reals:
+        return read_numbers(stored->reals());
       case fbs::ModelValueKind::texts: {
         std::vector<std::string> list;
         if (stored->texts() != nullptr) {
@@ -249,7 +257,8 @@ class Reader {
         }
         return shape;
       }
-      case fbs::ModelValueKind::nested: return read_attributes(stored->nested(), depth + 1);
+      case fbs::ModelValueKind::nested:
+        return read_attributes(stored->nested(), depth + 1);
     }
     refuse("is damaged: an attribute has an unknown kind");
   }
@@ -261,7 +270,8 @@ class Reader {
       std::string name = attribute->name()->str();
       check(attributes.find(name) == nullptr, "the attribute '" + name + "' stands there twice");
       AttributeValue value = read_value(attribute->value(), depth);
-      check(name != "class" || std::holds_alternative<std::string>(value.value), "the class of an attribute is no name");
+      check(name != "class" || std::holds_alternative<std::string>(value.value),
+            "the class of an attribute is no name");
       attributes.set(std::move(name), std::move(value));
     }
     return attributes;
@@ -276,14 +286,12 @@ class Reader {
                         .trainable = stored.trainable()};
     const std::string path = "the weight '" + layer + "/" + parameter.name + "'";
     uint64_t elements = 1;
-    if (stored.shape() != nullptr) {
-      for (int64_t extent : *stored.shape()) {
-        constexpr uint64_t most = uint64_t{1} << 40;
-        check(extent >= 0 && (extent == 0 || elements <= most / static_cast<uint64_t>(extent)),
-              path + " has an impossible shape");
-        elements *= static_cast<uint64_t>(extent);
-        parameter.shape.push_back(extent);
-      }
+    for (int64_t extent : read_numbers(stored.shape())) {
+      constexpr uint64_t most = uint64_t{1} << 40;
+      check(extent >= 0 && (extent == 0 || elements <= most / static_cast<uint64_t>(extent)),
+            path + " has an impossible shape");
+      elements *= static_cast<uint64_t>(extent);
+      parameter.shape.push_back(extent);
     }
     if (!stored.has_data()) return parameter;
     const uint64_t offset = stored.data_offset(), bytes = stored.data_bytes();

@@ -17,15 +17,15 @@ constexpr uint64_t weight_alignment_bytes = 64;
 
 /// Where a parameter's values lie in the weights section.
 struct WeightPlace {
-  std::string path;          // as in all_parameters
+  std::string path;  // as in all_parameters
   uint64_t offset = 0;
   uint64_t bytes = 0;
 };
 
 /// The weights section, as pieces of memory that belong to `model`: valid as long as its parameters are not touched.
 struct WeightsSection {
-  std::vector<WeightPlace> places;                   // only parameters that have data, in the order of all_parameters
-  std::vector<std::span<const std::byte>> pieces;    // data and padding, to be written one behind the other
+  std::vector<WeightPlace> places;                 // only parameters that have data, in the order of all_parameters
+  std::vector<std::span<const std::byte>> pieces;  // data and padding, to be written one behind the other
   uint64_t bytes = 0;
 };
 WeightsSection make_weights_section(const Model& model);
@@ -34,7 +34,8 @@ WeightsSection make_weights_section(const Model& model);
 std::vector<std::byte> write_model(const Model& model);
 
 /// Reads a model from its sections. The bytes may be hostile: FlatBuffers' verifier runs first, then every index, name,
-/// attribute and place is checked, and all types are inferred again. Throws CompileError; `source` names the file in it.
+/// attribute and place is checked, and all types are inferred again. Throws CompileError; `source` names the file in
+/// it.
 Model read_model(std::span<const std::byte> model, std::span<const std::byte> weights, std::string_view source = {});
 
 }  // namespace moru

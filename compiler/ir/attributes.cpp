@@ -217,9 +217,8 @@ class Parser {
   AttributeValue parse_number() {
     skip_space();
     const size_t begin = position_;
-    while (position_ < text_.size() &&
-           (is_name_part(text_[position_]) || text_[position_] == '.' || text_[position_] == '+' ||
-            text_[position_] == '-')) {
+    while (position_ < text_.size() && (is_name_part(text_[position_]) || text_[position_] == '.' ||
+                                        text_[position_] == '+' || text_[position_] == '-')) {
       ++position_;
     }
     const std::string_view digits = text_.substr(begin, position_ - begin);
@@ -286,11 +285,16 @@ class Parser {
 
   AttributeValue parse_value(int depth) {
     switch (peek()) {
-      case '"': return parse_string();
-      case '(': return parse_list();
-      case '[': return parse_shape();
-      case '{': return parse_attributes(depth + 1);
-      default: break;
+      case '"':
+        return parse_string();
+      case '(':
+        return parse_list();
+      case '[':
+        return parse_shape();
+      case '{':
+        return parse_attributes(depth + 1);
+      default:
+        break;
     }
     if (is_name_start(peek())) {
       const size_t begin = position_;

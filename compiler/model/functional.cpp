@@ -126,8 +126,7 @@ LayerCall ModelBuilder::add(LayerSpec spec) {
   if (layer.submodel == nullptr && layer.class_name != "InputLayer") {
     const Op* op = find_layer(layer.class_name);
     if (op == nullptr) {
-      refuse(layer.name, layer.class_name, "there is no layer of this class",
-             layer_class_hint(layer.class_name));
+      refuse(layer.name, layer.class_name, "there is no layer of this class", layer_class_hint(layer.class_name));
     }
     layer.attributes = check_attributes(*op, std::move(layer.attributes), layer.name);
   }
@@ -143,7 +142,8 @@ LayerCall ModelBuilder::layer(std::string class_name, Attributes attributes, std
 LayerCall ModelBuilder::nested(Model model, std::string name) {
   if (name.empty()) name = model.name;
   auto shared = std::make_shared<Model>(std::move(model));
-  return add({.class_name = shared->sequential ? "Sequential" : "Functional", .name = std::move(name), .submodel = shared});
+  return add(
+      {.class_name = shared->sequential ? "Sequential" : "Functional", .name = std::move(name), .submodel = shared});
 }
 
 std::vector<Tensor> ModelBuilder::call_layer(uint32_t index, std::span<const Tensor> inputs) {

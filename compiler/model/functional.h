@@ -8,8 +8,8 @@
 //   Tensor y = m.call(layers::add(), {shared(a), shared(b)});
 //   Model model = m.build({y});
 //
-// Types are inferred at each call, so a wrong shape is refused where it was drawn: CompileError names the layer, what it
-// got, which layer that came from and what to change. Weights have no values yet (see initialize_parameters).
+// Types are inferred at each call, so a wrong shape is refused where it was drawn: CompileError names the layer, what
+// it got, which layer that came from and what to change. Weights have no values yet (see initialize_parameters).
 #pragma once
 
 #include <initializer_list>
@@ -25,7 +25,8 @@ namespace moru {
 
 class ModelBuilder;
 
-/// An extent in an input's shape that the model leaves open: it becomes the symbol "time" (the next ones "time_2", ...).
+/// An extent in an input's shape that the model leaves open: it becomes the symbol "time" (the next ones "time_2",
+/// ...).
 constexpr int64_t open_extent = -1;
 
 /// A layer that is not part of a model yet: its class and arguments as in Keras. An empty name is made from the class.

@@ -19,8 +19,8 @@ namespace {
 }
 
 // Adds to a refusal where the layer's inputs come from.
-[[noreturn]] void rethrow_with_sources(const CompileError& error, const std::string& node,
-                                       std::span<const Type> inputs, std::span<const InputSource> sources) {
+[[noreturn]] void rethrow_with_sources(const CompileError& error, const std::string& node, std::span<const Type> inputs,
+                                       std::span<const InputSource> sources) {
   CompileError::Parts parts = error.parts();
   const bool about_attributes = parts.what.starts_with("attribute ");
   if (parts.node != node || !parts.detail.empty() || sources.size() != inputs.size() || about_attributes) throw error;
@@ -34,8 +34,8 @@ namespace {
     }
     if (sources.size() > most) parts.detail += "\n...";
   }
-  const bool lacks_time = !sources.empty() && inputs[0].shape.size() == 2 &&
-                          parts.what.starts_with("needs a sequence [batch, time");
+  const bool lacks_time =
+      !sources.empty() && inputs[0].shape.size() == 2 && parts.what.starts_with("needs a sequence [batch, time");
   if (lacks_time && !sources[0].last_step_of.empty()) {
     parts.hint = "set return_sequences=true on '" + sources[0].last_step_of + "'";
   } else if (lacks_time && !sources[0].model_input.empty()) {
@@ -67,8 +67,8 @@ LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std:
                         .detail = {},
                         .hint = {}});
   }
-  // Which of the op's inputs are parameters depends on the attributes and on the first tensor, which infer has to accept
-  // before parameters may look at it.
+  // Which of the op's inputs are parameters depends on the attributes and on the first tensor, which infer has to
+  // accept before parameters may look at it.
   const Presence first(1);
   const OpContext probe{inputs.first(1), first.span(), attributes, {}, node};
   op.infer(probe);
@@ -90,13 +90,14 @@ LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std:
   size_t tensors = 0;
   while (tensors < op.inputs.size() && parameter_of(op.inputs[tensors]) == result.parameters.end()) ++tensors;
   if (inputs.size() > tensors) {
-    throw CompileError({.stage = "infer_shapes",
-                        .node = node,
-                        .op = std::string(op.class_name),
-                        .what = "takes " + std::string(tensors == 1 ? "1 input" : "at most " + std::to_string(tensors) + " inputs") +
-                                " but got " + std::to_string(inputs.size()),
-                        .detail = {},
-                        .hint = {}});
+    throw CompileError(
+        {.stage = "infer_shapes",
+         .node = node,
+         .op = std::string(op.class_name),
+         .what = "takes " + std::string(tensors == 1 ? "1 input" : "at most " + std::to_string(tensors) + " inputs") +
+                 " but got " + std::to_string(inputs.size()),
+         .detail = {},
+         .hint = {}});
   }
   Presence present(op.inputs.size(), false);
   all.resize(op.inputs.size());
@@ -114,8 +115,8 @@ LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std:
 void check_layer_parameters(const Layer& layer, const std::string& node, const std::vector<ParameterSpec>& needed) {
   if (layer.parameters.empty() && !needed.empty()) refuse(node, layer, "has no weights yet");
   if (layer.parameters.size() != needed.size()) {
-    refuse(node, layer, "has " + std::to_string(layer.parameters.size()) + " weights but needs " +
-                            std::to_string(needed.size()));
+    refuse(node, layer,
+           "has " + std::to_string(layer.parameters.size()) + " weights but needs " + std::to_string(needed.size()));
   }
   for (size_t i = 0; i < needed.size(); ++i) {
     const Parameter& parameter = layer.parameters[i];
@@ -127,7 +128,8 @@ void check_layer_parameters(const Layer& layer, const std::string& node, const s
       refuse(node, layer,
              "its weight '" + parameter.name + "' is " + shape_text(shape) + " but this input needs " +
                  shape_text(needed[i].shape),
-             "a layer that is called more than once needs inputs with the same number of features; use one layer for each");
+             "a layer that is called more than once needs inputs with the same number of features; use one layer for "
+             "each");
     }
   }
 }
@@ -178,7 +180,8 @@ void check_model_inputs(const Model& model, const std::string& node, std::span<c
 
 bool returns_last_step(const Layer& layer) {
   const Attributes* attributes = &layer.attributes;
-  if (const AttributeValue* inner = attributes->find("layer"); inner != nullptr && layer.class_name == "Bidirectional") {
+  if (const AttributeValue* inner = attributes->find("layer");
+      inner != nullptr && layer.class_name == "Bidirectional") {
     if (const auto* nested = std::get_if<AttributeValue::Nested>(&inner->value); nested != nullptr && *nested) {
       attributes = nested->get();
     }
@@ -286,8 +289,8 @@ std::vector<Parameter> make_parameters(const std::vector<ParameterSpec>& specs, 
                         .trainable = spec.trainable};
     for (const Dim& dim : spec.shape) {
       if (!dim.is_constant()) {
-        refuse(layer.name, layer, "its weight '" + spec.name + "' would be " + shape_text(spec.shape) +
-                                      ", but weights need a known size",
+        refuse(layer.name, layer,
+               "its weight '" + spec.name + "' would be " + shape_text(spec.shape) + ", but weights need a known size",
                "give the inputs a fixed extent on that axis");
       }
       parameter.shape.push_back(dim.constant());

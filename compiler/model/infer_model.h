@@ -1,5 +1,6 @@
-// Type inference over a model: what each layer answers with, and which weights it needs. Used while a model is drawn, for
-// nested models at each of their calls, and after reading a file, where it is the semantic check of the whole model.
+// Type inference over a model: what each layer answers with, and which weights it needs. Used while a model is drawn,
+// for nested models at each of their calls, and after reading a file, where it is the semantic check of the whole
+// model.
 #pragma once
 
 #include <span>
@@ -25,7 +26,8 @@ struct LayerTypes {
 };
 
 /// Infers what `layer` answers with for inputs of these types. Where the layer has parameters already they are checked
-/// against those it needs for these inputs. Throws CompileError under the name `node`, saying where the inputs come from.
+/// against those it needs for these inputs. Throws CompileError under the name `node`, saying where the inputs come
+/// from.
 LayerTypes infer_layer(const Layer& layer, const std::string& node, std::span<const Type> inputs,
                        std::span<const InputSource> sources = {});
 

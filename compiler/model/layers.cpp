@@ -63,13 +63,15 @@ LayerSpec dense(int64_t units, DenseOptions options) {
           .trainable = options.trainable};
 }
 
-LayerSpec simple_rnn(int64_t units, RecurrentOptions options) { return recurrent("SimpleRNN", units, std::move(options)); }
+LayerSpec simple_rnn(int64_t units, RecurrentOptions options) {
+  return recurrent("SimpleRNN", units, std::move(options));
+}
 LayerSpec lstm(int64_t units, RecurrentOptions options) { return recurrent("LSTM", units, std::move(options)); }
 LayerSpec gru(int64_t units, RecurrentOptions options) { return recurrent("GRU", units, std::move(options)); }
 
 LayerSpec bidirectional(const LayerSpec& layer, std::string merge_mode, std::string name) {
-  LayerSpec spec = plain("Bidirectional", {{"layer", nested_layer(layer)}, {"merge_mode", std::move(merge_mode)}},
-                         std::move(name));
+  LayerSpec spec =
+      plain("Bidirectional", {{"layer", nested_layer(layer)}, {"merge_mode", std::move(merge_mode)}}, std::move(name));
   spec.trainable = layer.trainable;
   return spec;
 }
@@ -96,7 +98,9 @@ LayerSpec flatten(std::string name) { return plain("Flatten", {}, std::move(name
 LayerSpec reshape(std::vector<int64_t> target_shape, std::string name) {
   return plain("Reshape", {{"target_shape", std::move(target_shape)}}, std::move(name));
 }
-LayerSpec concatenate(int64_t axis, std::string name) { return plain("Concatenate", {{"axis", axis}}, std::move(name)); }
+LayerSpec concatenate(int64_t axis, std::string name) {
+  return plain("Concatenate", {{"axis", axis}}, std::move(name));
+}
 LayerSpec add(std::string name) { return plain("Add", {}, std::move(name)); }
 LayerSpec subtract(std::string name) { return plain("Subtract", {}, std::move(name)); }
 LayerSpec multiply(std::string name) { return plain("Multiply", {}, std::move(name)); }

@@ -27,7 +27,7 @@ struct RecurrentOptions {
   bool return_sequences = false;
   bool return_state = false;
   bool go_backwards = false;
-  AttributeValue reset_after = {};           // GRU: true
+  AttributeValue reset_after = {};  // GRU: true
   AttributeValue kernel_initializer = {}, recurrent_initializer = {}, bias_initializer = {};
   AttributeValue kernel_regularizer = {}, recurrent_regularizer = {}, bias_regularizer = {}, activity_regularizer = {};
   std::string name = {};

@@ -1,6 +1,6 @@
-// Model: what the user drew and what a `.moru` file holds. Layers (class, attributes, parameters), nodes (calls of layers,
-// so that a shared layer is one layer and several nodes), nested models, weights. Made by the Functional API or an
-// importer; read by summary, export and passes/make_entries. It knows no gradients and no kernels.
+// Model: what the user drew and what a `.moru` file holds. Layers (class, attributes, parameters), nodes (calls of
+// layers, so that a shared layer is one layer and several nodes), nested models, weights. Made by the Functional API or
+// an importer; read by summary, export and passes/make_entries. It knows no gradients and no kernels.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct Model;
 
 /// One weight of a layer with its current values (f32, row-major). Empty data: not initialized yet.
 struct Parameter {
-  std::string name;                        // "kernel", "forward/recurrent_kernel"
+  std::string name;  // "kernel", "forward/recurrent_kernel"
   std::vector<int64_t> shape;
   std::vector<float> data;
   AttributeValue initializer;
@@ -28,12 +28,12 @@ struct Parameter {
 };
 
 struct Layer {
-  std::string name;                        // unique within the model: "lstm_1"
-  std::string class_name;                  // Keras class: "LSTM", "InputLayer", "Functional" for a nested model
-  Attributes attributes = {};              // checked, with defaults (ops/op.h); wrappers nest the inner layer's under "layer"
+  std::string name;            // unique within the model: "lstm_1"
+  std::string class_name;      // Keras class: "LSTM", "InputLayer", "Functional" for a nested model
+  Attributes attributes = {};  // checked, with defaults (ops/op.h); wrappers nest the inner layer's under "layer"
   std::vector<Parameter> parameters = {};
   bool trainable = true;
-  std::shared_ptr<Model> submodel = {};    // class "Functional" or "Sequential", or TimeDistributed over a model
+  std::shared_ptr<Model> submodel = {};  // class "Functional" or "Sequential", or TimeDistributed over a model
 };
 
 /// The output number `output` of node `node`.
@@ -46,21 +46,21 @@ struct TensorRef {
 /// One call of a layer.
 struct ModelNode {
   uint32_t layer = 0;
-  std::vector<TensorRef> inputs;           // in call order; for RNNs: x, then initial states
-  std::vector<Type> outputs;               // inferred when the node is made
-  std::string name;                        // "lstm_1", second call "lstm_1:2"
+  std::vector<TensorRef> inputs;  // in call order; for RNNs: x, then initial states
+  std::vector<Type> outputs;      // inferred when the node is made
+  std::string name;               // "lstm_1", second call "lstm_1:2"
 };
 
 struct Model {
   std::string name;
   std::vector<Layer> layers = {};
-  std::vector<ModelNode> nodes = {};       // topological order; InputLayer nodes have no inputs
+  std::vector<ModelNode> nodes = {};  // topological order; InputLayer nodes have no inputs
   std::vector<TensorRef> inputs = {};
   std::vector<TensorRef> outputs = {};
   std::vector<std::string> output_names = {};  // the layer's name, as Keras has it
-  bool sequential = false;                 // drawn as Sequential; for summary and export
-  std::string source = {};                 // file it was imported from, if any
-  std::string dialect = {};                // "keras 2.15.0"; empty for native ones
+  bool sequential = false;                     // drawn as Sequential; for summary and export
+  std::string source = {};                     // file it was imported from, if any
+  std::string dialect = {};                    // "keras 2.15.0"; empty for native ones
 
   const Type& type(TensorRef ref) const { return nodes[ref.node].outputs[ref.output]; }
   std::vector<std::string> input_names() const;
@@ -71,7 +71,7 @@ struct ParameterPath {
   std::string path;
   Parameter* parameter = nullptr;
   const Layer* layer = nullptr;
-  bool trainable = true;                   // parameter, layer and every enclosing model trainable
+  bool trainable = true;  // parameter, layer and every enclosing model trainable
 };
 std::vector<ParameterPath> all_parameters(Model& model);
 

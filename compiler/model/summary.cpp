@@ -106,7 +106,8 @@ const ModelNode* first_call(const Model& model, uint32_t layer) {
   return nullptr;
 }
 
-void collect_rows(const Model& model, const SummaryOptions& options, const std::string& indent, std::vector<Row>& rows) {
+void collect_rows(const Model& model, const SummaryOptions& options, const std::string& indent,
+                  std::vector<Row>& rows) {
   for (uint32_t i = 0; i < model.layers.size(); ++i) {
     const Layer& layer = model.layers[i];
     if (layer.class_name == "InputLayer" && model.sequential) continue;
@@ -222,11 +223,16 @@ class Table {
 
 std::string numpy_dtype(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "float32";
-    case DType::f64: return "float64";
-    case DType::i32: return "int32";
-    case DType::i64: return "int64";
-    case DType::boolean: return "bool";
+    case DType::f32:
+      return "float32";
+    case DType::f64:
+      return "float64";
+    case DType::i32:
+      return "int32";
+    case DType::i64:
+      return "int64";
+    case DType::boolean:
+      return "bool";
   }
   return "?";
 }
@@ -308,9 +314,8 @@ std::string summary_json(const Model& model) {
   }
   json["layers"] = layers_json(model, true);
   const Counts counts = count_parameters(model);
-  json["parameters"] = {{"total", counts.total},
-                        {"trainable", counts.trainable},
-                        {"non_trainable", counts.total - counts.trainable}};
+  json["parameters"] = {
+      {"total", counts.total}, {"trainable", counts.trainable}, {"non_trainable", counts.total - counts.trainable}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

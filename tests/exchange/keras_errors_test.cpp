@@ -19,19 +19,22 @@ std::string error_of(const std::string& text) {
 }
 
 std::string sequential_of(const std::string& layers) {
-  return R"({"class_name": "Sequential", "keras_version": "2.15.0", "config": {"name": "s", "layers": [)" + layers + "]}}";
+  return R"({"class_name": "Sequential", "keras_version": "2.15.0", "config": {"name": "s", "layers": [)" + layers +
+         "]}}";
 }
 
-constexpr const char* input_x = R"({"name": "x", "class_name": "InputLayer", "config": {"batch_input_shape": [null, 3]}, "inbound_nodes": []})";
+constexpr const char* input_x =
+    R"({"name": "x", "class_name": "InputLayer", "config": {"batch_input_shape": [null, 3]}, "inbound_nodes": []})";
 
 std::string functional_of(const std::string& layers, const std::string& outputs) {
   return R"({"class_name": "Functional", "keras_version": "2.15.0", "config": {"name": "m", "layers": [)" +
-         std::string(input_x) + ", " + layers + R"(], "input_layers": [["x", 0, 0]], "output_layers": )" + outputs + "}}";
+         std::string(input_x) + ", " + layers + R"(], "input_layers": [["x", 0, 0]], "output_layers": )" + outputs +
+         "}}";
 }
 
 std::string dense_layer(const std::string& name, const std::string& inbound, const std::string& more = "") {
-  return R"({"name": ")" + name + R"(", "class_name": "Dense", "config": {"name": ")" + name + R"(", "units": 2)" + more +
-         R"(}, "inbound_nodes": [)" + inbound + "]}";
+  return R"({"name": ")" + name + R"(", "class_name": "Dense", "config": {"name": ")" + name + R"(", "units": 2)" +
+         more + R"(}, "inbound_nodes": [)" + inbound + "]}";
 }
 
 struct WrongJson {
@@ -41,21 +44,16 @@ struct WrongJson {
 };
 
 const WrongJson wrong_jsons[] = {
-    {"nothing", "",
-     "m.json: is empty"},
-    {"no JSON", "units: 3\n",
-     "m.json: is not valid JSON at line 1, column 1: invalid literal; last read: 'u'"},
+    {"nothing", "", "m.json: is empty"},
+    {"no JSON", "units: 3\n", "m.json: is not valid JSON at line 1, column 1: invalid literal; last read: 'u'"},
     {"truncated JSON", "{\"class_name\": \"Sequential\",\n \"config\": {\"layers\": [\n",
      "m.json: is not valid JSON at line 3, column 1: unexpected end of input; expected '[', '{', or a literal"},
-    {"a list", "[1, 2]",
-     "m.json: is not a Keras model: expected an object but got [1,2]"},
+    {"a list", "[1, 2]", "m.json: is not a Keras model: expected an object but got [1,2]"},
     {"another JSON", R"({"name": "package", "version": "1.0"})",
      "m.json: is not a Keras model: the key 'class_name' is missing\n"
      "  hint: give it the output of model.to_json()"},
-    {"an HDF5 file", std::string("\x89HDF\r\n\x1a\n"),
-     "m.json: is an HDF5 file, not JSON"},
-    {"a zip archive", "PK\x03\x04",
-     "m.json: is a zip archive, not JSON"},
+    {"an HDF5 file", std::string("\x89HDF\r\n\x1a\n"), "m.json: is an HDF5 file, not JSON"},
+    {"a zip archive", "PK\x03\x04", "m.json: is a zip archive, not JSON"},
     {"a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
      "m.json: is a Git LFS pointer, not the file itself\n"
      "  hint: fetch it with 'git lfs pull'"},
@@ -65,21 +63,24 @@ const WrongJson wrong_jsons[] = {
     {"a subclassed model", R"({"class_name": "MyModel", "config": {"units": 3}})",
      "m.json: model: a model of class 'MyModel' cannot be read from JSON\n"
      "  hint: only Sequential and Functional models carry their structure; a subclassed model is Python code"},
-    {"a Sequential without layers", sequential_of(""),
-     "m.json: model.config: the Sequential 's' has no layers"},
+    {"a Sequential without layers", sequential_of(""), "m.json: model.config: the Sequential 's' has no layers"},
     {"a Sequential without an input", sequential_of(R"({"class_name": "Dense", "config": {"units": 2}})"),
      "m.json: the Sequential 's' does not say the shape of its input\n"
      "  hint: build the model before saving it, or give its first layer an input_shape"},
     {"layers that are no list", R"({"class_name": "Sequential", "config": {"layers": 3}})",
      "m.json: model.config.layers: must be a list but is 3"},
-    {"a layer without a class", functional_of(R"({"name": "d", "config": {}, "inbound_nodes": []})", R"([["d", 0, 0]])"),
+    {"a layer without a class",
+     functional_of(R"({"name": "d", "config": {}, "inbound_nodes": []})", R"([["d", 0, 0]])"),
      "m.json: model.config.layers[1]: the key 'class_name' is missing"},
-    {"a layer without a config", functional_of(R"({"name": "d", "class_name": "Dense", "inbound_nodes": []})", R"([["d", 0, 0]])"),
+    {"a layer without a config",
+     functional_of(R"({"name": "d", "class_name": "Dense", "inbound_nodes": []})", R"([["d", 0, 0]])"),
      "m.json: model.config.layers[1]: the key 'config' is missing"},
     {"two layers of one name",
-     functional_of(dense_layer("d", R"([["x", 0, 0, {}]])") + ", " + dense_layer("d", R"([["x", 0, 0, {}]])"), R"([["d", 0, 0]])"),
+     functional_of(dense_layer("d", R"([["x", 0, 0, {}]])") + ", " + dense_layer("d", R"([["x", 0, 0, {}]])"),
+                   R"([["d", 0, 0]])"),
      "m.json: model.config.layers[2]: a second layer is named 'd'"},
-    {"an input from a layer that does not exist", functional_of(dense_layer("d", R"([["dense_9", 0, 0, {}]])"), R"([["d", 0, 0]])"),
+    {"an input from a layer that does not exist",
+     functional_of(dense_layer("d", R"([["dense_9", 0, 0, {}]])"), R"([["d", 0, 0]])"),
      "m.json: model.config: the layer 'd' takes its input from the layer 'dense_9', which does not exist"},
     {"an output that does not exist", functional_of(dense_layer("d", R"([["x", 0, 0, {}]])"), R"([["y", 0, 0]])"),
      "m.json: model.config: an input or output of the model names the layer 'y', which does not exist"},
@@ -88,7 +89,8 @@ const WrongJson wrong_jsons[] = {
     {"a tensor that does not exist", functional_of(dense_layer("d", R"([["x", 0, 0, {}]])"), R"([["d", 0, 2]])"),
      "m.json: output 2 of the layer 'd' is used, but it has 1 output"},
     {"a cycle",
-     functional_of(dense_layer("a", R"([["b", 0, 0, {}]])") + ", " + dense_layer("b", R"([["a", 0, 0, {}]])"), R"([["b", 0, 0]])"),
+     functional_of(dense_layer("a", R"([["b", 0, 0, {}]])") + ", " + dense_layer("b", R"([["a", 0, 0, {}]])"),
+                   R"([["b", 0, 0]])"),
      "m.json: the layers 'a', 'b' wait for each other's outputs (a cycle)"},
     {"inbound nodes that are none", functional_of(dense_layer("d", R"(["x"])"), R"([["d", 0, 0]])"),
      "m.json: model.config.layers[1].inbound_nodes[0]: must be [layer, node, tensor] but is \"x\""},
@@ -98,7 +100,8 @@ const WrongJson wrong_jsons[] = {
      R"({"class_name": "Sequential", "config": {"layers": [{"class_name": "InputLayer", "config": {"batch_input_shape": [null, "a"]}}]}})",
      "m.json: model.config.layers[0].config.batch_input_shape: must be a shape but is [null,\"a\"]"},
     {"everything that is not supported, in one list",
-     sequential_of(R"({"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [null, 5, 3], "dtype": "string"}},
+     sequential_of(
+         R"({"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [null, 5, 3], "dtype": "string"}},
                       {"class_name": "Conv1D", "config": {"name": "conv", "filters": 3}},
                       {"class_name": "Lambda", "config": {"name": "code", "function": ["abc", null, null]}},
                       {"class_name": "LSTM", "config": {"name": "rnn", "units": 3, "stateful": true, "dropout": 0.2, "unroll": true,
@@ -113,7 +116,8 @@ const WrongJson wrong_jsons[] = {
      "  layer 'code' (Lambda): holds Python code, which a compiler cannot read\n"
      "  layer 'rnn' (LSTM): attribute 'stateful' = true is not supported\n"
      "  layer 'rnn' (LSTM): attribute 'dropout' = 0.2 is not supported\n"
-     "  layer 'rnn' (LSTM): attribute 'kernel_constraint' = {\"class_name\":\"MaxNorm\",\"config\":{}} is not supported\n"
+     "  layer 'rnn' (LSTM): attribute 'kernel_constraint' = {\"class_name\":\"MaxNorm\",\"config\":{}} is not "
+     "supported\n"
      "  layer 'c' (Conv2D): layers of this class are not supported\n"
      "  layer 'd' (Dense): computing in 'float16' is not supported, only in 'float32'\n"
      "  layer 'd' (Dense): attribute 'units' must be an integer but is \"three\"\n"
@@ -137,12 +141,14 @@ const WrongJson wrong_jsons[] = {
      "layer 'l2' (LSTM): needs a sequence [batch, time, features] but got [batch, 2]\n"
      "  the input is the output of 'l1', which returns only its last step\n"
      "  hint: set return_sequences=true on 'l1'"},
-    {"a wrong attribute", sequential_of(R"({"class_name": "Dense", "config": {"name": "d", "units": 0, "batch_input_shape": [null, 3]}})"),
+    {"a wrong attribute",
+     sequential_of(R"({"class_name": "Dense", "config": {"name": "d", "units": 0, "batch_input_shape": [null, 3]}})"),
      "layer 'd' (Dense): attribute 'units' is 0 but must be at least 1"},
     {"a wrong shape inside a nested model",
      functional_of(R"({"name": "inner", "class_name": "Sequential", "config": {"name": "inner", "layers": [
          {"class_name": "Dense", "config": {"name": "d", "units": 2}}, {"class_name": "GRU", "config": {"name": "g", "units": 2}}]},
-         "inbound_nodes": [[["x", 0, 0, {}]]]})", R"([["inner", 1, 0]])"),
+         "inbound_nodes": [[["x", 0, 0, {}]]]})",
+                   R"([["inner", 1, 0]])"),
      "layer 'g' (GRU): needs a sequence [batch, time, features] but got [batch, 2]\n"
      "  the input is the output of 'd'\n"
      "  hint: set return_sequences=true on the recurrent layer before it, or add an axis with Reshape"},

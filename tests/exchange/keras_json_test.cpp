@@ -47,12 +47,36 @@ fs::path oracles() {
 }
 
 // Layers of later releases; a case that needs none of these must import.
-const std::set<std::string> later_classes = {
-    "ActivityRegularization", "Any", "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Conv1D",
-    "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Cropping1D", "Cropping2D", "DepthwiseConv1D", "DepthwiseConv2D",
-    "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "Masking", "MaxPooling1D", "MaxPooling2D", "NotEqual", "SeparableConv1D", "SeparableConv2D",
-    "SpatialDropout1D", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D"};
+const std::set<std::string> later_classes = {"ActivityRegularization",
+                                             "Any",
+                                             "AveragePooling1D",
+                                             "AveragePooling2D",
+                                             "BatchNormalization",
+                                             "Conv1D",
+                                             "Conv1DTranspose",
+                                             "Conv2D",
+                                             "Conv2DTranspose",
+                                             "Cropping1D",
+                                             "Cropping2D",
+                                             "DepthwiseConv1D",
+                                             "DepthwiseConv2D",
+                                             "GaussianDropout",
+                                             "GaussianNoise",
+                                             "GlobalAveragePooling1D",
+                                             "GlobalAveragePooling2D",
+                                             "GlobalMaxPooling1D",
+                                             "GlobalMaxPooling2D",
+                                             "Masking",
+                                             "MaxPooling1D",
+                                             "MaxPooling2D",
+                                             "NotEqual",
+                                             "SeparableConv1D",
+                                             "SeparableConv2D",
+                                             "SpatialDropout1D",
+                                             "UpSampling1D",
+                                             "UpSampling2D",
+                                             "ZeroPadding1D",
+                                             "ZeroPadding2D"};
 
 bool is_of_later_release(const std::string& line) {
   const size_t open = line.find('('), close = line.find(')');
@@ -116,14 +140,17 @@ TEST_CASE("keras: the oldest Sequential config is a bare list") {
 }
 
 TEST_CASE("keras: JSON inside a JSON string is read") {
-  const std::string inner = keras2("2.4.0", R"({"class_name": "Dense", "config": {"units": 2, "batch_input_shape": [null, 3]}})");
+  const std::string inner =
+      keras2("2.4.0", R"({"class_name": "Dense", "config": {"units": 2, "batch_input_shape": [null, 3]}})");
   const Model model = import_keras_json(Json(inner).dump());
   CHECK(model.layers.back().name == "dense");
 }
 
 TEST_CASE("keras: what is absent means what its Keras version meant") {
-  const std::string lstm = R"({"class_name": "LSTM", "config": {"name": "l", "units": 2, "batch_input_shape": [null, 5, 3]}})";
-  const std::string gru = R"({"class_name": "GRU", "config": {"name": "l", "units": 2, "batch_input_shape": [null, 5, 3]}})";
+  const std::string lstm =
+      R"({"class_name": "LSTM", "config": {"name": "l", "units": 2, "batch_input_shape": [null, 5, 3]}})";
+  const std::string gru =
+      R"({"class_name": "GRU", "config": {"name": "l", "units": 2, "batch_input_shape": [null, 5, 3]}})";
   const auto gates = [](const std::string& text) {
     return layer_of(import_keras_json(text), "l").attributes.string("recurrent_activation");
   };
@@ -138,23 +165,28 @@ TEST_CASE("keras: what is absent means what its Keras version meant") {
 TEST_CASE("keras: hard_sigmoid is another function in Keras 2 than in Keras 3") {
   const std::string dense =
       R"({"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [null, 3], "activation": "hard_sigmoid"}})";
-  CHECK(layer_of(import_keras_json(keras2("2.15.0", dense)), "d").attributes.string("activation") == "hard_sigmoid_keras2");
+  CHECK(layer_of(import_keras_json(keras2("2.15.0", dense)), "d").attributes.string("activation") ==
+        "hard_sigmoid_keras2");
   CHECK(layer_of(import_keras_json(keras2("3.3.0", dense)), "d").attributes.string("activation") == "hard_sigmoid");
 }
 
 TEST_CASE("keras: activations come as names, functions and layers") {
   const auto activation = [](const std::string& json) {
-    const Model model = import_keras_json(
-        keras2("3.3.0", R"({"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [null, 3], "activation": )" +
-                            json + "}}"));
+    const Model model = import_keras_json(keras2(
+        "3.3.0",
+        R"({"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [null, 3], "activation": )" +
+            json + "}}"));
     return *layer_of(model, "d").attributes.find("activation");
   };
   CHECK(activation("null") == AttributeValue("linear"));
   CHECK(activation(R"("swish")") == AttributeValue("silu"));
-  CHECK(activation(R"({"module": "builtins", "class_name": "function", "config": "gelu", "registered_name": "function"})") ==
+  CHECK(activation(
+            R"({"module": "builtins", "class_name": "function", "config": "gelu", "registered_name": "function"})") ==
         AttributeValue("gelu"));
-  CHECK(activation(R"({"module": "keras.layers", "class_name": "LeakyReLU", "config": {"name": "x", "negative_slope": 0.1}})") ==
-        AttributeValue(Attributes{{"class", "leaky_relu"}, {"negative_slope", 0.1}}));
+  CHECK(
+      activation(
+          R"({"module": "keras.layers", "class_name": "LeakyReLU", "config": {"name": "x", "negative_slope": 0.1}})") ==
+      AttributeValue(Attributes{{"class", "leaky_relu"}, {"negative_slope", 0.1}}));
   CHECK(activation(R"({"class_name": "LeakyReLU", "config": {"alpha": 0.25}})") ==
         AttributeValue(Attributes{{"class", "leaky_relu"}, {"negative_slope", 0.25}}));
   CHECK(activation(R"({"class_name": "LeakyReLU", "config": {}})") ==
@@ -165,9 +197,9 @@ TEST_CASE("keras: activations come as names, functions and layers") {
 
 TEST_CASE("keras: initializers and regularizers have one form in every spelling") {
   const auto attribute = [](const std::string& key, const std::string& json) {
-    const Model model = import_keras_json(
-        keras2("2.9.0", R"({"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [null, 3], ")" + key +
-                            "\": " + json + "}}"));
+    const Model model = import_keras_json(keras2(
+        "2.9.0", R"({"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [null, 3], ")" +
+                     key + "\": " + json + "}}"));
     const AttributeValue* value = layer_of(model, "d").attributes.find(key);
     return value == nullptr ? AttributeValue() : *value;
   };
@@ -175,10 +207,12 @@ TEST_CASE("keras: initializers and regularizers have one form in every spelling"
   CHECK(attribute("kernel_initializer", R"("glorot_uniform")") == glorot);
   CHECK(attribute("kernel_initializer", R"("GlorotUniform")") == glorot);
   CHECK(attribute("kernel_initializer", R"({"class_name": "GlorotUniform", "config": {"seed": null}})") == glorot);
-  CHECK(attribute("kernel_initializer", R"({"module": "keras.initializers", "class_name": "GlorotUniform", "config": {"seed": 7},
+  CHECK(attribute("kernel_initializer",
+                  R"({"module": "keras.initializers", "class_name": "GlorotUniform", "config": {"seed": 7},
                                             "registered_name": null})") ==
         AttributeValue(Attributes{{"class", "GlorotUniform"}, {"seed", 7}}));
-  CHECK(attribute("kernel_initializer", R"({"class_name": "RandomNormal", "config": {"mean": 0, "stddev": 0.1, "seed": null}})") ==
+  CHECK(attribute("kernel_initializer",
+                  R"({"class_name": "RandomNormal", "config": {"mean": 0, "stddev": 0.1, "seed": null}})") ==
         AttributeValue(Attributes{{"class", "RandomNormal"}, {"mean", 0.0}, {"stddev", 0.1}}));
   CHECK(attribute("kernel_initializer", R"({"class_name": "OrthogonalInitializer", "config": {"gain": 1.0}})") ==
         AttributeValue(Attributes{{"class", "Orthogonal"}, {"gain", 1.0}}));
@@ -190,7 +224,8 @@ TEST_CASE("keras: initializers and regularizers have one form in every spelling"
         AttributeValue(Attributes{{"class", "L1"}, {"l1", 1.0}}));
 }
 
-// An encoder and decoder as Keras 2 writes it: states as further inbound tensors, open lengths, an inner TimeDistributed.
+// An encoder and decoder as Keras 2 writes it: states as further inbound tensors, open lengths, an inner
+// TimeDistributed.
 const char* const seq2seq = R"({"class_name": "Model", "keras_version": "2.2.4", "config": {"name": "m", "layers": [
   {"name": "source", "class_name": "InputLayer", "config": {"batch_input_shape": [null, null, 3], "dtype": "float32", "sparse": false, "name": "source"}, "inbound_nodes": []},
   {"name": "target", "class_name": "InputLayer", "config": {"batch_input_shape": [null, null, 2], "dtype": "float32", "sparse": false, "name": "target"}, "inbound_nodes": []},
@@ -206,7 +241,8 @@ TEST_CASE("keras: states flow between layers that stand in any order, and open l
   Model model = import_keras_json(seq2seq);
   CHECK(type_text(model.type(model.outputs[0])) == "f32[batch, time_2, 2]");
   CHECK(paths_text(model) ==
-        "dec/kernel dec/recurrent_kernel dec/bias enc/kernel enc/recurrent_kernel enc/bias td/layer/kernel td/layer/bias ");
+        "dec/kernel dec/recurrent_kernel dec/bias enc/kernel enc/recurrent_kernel enc/bias td/layer/kernel "
+        "td/layer/bias ");
   check_round_trip(import_keras_json(export_keras_json(model)));  // once, so that defaults are spelled out
   // tf.keras writes the states as a keyword argument.
   std::string keywords = seq2seq;
@@ -217,7 +253,8 @@ TEST_CASE("keras: states flow between layers that stand in any order, and open l
 }
 
 TEST_CASE("keras: open lengths are taken as equal where the model merges them") {
-  const Model model = import_keras_json(R"({"class_name": "Functional", "keras_version": "2.9.0", "config": {"name": "m", "layers": [
+  const Model model =
+      import_keras_json(R"({"class_name": "Functional", "keras_version": "2.9.0", "config": {"name": "m", "layers": [
     {"name": "a", "class_name": "InputLayer", "config": {"batch_input_shape": [null, null, 3]}, "inbound_nodes": []},
     {"name": "b", "class_name": "InputLayer", "config": {"batch_input_shape": [null, null, 3]}, "inbound_nodes": []},
     {"name": "sum", "class_name": "Add", "config": {}, "inbound_nodes": [[["a", 0, 0, {}], ["b", 0, 0, {}]]]}],
@@ -230,14 +267,17 @@ TEST_CASE("keras: a model drawn in C++ goes to Keras 3 and back") {
       sequential({layers::input({open_extent, 3}), layers::gru(4, {.return_sequences = true})}, "encoder"));
   ModelBuilder inner("inner");
   Tensor z = inner.input("z", {4});
-  LayerSpec two_heads{.class_name = "Functional", .name = "inner",
-                      .submodel = std::make_shared<Model>(inner.build(
-                          {inner.call(layers::dense(2), z),
-                           inner.call(layers::dense(4, {.activation = Attributes{{"class", "elu"}, {"alpha", 0.5}}}), z)}))};
+  LayerSpec two_heads{
+      .class_name = "Functional",
+      .name = "inner",
+      .submodel = std::make_shared<Model>(inner.build(
+          {inner.call(layers::dense(2), z),
+           inner.call(layers::dense(4, {.activation = Attributes{{"class", "elu"}, {"alpha", 0.5}}}), z)}))};
   ModelBuilder m("outer");
   Tensor x = m.input("x", {24, 3});
   Tensor h = m.call({.class_name = "Sequential", .name = "encoder", .trainable = false, .submodel = encoder}, x);
-  Tensor both = m.call(layers::bidirectional(layers::lstm(2, {.kernel_regularizer = Attributes{{"class", "L2"}, {"l2", 0.5}}})), h);
+  Tensor both = m.call(
+      layers::bidirectional(layers::lstm(2, {.kernel_regularizer = Attributes{{"class", "L2"}, {"l2", 0.5}}})), h);
   LayerCall nested = m.add(std::move(two_heads));
   const std::vector<Tensor> heads = nested.call_all({both});
   const std::vector<Tensor> again = nested.call_all({heads[1]});
@@ -255,7 +295,8 @@ TEST_CASE("keras: a model drawn in C++ goes to Keras 3 and back") {
 }
 
 TEST_CASE("keras: a Sequential without an input takes it from its call") {
-  const Model model = import_keras_json(R"({"class_name": "Functional", "keras_version": "2.9.0", "config": {"name": "m", "layers": [
+  const Model model =
+      import_keras_json(R"({"class_name": "Functional", "keras_version": "2.9.0", "config": {"name": "m", "layers": [
     {"name": "x", "class_name": "InputLayer", "config": {"batch_input_shape": [null, 3]}, "inbound_nodes": []},
     {"name": "s", "class_name": "Sequential", "config": {"name": "s", "layers": [
       {"class_name": "Dense", "config": {"name": "d", "units": 7}}]}, "inbound_nodes": [[["x", 0, 0, {}]]]}],
@@ -269,7 +310,9 @@ TEST_CASE("keras: Bidirectional's backward layer is kept only where it differs f
     return layer_of(import_keras_json(keras2("2.9.0", R"({"class_name": "Bidirectional", "config": {"name": "bi",
       "batch_input_shape": [null, 5, 3], "merge_mode": "concat",
       "layer": {"class_name": "LSTM", "config": {"name": "f", "units": 4, "go_backwards": false}},
-      "backward_layer": )" + backward + "}}")), "bi").attributes.has("backward_layer");
+      "backward_layer": )" + backward + "}}")),
+                    "bi")
+        .attributes.has("backward_layer");
   };
   CHECK_FALSE(bidirectional("null"));
   CHECK_FALSE(bidirectional(R"({"class_name": "LSTM", "config": {"name": "b", "units": 4, "go_backwards": true}})"));
@@ -283,7 +326,8 @@ TEST_CASE("keras: weights are assigned by their path, and a wrong one is refused
   assign_weight(model, "td/layer", "bias", bias, shape);
   CHECK(all_parameters(model).back().parameter->data == bias);
   CHECK_THROWS_WITH_AS(assign_weight(model, "td/layer", "bias", bias, wrong),
-                       "layer 'td' (TimeDistributed): its weight 'layer/bias' is [2] but the given one is [1, 2]", CompileError);
+                       "layer 'td' (TimeDistributed): its weight 'layer/bias' is [2] but the given one is [1, 2]",
+                       CompileError);
   CHECK_THROWS_WITH_AS(assign_weight(model, "td/layer", "biass", bias, shape),
                        "the model has no weight 'td/layer/biass'\n  hint: did you mean 'td/layer/bias'?", CompileError);
 }

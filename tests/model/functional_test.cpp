@@ -99,8 +99,7 @@ TEST_CASE("functional: TimeDistributed applies a whole model to each step") {
   auto step = std::make_shared<Model>(sequential({layers::input({4}), layers::dense(2, {.name = "d"})}, "step"));
   ModelBuilder m;
   Tensor x = m.input("x", {open_extent, 4});
-  Model model = m.build(
-      {m.call(layers::time_distributed({.class_name = "Sequential", .submodel = step}, "td"), x)});
+  Model model = m.build({m.call(layers::time_distributed({.class_name = "Sequential", .submodel = step}, "td"), x)});
   CHECK(output_type(model) == "f32[batch, time, 2]");
   CHECK(paths_of(model) == std::vector<std::string>{"td/layer/d/kernel", "td/layer/d/bias"});
 }
@@ -126,7 +125,8 @@ TEST_CASE("functional: freezing a nested model freezes the weights inside it") {
 }
 
 TEST_CASE("functional: sequential is the stack of its layers") {
-  const Model model = sequential({layers::input({24, 3}, "window"), layers::gru(4), layers::dropout(0.5), layers::dense(1)});
+  const Model model =
+      sequential({layers::input({24, 3}, "window"), layers::gru(4), layers::dropout(0.5), layers::dense(1)});
   CHECK(model.sequential);
   CHECK(model_text(model).find("call dense = dense(dropout) : f32[batch, 1]") != std::string::npos);
   CHECK(model.input_names() == std::vector<std::string>{"window"});
@@ -137,11 +137,12 @@ TEST_CASE("functional: sequential is the stack of its layers") {
 TEST_CASE("functional: Bidirectional's weights carry the direction in their names") {
   ModelBuilder m;
   Tensor x = m.input("x", {5, 3});
-  Model model = m.build({m.call(layers::bidirectional(layers::lstm(4, {.return_sequences = true}), "concat", "bi"), x)});
+  Model model =
+      m.build({m.call(layers::bidirectional(layers::lstm(4, {.return_sequences = true}), "concat", "bi"), x)});
   CHECK(output_type(model) == "f32[batch, 5, 8]");
-  CHECK(paths_of(model) == std::vector<std::string>{"bi/forward/kernel", "bi/forward/recurrent_kernel", "bi/forward/bias",
-                                                    "bi/backward/kernel", "bi/backward/recurrent_kernel",
-                                                    "bi/backward/bias"});
+  CHECK(paths_of(model) == std::vector<std::string>{"bi/forward/kernel", "bi/forward/recurrent_kernel",
+                                                    "bi/forward/bias", "bi/backward/kernel",
+                                                    "bi/backward/recurrent_kernel", "bi/backward/bias"});
 }
 
 }  // namespace

@@ -12,9 +12,9 @@ namespace moru {
 namespace {
 
 TEST_CASE("summary: a Sequential is a table of three columns without its input") {
-  const Model model = sequential({layers::input({24, 16}), layers::lstm(64, {.return_sequences = true}), layers::lstm(32),
-                                  layers::dense(1)},
-                                 "bike");
+  const Model model = sequential(
+      {layers::input({24, 16}), layers::lstm(64, {.return_sequences = true}), layers::lstm(32), layers::dense(1)},
+      "bike");
   CHECK(summary_text(model) ==
         "Model: \"bike\"\n"
         "┏━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━┓\n"
@@ -36,7 +36,8 @@ Model two_inputs() {
   ModelBuilder m("two");
   Tensor a = m.input("a", {6}), b = m.input("b", {6});
   LayerCall nested = m.add({.class_name = "Sequential", .name = "encoder", .trainable = false, .submodel = encoder});
-  Tensor joined = m.call(layers::concatenate(-1, "a_layer_with_a_name_that_is_far_too_long_for_one_line"), {nested(a), nested(b)});
+  Tensor joined =
+      m.call(layers::concatenate(-1, "a_layer_with_a_name_that_is_far_too_long_for_one_line"), {nested(a), nested(b)});
   return m.build({m.call(layers::dense(1, {.name = "out"}), joined)});
 }
 
@@ -72,8 +73,8 @@ TEST_CASE("summary: JSON lists inputs, outputs, layers and counts") {
   CHECK(json["inputs"] == nlohmann::json::parse(R"([
     {"name": "a", "dtype": "float32", "shape": [null, 6], "dims": ["batch", "6"]},
     {"name": "b", "dtype": "float32", "shape": [null, 6], "dims": ["batch", "6"]}])"));
-  CHECK(json["outputs"] == nlohmann::json::parse(
-                               R"([{"name": "out", "dtype": "float32", "shape": [null, 1], "dims": ["batch", "1"]}])"));
+  CHECK(json["outputs"] ==
+        nlohmann::json::parse(R"([{"name": "out", "dtype": "float32", "shape": [null, 1], "dims": ["batch", "1"]}])"));
   CHECK(json["parameters"] == nlohmann::json::parse(R"({"total": 46, "trainable": 11, "non_trainable": 35})"));
   REQUIRE(json["layers"].size() == 5);
   CHECK(json["layers"][2]["name"] == "encoder");
@@ -95,7 +96,8 @@ TEST_CASE("summary: an open length is None in the table and a symbol in the JSON
 TEST_CASE("summary: no table is wider than 100 columns") {
   ModelBuilder m(std::string(30, 'm'));
   std::vector<Tensor> inputs;
-  for (int i = 0; i < 5; ++i) inputs.push_back(m.input(std::string(60, 'x') + std::to_string(i), {100000, 100000, 1000}));
+  for (int i = 0; i < 5; ++i)
+    inputs.push_back(m.input(std::string(60, 'x') + std::to_string(i), {100000, 100000, 1000}));
   Tensor joined = m.add(layers::concatenate()).call_all(inputs).front();
   std::istringstream lines(summary_text(m.build({joined})));
   for (std::string line; std::getline(lines, line);) {

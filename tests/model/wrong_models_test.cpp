@@ -36,8 +36,7 @@ const WrongModel wrong_models[] = {
      "layer 'lstm_1' (LSTM): needs a sequence [batch, time, features] but got [batch, 64]\n"
      "  the input is the output of 'lstm', which returns only its last step\n"
      "  hint: set return_sequences=true on 'lstm'"},
-    {"an LSTM on a table",
-     [](ModelBuilder& m) { m.call(layers::lstm(8), m.input("x", {5})); },
+    {"an LSTM on a table", [](ModelBuilder& m) { m.call(layers::lstm(8), m.input("x", {5})); },
      "layer 'lstm' (LSTM): needs a sequence [batch, time, features] but got [batch, 5]\n"
      "  the input is the model's input 'x'\n"
      "  hint: give the input 'x' a time axis, or add one with Reshape"},
@@ -59,8 +58,11 @@ const WrongModel wrong_models[] = {
      "  input 2, [batch, 4], is the model's input 'b'\n"
      "  hint: axes must be equal or 1; rank may differ, axes are then added behind the batch axis"},
     {"concatenating what does not fit",
-     [](ModelBuilder& m) { m.call(layers::concatenate(), {m.input("a", {5, 2}), m.input("b", {4, 2})}); },
-     "layer 'concatenate' (Concatenate): needs inputs that are equal but for axis 2 but got [batch, 5, 2] and [batch, 4, 2]\n"
+     [](ModelBuilder& m) {
+       m.call(layers::concatenate(), {m.input("a", {5, 2}), m.input("b", {4, 2})});
+     },
+     "layer 'concatenate' (Concatenate): needs inputs that are equal but for axis 2 but got [batch, 5, 2] and [batch, "
+     "4, 2]\n"
      "  input 1, [batch, 5, 2], is the model's input 'a'\n"
      "  input 2, [batch, 4, 2], is the model's input 'b'"},
     {"subtracting three tensors",
@@ -81,18 +83,24 @@ const WrongModel wrong_models[] = {
      "layer 'h' (LSTM): the name is already taken by another layer (Dense)\n"
      "  hint: give each layer a name of its own, or call the same layer again"},
     {"a class that does not exist",
-     [](ModelBuilder& m) { m.layer("Dens", {{"units", 3}}); },
+     [](ModelBuilder& m) {
+       m.layer("Dens", {{"units", 3}});
+     },
      "layer 'dens' (Dens): there is no layer of this class\n"
      "  hint: did you mean 'Dense'?"},
     {"an attribute that does not exist",
-     [](ModelBuilder& m) { m.layer("Dense", {{"unit", 3}}); },
+     [](ModelBuilder& m) {
+       m.layer("Dense", {{"unit", 3}});
+     },
      "layer 'dense' (Dense): has no attribute 'unit'\n"
-     "  hint: its attributes are units, activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint"},
+     "  hint: its attributes are units, activation, use_bias, kernel_initializer, bias_initializer, "
+     "kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint"},
     {"an attribute that is missing",
-     [](ModelBuilder& m) { m.layer("Dense", {{"activation", "relu"}}, "h"); },
+     [](ModelBuilder& m) {
+       m.layer("Dense", {{"activation", "relu"}}, "h");
+     },
      "layer 'h' (Dense): needs the attribute 'units' (an integer)"},
-    {"an attribute out of range",
-     [](ModelBuilder& m) { m.call(layers::dropout(1.5), m.input("x", {5})); },
+    {"an attribute out of range", [](ModelBuilder& m) { m.call(layers::dropout(1.5), m.input("x", {5})); },
      "layer 'dropout' (Dropout): attribute 'rate' is 1.5 but must be from 0 to 1"},
     {"an activation that does not exist",
      [](ModelBuilder& m) { m.call(layers::dense(3, {.activation = "rellu"}), m.input("x", {5})); },
@@ -106,7 +114,8 @@ const WrongModel wrong_models[] = {
      },
      "layer 'shared:2' (Dense): its weight 'kernel' is [5, 3] but this input needs [4, 3]\n"
      "  the input is the model's input 'b'\n"
-     "  hint: a layer that is called more than once needs inputs with the same number of features; use one layer for each"},
+     "  hint: a layer that is called more than once needs inputs with the same number of features; use one layer for "
+     "each"},
     {"a nested model on a wrong input",
      [](ModelBuilder& m) {
        LayerCall encoder = m.nested(sequential({layers::input({6}), layers::dense(2)}, "encoder"));
@@ -132,7 +141,9 @@ const WrongModel wrong_models[] = {
      "  the input is the output of 'flatten'\n"
      "  hint: its kernel has one row for each feature"},
     {"Reshape that does not come out even",
-     [](ModelBuilder& m) { m.call(layers::reshape({4, 2}), m.input("x", {6})); },
+     [](ModelBuilder& m) {
+       m.call(layers::reshape({4, 2}), m.input("x", {6}));
+     },
      "layer 'reshape' (Reshape): cannot reshape [6] to [4, 2]\n"
      "  the input is the model's input 'x'\n"
      "  hint: the input has 6 elements per sample"},
@@ -169,11 +180,12 @@ const WrongModel wrong_models[] = {
      "layer 'dense' (Dense): takes 1 input but got 2\n"
      "  input 1, [batch, 5], is the model's input 'x'\n"
      "  input 2, [batch, 5], is the model's input 'x'"},
-    {"Dense on nothing",
-     [](ModelBuilder& m) { m.add(layers::dense(3)).call_all({}); },
+    {"Dense on nothing", [](ModelBuilder& m) { m.add(layers::dense(3)).call_all({}); },
      "layer 'dense' (Dense): takes an input but got none"},
     {"Bidirectional around a Dense",
-     [](ModelBuilder& m) { m.call(layers::bidirectional(layers::dense(3)), m.input("x", {5, 3})); },
+     [](ModelBuilder& m) {
+       m.call(layers::bidirectional(layers::dense(3)), m.input("x", {5, 3}));
+     },
      "layer 'bidirectional' (Bidirectional): needs a recurrent layer (SimpleRNN, LSTM or GRU) but wraps Dense\n"
      "  the input is the model's input 'x'"},
     {"a tensor of another model",
@@ -193,14 +205,19 @@ const WrongModel wrong_models[] = {
      },
      "layer 'b' (InputLayer): an output needs this input, but it is not among the model's inputs\n"
      "  hint: add it to the inputs of the model"},
-    {"no outputs", [](ModelBuilder& m) { m.build(std::vector<Tensor>{}); }, "layer 'wrong' (Functional): a model needs at least one output"},
-    {"a Sequential without an input", [](ModelBuilder&) { sequential({layers::dense(3)}); }, "layer 'sequential' (Sequential): does not say what its input is\n"
+    {"no outputs", [](ModelBuilder& m) { m.build(std::vector<Tensor>{}); },
+     "layer 'wrong' (Functional): a model needs at least one output"},
+    {"a Sequential without an input", [](ModelBuilder&) { sequential({layers::dense(3)}); },
+     "layer 'sequential' (Sequential): does not say what its input is\n"
      "  hint: begin it with layers::input(shape)"},
     {"a Sequential with a layer of three outputs",
-     [](ModelBuilder&) { sequential({layers::input({5, 2}), layers::lstm(3, {.return_state = true})}); },
+     [](ModelBuilder&) {
+       sequential({layers::input({5, 2}), layers::lstm(3, {.return_state = true})});
+     },
      "layer 'lstm' (LSTM): has 3 outputs, but a Sequential is a stack of one tensor\n"
      "  hint: leave return_state at false, or use the Functional API"},
-    {"an input of extent 0", [](ModelBuilder& m) { m.input("x", {0}); }, "layer 'x' (InputLayer): its shape [0] has an extent of 0"},
+    {"an input of extent 0", [](ModelBuilder& m) { m.input("x", {0}); },
+     "layer 'x' (InputLayer): its shape [0] has an extent of 0"},
 };
 
 TEST_CASE("wrong models: each is refused with a message that names the layer, the shapes and the remedy") {
