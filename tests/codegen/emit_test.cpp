@@ -49,9 +49,8 @@ void check_everywhere(const KernelModule& module, const std::vector<Symbols>& si
     const auto code = jit_compile(module, Target::parse(configuration.target), options);
     for (const auto& expectation : expectations) {
       const std::string different = expectation->compare(*code);
-      if (different.empty()) continue;
-      FAIL_CHECK(different << "\n" << expectation->text());
-      return;
+      CHECK_MESSAGE(different.empty(), different << "\n" << expectation->text());
+      if (!different.empty()) return;
     }
   }
 }
@@ -65,10 +64,10 @@ TEST_CASE("random kernels give the interpreter's bits at every vector width and 
   const char* given = std::getenv("MORU_SEED");
   const uint64_t seed = given ? std::strtoull(given, nullptr, 10) : static_cast<uint64_t>(std::time(nullptr) / 86400);
   MESSAGE("MORU_SEED=" << seed);
-  for (uint64_t round = 0; round < 4; ++round) {
+  for (uint64_t round = 0; round < 2; ++round) {
     Random random(seed + round);
     std::vector<Kernel> kernels;
-    for (int i = 0; i < 20; ++i) kernels.push_back(KernelMaker("entry_" + std::to_string(i), random.bits(), false).make());
+    for (int i = 0; i < 16; ++i) kernels.push_back(KernelMaker("entry_" + std::to_string(i), random.bits(), false).make());
     check_everywhere(module_of(kernels), {KernelMaker::random_symbols(random), KernelMaker::random_symbols(random)}, seed + round);
   }
 }
