@@ -306,27 +306,26 @@ TEST_CASE("fit: no step after the first epoch allocates, the short last batch in
 }
 
 TEST_CASE("fit: an epoch of five-microsecond steps takes at most 1.3 times its steps alone") {
-  constexpr int64_t steps = 4000;
+  constexpr int64_t steps = 1000;
   const Dataset data = make_linear_data(steps * 32), validation = make_linear_data(32, 2);
   const auto session = make_linear_session({.sample_weight = true});
+  const uint32_t entry = *session->program().find_entry("train_step");
   train_step_seconds = 5e-6;
-  double best = 1e9;
   std::vector<Callback> callbacks = {stop_on_nan()};
-  for (int repeat = 0; repeat < 5; ++repeat) {
-    const FitResult result = require_fit(fit(*session, data, &validation, quiet(1), callbacks));
-    // Steps alone: the entry with its inputs bound.
-    const uint32_t entry = *session->program().find_entry("train_step");
+  // The fastest of each, because other processes only ever add.
+  double epoch = 1e9, alone = 1e9;
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    epoch = std::min(epoch, require_fit(fit(*session, data, &validation, quiet(1), callbacks)).seconds);
     BatchFeeder feeder = std::move(BatchFeeder::create(*session, entry, data, 32)).value();
     REQUIRE(feeder.feed_range(0, 32).ok());
     const auto begin = std::chrono::steady_clock::now();
     for (int64_t i = 0; i < steps; ++i) REQUIRE(session->run(entry).ok());
-    const double alone = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    best = std::min(best, result.seconds / alone);
+    alone = std::min(alone, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
   train_step_seconds = 0;
-  MESSAGE("epoch / steps alone: " << best);
+  MESSAGE("epoch / steps alone: " << epoch / alone);
 #ifdef NDEBUG
-  CHECK(best < 1.3);
+  CHECK(epoch / alone < 1.3);
 #else
   std::cout << "skipped: the bound on an epoch's overhead holds for release builds\n";
 #endif

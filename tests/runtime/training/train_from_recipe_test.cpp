@@ -304,6 +304,24 @@ TEST_CASE("train_from_recipe: a recipe that the program was not compiled for is 
   CHECK(train_from_recipe(job).status().message().find("data.csv/run") != std::string::npos);
 }
 
+TEST_CASE("train_from_recipe: validation_split takes the last samples by Keras' rule, before any shuffling") {
+  CHECK(training_samples(30, 0.9) == 2);
+  const TemporaryFolder folder;
+  TrainingJob job = make_job(folder, "run");
+  job.recipe.data.split = {};
+  job.recipe.fit.validation = ValidationFrom::last_of_training;
+  job.recipe.fit.validation_split = 0.33;
+  job.recipe.fit.epochs = 1;
+  require_training(job);
+  const Result<std::optional<FoundCheckpoint>> found = find_latest_good(job.run_directory + "/checkpoints");
+  REQUIRE(found.ok());
+  REQUIRE(found->has_value());
+  for (const SavedCallback& saved : (*found)->checkpoint.callbacks) {
+    if (saved.name == "fit") CHECK(find_number(saved, "samples")->integer == 134);  // floor(200 * (1 - 0.33)) in double
+  }
+  CHECK((*found)->checkpoint.step == 9);
+}
+
 TEST_CASE("predictions_csv: classes are named, with the probability of the predicted one") {
   Recipe recipe;
   LossRecipe loss;
