@@ -84,11 +84,21 @@ int64_t DimProgram::evaluate(const int64_t* values) const {
     const int64_t b = stack[--top];
     int64_t& a = stack[top - 1];
     switch (step.op) {
-      case Op::add: overflow(__builtin_add_overflow(a, b, &a)); break;
-      case Op::multiply: overflow(__builtin_mul_overflow(a, b, &a)); break;
-      case Op::floor_div: a = divide(a, b); break;
-      case Op::ceil_div: a = -divide(-a, b); break;
-      default: a = std::max(a, b); break;
+      case Op::add:
+        overflow(__builtin_add_overflow(a, b, &a));
+        break;
+      case Op::multiply:
+        overflow(__builtin_mul_overflow(a, b, &a));
+        break;
+      case Op::floor_div:
+        a = divide(a, b);
+        break;
+      case Op::ceil_div:
+        a = -divide(-a, b);
+        break;
+      default:
+        a = std::max(a, b);
+        break;
     }
   }
   return stack[0];

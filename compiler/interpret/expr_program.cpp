@@ -120,18 +120,29 @@ struct ExprProgram::Steps {
     scalar::visit_type(from, [&](auto zero) {
       using T = decltype(zero);
       switch (node.op) {
-        case ExprOp::load: step = &load<T>; return;
-        case ExprOp::index: step = &index; return;
-        case ExprOp::accumulator: step = &accumulator; return;
-        case ExprOp::select: step = &select<T>; return;
-        case ExprOp::bitcast: step = &copy<T>; return;
+        case ExprOp::load:
+          step = &load<T>;
+          return;
+        case ExprOp::index:
+          step = &index;
+          return;
+        case ExprOp::accumulator:
+          step = &accumulator;
+          return;
+        case ExprOp::select:
+          step = &select<T>;
+          return;
+        case ExprOp::bitcast:
+          step = &copy<T>;
+          return;
         case ExprOp::fma:
           if constexpr (scalar::is_float_v<T>) step = &fma<T>;
           return;
         case ExprOp::convert:
           scalar::visit_type(node.type, [&](auto to) { step = &convert<decltype(to), T>; });
           return;
-        default: break;
+        default:
+          break;
       }
       if (node.args.size() == 1)
         scalar::visit_unary<T>(node.op, [&](auto f) { step = &unary<T, decltype(f)>; });
@@ -181,8 +192,10 @@ ExprProgram::ExprProgram(const NameScope& scope, std::span<const Buffer> buffers
     scalar::visit_type(node->type, [&](auto zero) {
       using T = decltype(zero);
       T value{};
-      if constexpr (scalar::is_float_v<T>) value = static_cast<T>(node->number);
-      else value = static_cast<T>(node->bits);
+      if constexpr (scalar::is_float_v<T>)
+        value = static_cast<T>(node->number);
+      else
+        value = static_cast<T>(node->bits);
       std::fill_n(static_cast<T*>(register_data(id)), block_points, value);
     });
   }
@@ -199,7 +212,8 @@ ExprProgram::RegisterId ExprProgram::new_register(Compilation& c) {
   return id;
 }
 
-ExprProgram::Address ExprProgram::make_address(Compilation& c, const Dim& offset, BufferId buffer, const Expr& dynamic) {
+ExprProgram::Address ExprProgram::make_address(Compilation& c, const Dim& offset, BufferId buffer,
+                                               const Expr& dynamic) {
   Address address;
   check_internal(buffer == no_buffer || buffer < c.buffers.size(), "an access to a buffer that does not exist");
   address.buffer = buffer;
@@ -281,7 +295,8 @@ BlockAddress ExprProgram::locate(const Address& address, int64_t* values, std::s
     result.stride = address.stride.evaluate(values);
     check(result.base);
     int64_t last = 0;
-    if (__builtin_mul_overflow(result.stride, block_.count - 1, &last) || __builtin_add_overflow(last, result.base, &last))
+    if (__builtin_mul_overflow(result.stride, block_.count - 1, &last) ||
+        __builtin_add_overflow(last, result.base, &last))
       throw InternalError("an address overflows 64 bits");
     check(last);
     return result;

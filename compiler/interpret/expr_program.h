@@ -70,12 +70,12 @@ class ExprProgram {
   struct Instruction {
     Step step = nullptr;
     RegisterId to = -1, a = -1, b = -1, c = -1;
-    int address = -1;              // of a load, or the number of an index
-    int64_t bytes = 0;             // of an element of the accumulator
+    int address = -1;   // of a load, or the number of an index
+    int64_t bytes = 0;  // of an element of the accumulator
   };
   struct Address {
     BufferId buffer = no_buffer;
-    bool linear = true;            // in the program's variable
+    bool linear = true;  // in the program's variable
     DimProgram offset, stride;
     RegisterId dynamic = -1;
   };
@@ -89,7 +89,7 @@ class ExprProgram {
 
   PointVariable variable_;
   std::vector<Instruction> instructions_;
-  std::vector<Address> addresses_;     // those asked for, then those of loads and indices
+  std::vector<Address> addresses_;  // those asked for, then those of loads and indices
   std::vector<RegisterId> results_;
   PointBlock block_;
   RegisterId register_count_ = 0;

@@ -17,7 +17,7 @@ namespace {
 
 struct Machine {
   std::vector<BoundBuffer> buffers;
-  std::vector<int64_t> values;   // of the names in scope, by position
+  std::vector<int64_t> values;  // of the names in scope, by position
   InterpretKernelOptions options;
 };
 
@@ -58,7 +58,9 @@ class StoreCode {
   StoreCode(const Compiler& c, const Store& store, const PointVariable& variable)
       : program_(c.scope, c.kernel.buffers, variable, {store.value}, {&store.access, 1}),
         buffer_(store.access.buffer),
-        accumulate_(store.accumulate) {}
+        accumulate_(store.accumulate) {
+    check_internal(store.value->type == c.kernel.buffers[buffer_].dtype, "a stored value is not of its buffer's type");
+  }
 
   void run(Machine& machine, const PointBlock& block, const void* accumulator = nullptr) {
     program_.run(block, machine.values.data(), machine.buffers, accumulator);
@@ -173,14 +175,17 @@ class ReduceCode final : public Code {
         target_(c.scope, c.kernel.buffers, {}, {}, {&reduce.target, 1}),
         value_(make_value(c, reduce)) {
     extent_ = DimProgram(reduce.extent, c.scope);
+    check_internal(reduce.value->type == c.kernel.buffers[buffer_].dtype, "a reduction is not of its target's type");
   }
   void run(Machine& machine) override {
     named(label_, [&] {
       const DType type = machine.buffers[buffer_].dtype;
       scalar::visit_type(type, [&](auto zero) {
         using T = decltype(zero);
-        if constexpr (scalar::is_float_v<T> || scalar::is_integer_v<T>) reduce<T>(machine);
-        else throw InternalError("booleans cannot be reduced");
+        if constexpr (scalar::is_float_v<T> || scalar::is_integer_v<T>)
+          reduce<T>(machine);
+        else
+          throw InternalError("booleans cannot be reduced");
       });
     });
   }
@@ -204,9 +209,12 @@ class ReduceCode final : public Code {
   template <class T>
   T combine(T a, T b) const {
     switch (op_) {
-      case ReduceOp::add: return scalar::add(a, b);
-      case ReduceOp::max: return scalar::maximum(a, b);
-      case ReduceOp::min: break;
+      case ReduceOp::add:
+        return scalar::add(a, b);
+      case ReduceOp::max:
+        return scalar::maximum(a, b);
+      case ReduceOp::min:
+        break;
     }
     return scalar::minimum(a, b);
   }
@@ -277,8 +285,10 @@ class ContractionCode final : public Code {
     named(label_, [&] {
       columns_ = last_extent_.evaluate(machine.values.data());
       depth_extents(machine);
-      if (type_ == DType::f32) outer<float>(machine, 0);
-      else outer<double>(machine, 0);
+      if (type_ == DType::f32)
+        outer<float>(machine, 0);
+      else
+        outer<double>(machine, 0);
     });
   }
 
@@ -288,21 +298,21 @@ class ContractionCode final : public Code {
     DimProgram extent;
     int64_t count = 0;
   };
-  struct Operand {              // of the direct path
+  struct Operand {  // of the direct path
     BufferId buffer = no_buffer;
     DimProgram offset, depth_stride, column_stride;
   };
 
   std::string label_;
   DType type_;
-  std::vector<Axis> outer_;     // rows and columns but the last column
+  std::vector<Axis> outer_;  // rows and columns but the last column
   std::vector<Axis> depth_;
   PointVariable last_column_;
   DimProgram last_extent_;
   int64_t columns_ = 0;
   std::unique_ptr<ExprProgram> init_, operands_;
   std::vector<StoreCode> epilogue_;
-  bool direct_ = false;         // a and b move by fixed strides along the last depth axis and the block
+  bool direct_ = false;  // a and b move by fixed strides along the last depth axis and the block
   Operand a_, b_;
   alignas(64) std::byte acc_[block_points * 8];
 
@@ -484,8 +494,10 @@ CodePtr Compiler::statement(const Statement& each) {
       const bool stores_only = std::all_of(loop.body.begin(), loop.body.end(), [](const Statement& inner) {
         return std::holds_alternative<Store>(inner.node);
       });
-      if (loop.kind == ForKind::vector && stores_only) code = std::make_unique<VectorLoop>(*this, loop);
-      else code = std::make_unique<Loop>(*this, loop);
+      if (loop.kind == ForKind::vector && stores_only)
+        code = std::make_unique<VectorLoop>(*this, loop);
+      else
+        code = std::make_unique<Loop>(*this, loop);
     }
   });
   return code;

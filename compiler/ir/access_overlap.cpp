@@ -21,11 +21,16 @@ Dim replace_factor(const Dim& value, const DimFactor& factor, const Dim& by) {
   for (const DimTerm& term : value.terms()) {
     Dim part = term.coefficient;
     for (const DimFactor& each : term.factors) {
-      if (each == factor) part *= by;
-      else if (each.kind == DimFactor::Kind::symbol) part *= Dim::symbol(each.symbol);
-      else if (each.kind == DimFactor::Kind::max) part *= max(*each.left, *each.right);
-      else if (each.kind == DimFactor::Kind::floor_div) part *= floor_div(*each.left, *each.right);
-      else part *= ceil_div(*each.left, *each.right);
+      if (each == factor)
+        part *= by;
+      else if (each.kind == DimFactor::Kind::symbol)
+        part *= Dim::symbol(each.symbol);
+      else if (each.kind == DimFactor::Kind::max)
+        part *= max(*each.left, *each.right);
+      else if (each.kind == DimFactor::Kind::floor_div)
+        part *= floor_div(*each.left, *each.right);
+      else
+        part *= ceil_div(*each.left, *each.right);
     }
     result += part;
   }
@@ -36,11 +41,13 @@ bool not_negative(const Dim& value, std::span<const LoopRange> variables, int de
 
 bool factor_not_negative(const DimFactor& factor, std::span<const LoopRange> variables, int depth) {
   switch (factor.kind) {
-    case DimFactor::Kind::symbol: return true;
+    case DimFactor::Kind::symbol:
+      return true;
     case DimFactor::Kind::max:
       return not_negative(*factor.left, variables, depth + 1) || not_negative(*factor.right, variables, depth + 1);
     case DimFactor::Kind::floor_div:
-    case DimFactor::Kind::ceil_div: return not_negative(*factor.left, variables, depth + 1);
+    case DimFactor::Kind::ceil_div:
+      return not_negative(*factor.left, variables, depth + 1);
   }
   return false;
 }

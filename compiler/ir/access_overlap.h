@@ -12,7 +12,7 @@ namespace moru {
 
 struct LoopRange {
   std::string var;
-  Dim extent;                    // var is 0 .. extent-1
+  Dim extent;  // var is 0 .. extent-1
 };
 
 /// value >= 0 for all values of its symbols; names in `variables` are loop variables.

@@ -13,49 +13,86 @@ namespace moru {
 
 std::string_view expr_op_name(ExprOp op) {
   switch (op) {
-    case ExprOp::constant: return "constant";
-    case ExprOp::index: return "index";
-    case ExprOp::load: return "load";
-    case ExprOp::accumulator: return "acc";
-    case ExprOp::add: return "add";
-    case ExprOp::sub: return "sub";
-    case ExprOp::mul: return "mul";
-    case ExprOp::div: return "div";
-    case ExprOp::fma: return "fma";
-    case ExprOp::min: return "min";
-    case ExprOp::max: return "max";
-    case ExprOp::neg: return "neg";
-    case ExprOp::abs: return "abs";
-    case ExprOp::sqrt: return "sqrt";
-    case ExprOp::round: return "round";
-    case ExprOp::floor: return "floor";
-    case ExprOp::ceil: return "ceil";
-    case ExprOp::bit_and: return "bit_and";
-    case ExprOp::bit_or: return "bit_or";
-    case ExprOp::bit_xor: return "bit_xor";
-    case ExprOp::shl: return "shl";
-    case ExprOp::shr: return "shr";
-    case ExprOp::sar: return "sar";
-    case ExprOp::mul_high_unsigned: return "mul_high_unsigned";
-    case ExprOp::equal: return "equal";
-    case ExprOp::not_equal: return "not_equal";
-    case ExprOp::less: return "less";
-    case ExprOp::less_equal: return "less_equal";
-    case ExprOp::logical_and: return "logical_and";
-    case ExprOp::logical_or: return "logical_or";
-    case ExprOp::logical_not: return "logical_not";
-    case ExprOp::select: return "select";
-    case ExprOp::convert: return "convert";
-    case ExprOp::bitcast: return "bitcast";
+    case ExprOp::constant:
+      return "constant";
+    case ExprOp::index:
+      return "index";
+    case ExprOp::load:
+      return "load";
+    case ExprOp::accumulator:
+      return "acc";
+    case ExprOp::add:
+      return "add";
+    case ExprOp::sub:
+      return "sub";
+    case ExprOp::mul:
+      return "mul";
+    case ExprOp::div:
+      return "div";
+    case ExprOp::fma:
+      return "fma";
+    case ExprOp::min:
+      return "min";
+    case ExprOp::max:
+      return "max";
+    case ExprOp::neg:
+      return "neg";
+    case ExprOp::abs:
+      return "abs";
+    case ExprOp::sqrt:
+      return "sqrt";
+    case ExprOp::round:
+      return "round";
+    case ExprOp::floor:
+      return "floor";
+    case ExprOp::ceil:
+      return "ceil";
+    case ExprOp::bit_and:
+      return "bit_and";
+    case ExprOp::bit_or:
+      return "bit_or";
+    case ExprOp::bit_xor:
+      return "bit_xor";
+    case ExprOp::shl:
+      return "shl";
+    case ExprOp::shr:
+      return "shr";
+    case ExprOp::sar:
+      return "sar";
+    case ExprOp::mul_high_unsigned:
+      return "mul_high_unsigned";
+    case ExprOp::equal:
+      return "equal";
+    case ExprOp::not_equal:
+      return "not_equal";
+    case ExprOp::less:
+      return "less";
+    case ExprOp::less_equal:
+      return "less_equal";
+    case ExprOp::logical_and:
+      return "logical_and";
+    case ExprOp::logical_or:
+      return "logical_or";
+    case ExprOp::logical_not:
+      return "logical_not";
+    case ExprOp::select:
+      return "select";
+    case ExprOp::convert:
+      return "convert";
+    case ExprOp::bitcast:
+      return "bitcast";
   }
   return "?";
 }
 
 std::string_view reduce_op_name(ReduceOp op) {
   switch (op) {
-    case ReduceOp::add: return "add";
-    case ReduceOp::max: return "max";
-    case ReduceOp::min: return "min";
+    case ReduceOp::add:
+      return "add";
+    case ReduceOp::max:
+      return "max";
+    case ReduceOp::min:
+      return "min";
   }
   return "?";
 }
@@ -65,7 +102,8 @@ size_t expr_arity(ExprOp op) {
     case ExprOp::constant:
     case ExprOp::index:
     case ExprOp::load:
-    case ExprOp::accumulator: return 0;
+    case ExprOp::accumulator:
+      return 0;
     case ExprOp::neg:
     case ExprOp::abs:
     case ExprOp::sqrt:
@@ -74,10 +112,13 @@ size_t expr_arity(ExprOp op) {
     case ExprOp::ceil:
     case ExprOp::logical_not:
     case ExprOp::convert:
-    case ExprOp::bitcast: return 1;
+    case ExprOp::bitcast:
+      return 1;
     case ExprOp::fma:
-    case ExprOp::select: return 3;
-    default: return 2;
+    case ExprOp::select:
+      return 3;
+    default:
+      return 2;
   }
 }
 
@@ -138,7 +179,9 @@ DType expr_result_type(ExprOp op, std::span<const Expr> args, DType target) {
     case ExprOp::equal:
     case ExprOp::not_equal:
     case ExprOp::less:
-    case ExprOp::less_equal: same_types(0); return DType::boolean;
+    case ExprOp::less_equal:
+      same_types(0);
+      return DType::boolean;
     case ExprOp::logical_and:
     case ExprOp::logical_or:
     case ExprOp::logical_not:
@@ -152,7 +195,8 @@ DType expr_result_type(ExprOp op, std::span<const Expr> args, DType target) {
     case ExprOp::bitcast:
       require(dtype_bytes(first) == dtype_bytes(target) && first != DType::boolean && target != DType::boolean);
       return target;
-    default: return target;  // convert
+    default:
+      return target;  // convert
   }
 }
 
@@ -190,16 +234,20 @@ Expr make_node(ExprOp op, std::vector<Expr> args, DType target = DType::f32) {
 
 template <class T>
 T constant_value(const Expr& e) {
-  if constexpr (scalar::is_float_v<T>) return static_cast<T>(e->number);
-  else return static_cast<T>(e->bits);
+  if constexpr (scalar::is_float_v<T>)
+    return static_cast<T>(e->number);
+  else
+    return static_cast<T>(e->bits);
 }
 
 template <class T>
 Expr make_constant(T value, DType type) {
   ExprNode node;
   node.type = type;
-  if constexpr (scalar::is_float_v<T>) node.number = static_cast<double>(value);
-  else node.bits = static_cast<int64_t>(value);
+  if constexpr (scalar::is_float_v<T>)
+    node.number = static_cast<double>(value);
+  else
+    node.bits = static_cast<int64_t>(value);
   return std::make_shared<const ExprNode>(std::move(node));
 }
 
@@ -284,7 +332,8 @@ Expr fold_identities(ExprOp op, const std::vector<Expr>& args) {
     case ExprOp::bit_xor:
       if (is_integer_constant(b, 0)) return a;
       break;
-    default: break;
+    default:
+      break;
   }
   return nullptr;
 }
@@ -314,11 +363,16 @@ Expr constant(double value, DType type) {
 
 Expr integer(int64_t value, DType type) {
   switch (type) {
-    case DType::f32: return make_constant(static_cast<float>(value), type);
-    case DType::f64: return make_constant(static_cast<double>(value), type);
-    case DType::i32: return make_constant(static_cast<int32_t>(value), type);
-    case DType::i64: return make_constant(value, type);
-    case DType::boolean: return make_constant(static_cast<int64_t>(value != 0), type);
+    case DType::f32:
+      return make_constant(static_cast<float>(value), type);
+    case DType::f64:
+      return make_constant(static_cast<double>(value), type);
+    case DType::i32:
+      return make_constant(static_cast<int32_t>(value), type);
+    case DType::i64:
+      return make_constant(value, type);
+    case DType::boolean:
+      return make_constant(static_cast<int64_t>(value != 0), type);
   }
   throw InternalError("a constant of an unknown type");
 }

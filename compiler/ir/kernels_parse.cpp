@@ -65,9 +65,12 @@ class Parser {
   void skip() {
     while (at_ < text_.size()) {
       const char c = text_[at_];
-      if (c == ' ' || c == '\n' || c == '\t' || c == '\r') ++at_;
-      else if (text_.substr(at_).starts_with("//")) at_ = std::min(text_.find('\n', at_), text_.size());
-      else break;
+      if (c == ' ' || c == '\n' || c == '\t' || c == '\r')
+        ++at_;
+      else if (text_.substr(at_).starts_with("//"))
+        at_ = std::min(text_.find('\n', at_), text_.size());
+      else
+        break;
     }
   }
   char peek() {
@@ -155,10 +158,14 @@ class Parser {
   Expr constant(DType type) {
     ExprNode node;
     node.type = type;
-    if (type == DType::f32) node.number = static_cast<double>(number<float>());
-    else if (type == DType::f64) node.number = number<double>();
-    else if (type == DType::i32) node.bits = number<int32_t>();
-    else node.bits = number<int64_t>();
+    if (type == DType::f32)
+      node.number = static_cast<double>(number<float>());
+    else if (type == DType::f64)
+      node.number = number<double>();
+    else if (type == DType::i32)
+      node.bits = number<int32_t>();
+    else
+      node.bits = number<int64_t>();
     return std::make_shared<const ExprNode>(std::move(node));
   }
   Expr boolean(bool value) {

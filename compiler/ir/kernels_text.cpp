@@ -19,8 +19,10 @@ std::string quoted(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') out += "\\n";
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
   }
   return out + "\"";
 }
@@ -33,22 +35,31 @@ std::string number_text(T value) {
 
 std::string constant_text(const ExprNode& node) {
   switch (node.type) {
-    case DType::f32: return number_text(static_cast<float>(node.number));
-    case DType::boolean: return node.bits ? "true" : "false";
-    case DType::f64: return "f64(" + number_text(node.number) + ")";
+    case DType::f32:
+      return number_text(static_cast<float>(node.number));
+    case DType::boolean:
+      return node.bits ? "true" : "false";
+    case DType::f64:
+      return "f64(" + number_text(node.number) + ")";
     case DType::i32:
-    case DType::i64: break;
+    case DType::i64:
+      break;
   }
   return std::string(dtype_name(node.type)) + "(" + std::to_string(node.bits) + ")";
 }
 
 std::string_view infix(ExprOp op) {
   switch (op) {
-    case ExprOp::add: return " + ";
-    case ExprOp::sub: return " - ";
-    case ExprOp::mul: return " * ";
-    case ExprOp::div: return " / ";
-    default: return {};
+    case ExprOp::add:
+      return " + ";
+    case ExprOp::sub:
+      return " - ";
+    case ExprOp::mul:
+      return " * ";
+    case ExprOp::div:
+      return " / ";
+    default:
+      return {};
   }
 }
 
@@ -125,9 +136,15 @@ class Printer {
       return part;
     };
     switch (e->op) {
-      case ExprOp::constant: text = constant_text(*e); break;
-      case ExprOp::index: text = "index(" + e->dim.text() + ")"; break;
-      case ExprOp::accumulator: text = "acc"; break;
+      case ExprOp::constant:
+        text = constant_text(*e);
+        break;
+      case ExprOp::index:
+        text = "index(" + e->dim.text() + ")";
+        break;
+      case ExprOp::accumulator:
+        text = "acc";
+        break;
       case ExprOp::load:
         text = "load " + access(e->access, indent);
         if (e->access.dynamic && !named_.contains(e->access.dynamic.get()))

@@ -29,8 +29,7 @@ bool depends_on(const Expr& expr, const std::string& var, std::unordered_set<con
   if (!expr || !seen.insert(expr.get()).second) return false;
   if (expr->dim.contains(var) || expr->access.offset.contains(var)) return true;
   if (depends_on(expr->access.dynamic, var, seen)) return true;
-  return std::any_of(expr->args.begin(), expr->args.end(),
-                     [&](const Expr& arg) { return depends_on(arg, var, seen); });
+  return std::any_of(expr->args.begin(), expr->args.end(), [&](const Expr& arg) { return depends_on(arg, var, seen); });
 }
 bool depends_on(const Access& access, const std::string& var) {
   std::unordered_set<const ExprNode*> seen;
@@ -59,12 +58,12 @@ class Verifier {
   const Kernel& kernel_;
   std::string_view after_;
   const Statement* statement_ = nullptr;
-  std::vector<std::string> symbols_;          // of the buffers' sizes
-  std::set<std::string> variables_;           // of all loops
-  std::vector<LoopRange> scope_;              // enclosing loops, outermost first
-  std::optional<std::string> chunk_;          // of the enclosing parallel loop
+  std::vector<std::string> symbols_;  // of the buffers' sizes
+  std::set<std::string> variables_;   // of all loops
+  std::vector<LoopRange> scope_;      // enclosing loops, outermost first
+  std::optional<std::string> chunk_;  // of the enclosing parallel loop
   std::unordered_set<const ExprNode*> checked_;
-  std::optional<DType> accumulator_;          // its type, in an epilogue
+  std::optional<DType> accumulator_;  // its type, in an epilogue
 
   [[noreturn]] void fail(const std::string& what) const {
     const std::string where = statement_ ? statement_label(kernel_, *statement_) : "kernel '" + kernel_.entry + "'";
@@ -121,8 +120,7 @@ class Verifier {
   void access(const Access& value) {
     buffer(value);
     dim(value.offset);
-    if (value.offset.is_constant() && !value.dynamic)
-      require(value.offset.constant() >= 0, "an address is negative");
+    if (value.offset.is_constant() && !value.dynamic) require(value.offset.constant() >= 0, "an address is negative");
     if (!value.dynamic) return;
     expr(value.dynamic);
     require(value.dynamic->type == DType::i64, "the dynamic part of an address is not an i64");
@@ -142,8 +140,12 @@ class Verifier {
       fail(std::string(expr_op_name(e->op)) + " is said to be " + std::string(dtype_name(e->type)) + " but is " +
            std::string(dtype_name(type)));
     switch (e->op) {
-      case ExprOp::constant: constant(*e); break;
-      case ExprOp::index: dim(e->dim); break;
+      case ExprOp::constant:
+        constant(*e);
+        break;
+      case ExprOp::index:
+        dim(e->dim);
+        break;
       case ExprOp::load:
         access(e->access);
         require(e->type == buffer(e->access).dtype, "a load is not of its buffer's type");
@@ -152,7 +154,8 @@ class Verifier {
         require(accumulator_.has_value(), "acc is used outside of a contraction's epilogue");
         require(accumulator_ == e->type, "acc is not of the contraction's type");
         break;
-      default: break;
+      default:
+        break;
     }
   }
   void constant(const ExprNode& e) const {
@@ -166,8 +169,8 @@ class Verifier {
   void write(const Access& target, DType type, bool accumulate) {
     access(target);
     if (buffer(target).dtype != type)
-      fail("a value of type " + std::string(dtype_name(type)) + " is stored into \"" + buffer(target).name + "\", which is " +
-           std::string(dtype_name(buffer(target).dtype)));
+      fail("a value of type " + std::string(dtype_name(type)) + " is stored into \"" + buffer(target).name +
+           "\", which is " + std::string(dtype_name(buffer(target).dtype)));
     require(!accumulate || type != DType::boolean, "a boolean cannot be accumulated");
   }
   void store(const Store& value) {
@@ -188,8 +191,8 @@ class Verifier {
       if (std::any_of(names.begin(), names.end(), [&](const std::string& n) { return chunked.contains(n); }))
         chunked.insert(range.var);
     }
-    const bool apart = std::any_of(chunked.begin(), chunked.end(),
-                                   [&](const std::string& name) { return depends_on(target, name); });
+    const bool apart =
+        std::any_of(chunked.begin(), chunked.end(), [&](const std::string& name) { return depends_on(target, name); });
     require(apart, "every chunk of a parallel loop writes the same element");
   }
 
@@ -285,7 +288,8 @@ class Verifier {
     if (distance.is_constant(0)) return true;
     if (step->is_constant() && distance.is_constant() && distance.constant() % step->constant() != 0) return true;
     const Dim length = *step * loop.extent;
-    return provably_not_negative(distance - length, scope_) || provably_not_negative(Dim(0) - distance - length, scope_);
+    return provably_not_negative(distance - length, scope_) ||
+           provably_not_negative(Dim(0) - distance - length, scope_);
   }
 
   void push_axes(const std::vector<ContractionAxis>& axes) {
@@ -325,9 +329,9 @@ class Verifier {
     for (const Store& each : node.epilogue)
       for (const Access* operand : {&node.a, &node.b}) {
         if (each.access.buffer != operand->buffer) continue;
-        const bool apart = !each.access.dynamic && !operand->dynamic &&
-                           provably_disjoint(each.access.offset, operand->offset, all.subspan(outside),
-                                             all.subspan(0, outside));
+        const bool apart =
+            !each.access.dynamic && !operand->dynamic &&
+            provably_disjoint(each.access.offset, operand->offset, all.subspan(outside), all.subspan(0, outside));
         if (!apart)
           fail("the epilogue writes " + element(each.access) + ", which may be what the operand " + element(*operand) +
                " reads");
@@ -354,8 +358,7 @@ class Verifier {
     access(node.from);
     access(node.to);
     require(buffer(node.from).dtype == buffer(node.to).dtype, "a transposition changes the type");
-    require(node.from.buffer != node.to.buffer ||
-                (!node.from.dynamic && !node.to.dynamic && transposed_apart(node)),
+    require(node.from.buffer != node.to.buffer || (!node.from.dynamic && !node.to.dynamic && transposed_apart(node)),
             "a transposition may overwrite what it reads");
     parallel_write(node.to);
   }

@@ -33,25 +33,35 @@ T wrapping(T a, T b, F f) {
 
 template <class T>
 T add(T a, T b) {
-  if constexpr (is_float_v<T>) return a + b;
-  else return wrapping(a, b, [](auto x, auto y) { return x + y; });
+  if constexpr (is_float_v<T>)
+    return a + b;
+  else
+    return wrapping(a, b, [](auto x, auto y) { return x + y; });
 }
 template <class T>
 T sub(T a, T b) {
-  if constexpr (is_float_v<T>) return a - b;
-  else return wrapping(a, b, [](auto x, auto y) { return x - y; });
+  if constexpr (is_float_v<T>)
+    return a - b;
+  else
+    return wrapping(a, b, [](auto x, auto y) { return x - y; });
 }
 template <class T>
 T mul(T a, T b) {
-  if constexpr (is_float_v<T>) return a * b;
-  else return wrapping(a, b, [](auto x, auto y) { return x * y; });
+  if constexpr (is_float_v<T>)
+    return a * b;
+  else
+    return wrapping(a, b, [](auto x, auto y) { return x * y; });
 }
 template <class T>
 T div(T a, T b) {
-  if constexpr (is_float_v<T>) return a / b;
-  else if (b == 0) return 0;
-  else if (b == -1) return sub<T>(0, a);
-  else return a / b;
+  if constexpr (is_float_v<T>)
+    return a / b;
+  else if (b == 0)
+    return 0;
+  else if (b == -1)
+    return sub<T>(0, a);
+  else
+    return a / b;
 }
 template <class T>
 T minimum(T a, T b) {
@@ -71,13 +81,17 @@ T maximum(T a, T b) {
 }
 template <class T>
 T negate(T a) {
-  if constexpr (is_float_v<T>) return -a;
-  else return sub<T>(0, a);
+  if constexpr (is_float_v<T>)
+    return -a;
+  else
+    return sub<T>(0, a);
 }
 template <class T>
 T absolute(T a) {
-  if constexpr (is_float_v<T>) return std::fabs(a);
-  else return a < 0 ? negate(a) : a;
+  if constexpr (is_float_v<T>)
+    return std::fabs(a);
+  else
+    return a < 0 ? negate(a) : a;
 }
 template <class T>
 T mul_high_unsigned(T a, T b) {
@@ -135,28 +149,41 @@ template <class T, class Use>
 bool visit_binary(ExprOp op, Use&& use) {
   if constexpr (is_float_v<T> || is_integer_v<T>) {
     switch (op) {
-      case ExprOp::add: return use([](T a, T b) { return add(a, b); }), true;
-      case ExprOp::sub: return use([](T a, T b) { return sub(a, b); }), true;
-      case ExprOp::mul: return use([](T a, T b) { return mul(a, b); }), true;
-      case ExprOp::div: return use([](T a, T b) { return div(a, b); }), true;
-      case ExprOp::min: return use([](T a, T b) { return minimum(a, b); }), true;
-      case ExprOp::max: return use([](T a, T b) { return maximum(a, b); }), true;
-      default: break;
+      case ExprOp::add:
+        return use([](T a, T b) { return add(a, b); }), true;
+      case ExprOp::sub:
+        return use([](T a, T b) { return sub(a, b); }), true;
+      case ExprOp::mul:
+        return use([](T a, T b) { return mul(a, b); }), true;
+      case ExprOp::div:
+        return use([](T a, T b) { return div(a, b); }), true;
+      case ExprOp::min:
+        return use([](T a, T b) { return minimum(a, b); }), true;
+      case ExprOp::max:
+        return use([](T a, T b) { return maximum(a, b); }), true;
+      default:
+        break;
     }
   }
   if constexpr (is_integer_v<T>) {
     constexpr T mask = sizeof(T) * 8 - 1;
     switch (op) {
-      case ExprOp::bit_and: return use([](T a, T b) { return static_cast<T>(a & b); }), true;
-      case ExprOp::bit_or: return use([](T a, T b) { return static_cast<T>(a | b); }), true;
-      case ExprOp::bit_xor: return use([](T a, T b) { return static_cast<T>(a ^ b); }), true;
+      case ExprOp::bit_and:
+        return use([](T a, T b) { return static_cast<T>(a & b); }), true;
+      case ExprOp::bit_or:
+        return use([](T a, T b) { return static_cast<T>(a | b); }), true;
+      case ExprOp::bit_xor:
+        return use([](T a, T b) { return static_cast<T>(a ^ b); }), true;
       case ExprOp::shl:
         return use([](T a, T b) { return static_cast<T>(static_cast<Unsigned<T>>(a) << (b & mask)); }), true;
       case ExprOp::shr:
         return use([](T a, T b) { return static_cast<T>(static_cast<Unsigned<T>>(a) >> (b & mask)); }), true;
-      case ExprOp::sar: return use([](T a, T b) { return static_cast<T>(a >> (b & mask)); }), true;
-      case ExprOp::mul_high_unsigned: return use([](T a, T b) { return mul_high_unsigned(a, b); }), true;
-      default: break;
+      case ExprOp::sar:
+        return use([](T a, T b) { return static_cast<T>(a >> (b & mask)); }), true;
+      case ExprOp::mul_high_unsigned:
+        return use([](T a, T b) { return mul_high_unsigned(a, b); }), true;
+      default:
+        break;
     }
   }
   if constexpr (std::is_same_v<T, uint8_t>) {
@@ -170,11 +197,16 @@ bool visit_binary(ExprOp op, Use&& use) {
 template <class T, class Use>
 bool visit_comparison(ExprOp op, Use&& use) {
   switch (op) {
-    case ExprOp::equal: return use([](T a, T b) { return static_cast<uint8_t>(a == b); }), true;
-    case ExprOp::not_equal: return use([](T a, T b) { return static_cast<uint8_t>(a != b); }), true;
-    case ExprOp::less: return use([](T a, T b) { return static_cast<uint8_t>(a < b); }), true;
-    case ExprOp::less_equal: return use([](T a, T b) { return static_cast<uint8_t>(a <= b); }), true;
-    default: return false;
+    case ExprOp::equal:
+      return use([](T a, T b) { return static_cast<uint8_t>(a == b); }), true;
+    case ExprOp::not_equal:
+      return use([](T a, T b) { return static_cast<uint8_t>(a != b); }), true;
+    case ExprOp::less:
+      return use([](T a, T b) { return static_cast<uint8_t>(a < b); }), true;
+    case ExprOp::less_equal:
+      return use([](T a, T b) { return static_cast<uint8_t>(a <= b); }), true;
+    default:
+      return false;
   }
 }
 
@@ -182,11 +214,16 @@ bool visit_comparison(ExprOp op, Use&& use) {
 template <class Use>
 decltype(auto) visit_type(DType type, Use&& use) {
   switch (type) {
-    case DType::f32: return use(float{});
-    case DType::f64: return use(double{});
-    case DType::i32: return use(int32_t{});
-    case DType::i64: return use(int64_t{});
-    case DType::boolean: break;
+    case DType::f32:
+      return use(float{});
+    case DType::f64:
+      return use(double{});
+    case DType::i32:
+      return use(int32_t{});
+    case DType::i64:
+      return use(int64_t{});
+    case DType::boolean:
+      break;
   }
   return use(uint8_t{});
 }

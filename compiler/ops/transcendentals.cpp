@@ -18,11 +18,11 @@ struct Format {
   DType integer;
   int64_t mantissa_bits;
   int64_t bias;
-  int64_t sqrt_half_bits;      // of sqrt(1/2): where log cuts its interval
+  int64_t sqrt_half_bits;  // of sqrt(1/2): where log cuts its interval
   double smallest_normal;
-  double exp_low, exp_high;    // exp is 0 below, infinite above
-  double tanh_high;            // tanh is 1 above
-  double expm1_low;            // expm1 is -1 below
+  double exp_low, exp_high;  // exp is 0 below, infinite above
+  double tanh_high;          // tanh is 1 above
+  double expm1_low;          // expm1 is -1 below
   double ln2_high, ln2_low;
   std::span<const double> exp_wide, exp_negated, expm1_narrow, tanh_narrow, log_narrow;
 };
@@ -101,8 +101,8 @@ struct Reduction {
 // Adding 1.5 * 2^mantissa_bits rounds to an integer that then stands in the low bits of the sum; the exponent's bias is
 // added along with it, so that one shift makes the power of two.
 Reduction reduce_by_ln2(const Format& f, const Expr& x, double multiple, int64_t scale_exponent, const Expr& near) {
-  const double magic = 1.5 * static_cast<double>(int64_t{1} << f.mantissa_bits) +
-                       static_cast<double>(f.bias + scale_exponent);
+  const double magic =
+      1.5 * static_cast<double>(int64_t{1} << f.mantissa_bits) + static_cast<double>(f.bias + scale_exponent);
   const Expr sum = expr::fma(near, number(x, std::numbers::log2e / multiple), number(x, magic));
   const Expr steps = sum - number(x, magic);
   Expr rest = expr::fma(steps, number(x, -multiple * f.ln2_high), x);

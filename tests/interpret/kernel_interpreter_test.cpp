@@ -32,12 +32,14 @@ void run(const Kernel& kernel, std::vector<void*> buffers, std::map<std::string,
 
 /// The value of an expression over x (f32, f64, i32, i64 by the name of the buffer).
 template <class To, class From>
-std::vector<To> evaluate(const std::string& expression, DType from, DType to, std::vector<From> a, std::vector<From> b) {
+std::vector<To> evaluate(const std::string& expression, DType from, DType to, std::vector<From> a,
+                         std::vector<From> b) {
   const std::string n = std::to_string(a.size());
-  const Kernel kernel = parse_kernel("kernel \"k\" { buffer \"a\": " + std::string(dtype_name(from)) + "[" + n +
-                                     "] buffer \"b\": " + std::string(dtype_name(from)) + "[" + n + "] buffer \"y\": " +
-                                     std::string(dtype_name(to)) + "[" + n + "] vector i: " + n +
-                                     " { let %a = load \"a\"[i] let %b = load \"b\"[i] \"y\"[i] = " + expression + " } }");
+  const Kernel kernel =
+      parse_kernel("kernel \"k\" { buffer \"a\": " + std::string(dtype_name(from)) + "[" + n +
+                   "] buffer \"b\": " + std::string(dtype_name(from)) + "[" + n +
+                   "] buffer \"y\": " + std::string(dtype_name(to)) + "[" + n + "] vector i: " + n +
+                   " { let %a = load \"a\"[i] let %b = load \"b\"[i] \"y\"[i] = " + expression + " } }");
   std::vector<To> y(a.size());
   run(kernel, {a.data(), b.data(), y.data()}, {});
   return y;
@@ -55,7 +57,8 @@ using Ints = std::vector<int32_t>;
 bool same(const std::vector<float>& a, const std::vector<float>& b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i)
-    if (!(std::isnan(a[i]) && std::isnan(b[i])) && (a[i] != b[i] || std::signbit(a[i]) != std::signbit(b[i]))) return false;
+    if (!(std::isnan(a[i]) && std::isnan(b[i])) && (a[i] != b[i] || std::signbit(a[i]) != std::signbit(b[i])))
+      return false;
   return true;
 }
 
@@ -113,7 +116,8 @@ TEST_CASE("kernel_interpreter: comparisons with NaN are false, except not_equal"
   CHECK(compare("less_equal") == Booleans{1, 0, 0, 1});
   CHECK(compare("equal") == Booleans{0, 0, 0, 1});
   CHECK(compare("not_equal") == Booleans{1, 1, 1, 0});
-  CHECK(same(floats("select(logical_and(less(%a, 2), logical_not(equal(%a, 0))), %a, %b)", {1, 0, 3}, {7, 8, 9}), {1, 8, 9}));
+  CHECK(same(floats("select(logical_and(less(%a, 2), logical_not(equal(%a, 0))), %a, %b)", {1, 0, 3}, {7, 8, 9}),
+             {1, 8, 9}));
 }
 
 TEST_CASE("kernel_interpreter: a sum is folded in 16 partial sums, whatever the block") {
@@ -148,7 +152,8 @@ TEST_CASE("kernel_interpreter: a contraction is a chain of fused multiply-adds o
   std::vector<float> bias = random_floats(static_cast<size_t>(gates * units), 3);
   std::vector<float> y(static_cast<size_t>(batch * gates * units)), expected = y;
   auto text = [](const char* b_address) {
-    return std::string(R"(kernel "k" { buffer "a": f32[18*batch] slot 0 buffer "b": f32[3780] slot 1 buffer "bias": f32[210] slot 2
+    return std::string(
+               R"(kernel "k" { buffer "a": f32[18*batch] slot 0 buffer "b": f32[3780] slot 1 buffer "bias": f32[210] slot 2
       buffer "y": f32[210*batch] slot 3
       contract f32 rows (i: batch) columns (g: 3, j: 70) depth (t: 2, k: 9) a "a"[18*i + 9*t + k] b )") +
            b_address + R"( init load "bias"[70*g + j] { "y"[210*i + 70*g + j] = max(acc, 0) } })";
@@ -160,7 +165,8 @@ TEST_CASE("kernel_interpreter: a contraction is a chain of fused multiply-adds o
         acc = std::fma(a[static_cast<size_t>(18 * i + k)], b[static_cast<size_t>(210 * k + c)], acc);
       expected[static_cast<size_t>(210 * i + c)] = std::max(acc, 0.0f);
     }
-  run(parse_kernel(text(R"("b"[1890*t + 210*k + 70*g + j])")), {a.data(), b.data(), bias.data(), y.data()}, {{"batch", batch}});
+  run(parse_kernel(text(R"("b"[1890*t + 210*k + 70*g + j])")), {a.data(), b.data(), bias.data(), y.data()},
+      {{"batch", batch}});
   CHECK(same(y, expected));
   // The same address through its dynamic part takes the general path.
   std::fill(y.begin(), y.end(), 0.0f);
@@ -213,7 +219,8 @@ TEST_CASE("kernel_interpreter: an access outside of a buffer is an error that na
   auto refuses = [&](const char* body, const char* message) {
     CAPTURE(body);
     const Kernel kernel = parse_kernel(
-        std::string(R"(kernel "k" { buffer "x": f32[8] slot 0 buffer "y": f32[n] slot 1 buffer "unused": f32[4] )") + body + "}");
+        std::string(R"(kernel "k" { buffer "x": f32[8] slot 0 buffer "y": f32[n] slot 1 buffer "unused": f32[4] )") +
+        body + "}");
     void* buffers[] = {x.data(), y.data(), nullptr};
     CHECK_THROWS_WITH_AS(interpret_kernel(kernel, buffers, {{"n", 8}}), doctest::Contains(message), InternalError);
   };
@@ -222,8 +229,9 @@ TEST_CASE("kernel_interpreter: an access outside of a buffer is an error that na
   refuses(R"(for i: n { "y"[i] = load "x"[i - 1] })", "reaches element -1 of buffer \"x\"");
   refuses(R"(vector i: n { "y"[i] = load "x"[0; index(2*i)] })", "reaches element 8 of buffer \"x\"");
   refuses(R"(reduce add k: 9 into "y"[0] { load "x"[k] })", "reaches element 8 of buffer \"x\"");
-  refuses(R"(contract f32 rows (i: 2) columns (j: 2) depth (k: 4) a "x"[5*i + k] b "x"[2*k + j] { "y"[2*i + j] = acc })",
-          "reaches elements 5 to 8 of buffer \"x\"");
+  refuses(
+      R"(contract f32 rows (i: 2) columns (j: 2) depth (k: 4) a "x"[5*i + k] b "x"[2*k + j] { "y"[2*i + j] = acc })",
+      "reaches elements 5 to 8 of buffer \"x\"");
   refuses(R"(transpose (2, 4) from "x"[1] stride (4) to "y"[0] stride (2))", "reaches elements 1 to 8");
   refuses(R"("y"[0] = load "unused"[0])", "which has no memory");
   refuses(R"("y"[m] = 0)", "no value for the symbol 'm'");

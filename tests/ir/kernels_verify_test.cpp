@@ -32,8 +32,9 @@ Dim d(const char* text) { return Dim::parse(text); }
 }  // namespace
 
 TEST_CASE("kernels_verify: an error names the pass, the kernel, the statement and its origin") {
-  refuses(R"(for i: batch { "y"[i] = load "d"[i] @ "dense_1" })",
-          R"(after a pass: kernel 'k': "y"[i] = ... (from 'dense_1'): a value of type f64 is stored into "y", which is f32)");
+  refuses(
+      R"(for i: batch { "y"[i] = load "d"[i] @ "dense_1" })",
+      R"(after a pass: kernel 'k': "y"[i] = ... (from 'dense_1'): a value of type f64 is stored into "y", which is f32)");
 }
 
 TEST_CASE("kernels_verify: variables are used inside of their loops only") {
@@ -59,7 +60,8 @@ TEST_CASE("kernels_verify: types fit") {
   node.type = DType::i32;
   node.args = {expr::constant(1.0), expr::constant(2.0)};
   kernel.body.push_back({Store{{1, 0, nullptr}, std::make_shared<const ExprNode>(node), false}, ""});
-  CHECK_THROWS_WITH_AS(verify_kernel(kernel, "x"), doctest::Contains("add is said to be i32 but is f32"), InternalError);
+  CHECK_THROWS_WITH_AS(verify_kernel(kernel, "x"), doctest::Contains("add is said to be i32 but is f32"),
+                       InternalError);
   ExprNode third;
   third.number = 1.0 / 3.0;
   kernel.body = {{Store{{1, 0, nullptr}, std::make_shared<const ExprNode>(third), false}, ""}};
@@ -88,7 +90,8 @@ TEST_CASE("kernels_verify: iterations of a vector loop do not meet") {
 TEST_CASE("kernels_verify: chunks of a parallel loop write apart") {
   accepts(R"(parallel c: ceil(batch, 16) { for i: min(16, batch - 16*c) { "y"[16*c + i] += 1 } })");
   accepts(R"(parallel c: 8 { vector j: 64 { "s"[64*worker + j] = 0 } })");
-  refuses(R"(parallel c: 8 { vector j: 64 { "y"[j] += load "x"[64*c + j] } })", "every chunk of a parallel loop writes");
+  refuses(R"(parallel c: 8 { vector j: 64 { "y"[j] += load "x"[64*c + j] } })",
+          "every chunk of a parallel loop writes");
   refuses(R"(parallel c: 8 { parallel e: 8 { "y"[8*c + e] = 0 } })", "a parallel loop is inside of another");
 }
 

@@ -68,8 +68,8 @@ struct Function {
   const char* name;
   Expr (*build)(Expr);
   double (*exact)(double);
-  double bound;                         // in ulps
-  double flushed = 0.0;                 // results of smaller magnitude may be 0
+  double bound;          // in ulps
+  double flushed = 0.0;  // results of smaller magnitude may be 0
   double least = -infinity, most = infinity;
 };
 
@@ -138,9 +138,10 @@ TEST_CASE("transcendentals: every 997th f32 is within the stated error") {
 }
 
 TEST_CASE("transcendentals: all f32 near special points are within the stated error") {
-  const double points[] = {0.0, 0x1p-149, 0x1p-126, 0x1p-24, 0x1p-12, 0.17328680, 0.34657359, 0.5, 0.69314718, 0.70710678,
-                           0.95, 1.0, 1.41421356, 2.0, 3.92, 4.0, 9.0109, 10.0, 17.33, 24.0, 87.3365, 88.0, 88.3763,
-                           88.72284, 89.0, 103.2789, 103.9721, 104.5, 3.4028235e38, infinity};
+  const double points[] = {0.0,        0x1p-149,   0x1p-126, 0x1p-24, 0x1p-12,      0.17328680, 0.34657359, 0.5,
+                           0.69314718, 0.70710678, 0.95,     1.0,     1.41421356,   2.0,        3.92,       4.0,
+                           9.0109,     10.0,       17.33,    24.0,    87.3365,      88.0,       88.3763,    88.72284,
+                           89.0,       103.2789,   103.9721, 104.5,   3.4028235e38, infinity};
   std::vector<float> x;
   for (double point : points)
     for (float signed_point : {static_cast<float>(point), static_cast<float>(-point)}) {
