@@ -1,0 +1,169 @@
+#include "tools/moru/arrays.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include "runtime/atomic_file.h"
+#include "runtime/data/npy.h"
+#include "runtime/training/predict.h"
+#include "tools/moru/commands.h"
+
+namespace moru::cli {
+namespace {
+
+DType dtype_of_npy(NpyType type) {
+  switch (type) {
+    case NpyType::f4: return DType::f32;
+    case NpyType::f8: return DType::f64;
+    case NpyType::i4: return DType::i32;
+    case NpyType::b1: return DType::boolean;
+    default: return DType::i64;
+  }
+}
+
+/// Uniform in [0, 1), by SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+class Uniform {
+ public:
+  explicit Uniform(uint64_t seed) : state_(seed) {}
+  double next() {
+    state_ += 0x9e3779b97f4a7c15u;
+    uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  }
+
+ private:
+  uint64_t state_;
+};
+
+void put(SavedTensor& tensor, size_t index, double value) {
+  const auto store = [&](auto element) { std::memcpy(tensor.bytes.data() + index * sizeof element, &element, sizeof element); };
+  switch (tensor.dtype) {
+    case DType::f32: return store(static_cast<float>(value));
+    case DType::f64: return store(value);
+    case DType::i32: return store(static_cast<int32_t>(value));
+    case DType::i64: return store(static_cast<int64_t>(value));
+    case DType::boolean: return store(static_cast<uint8_t>(value != 0));
+  }
+}
+
+double random_value(const ProgramSlot& slot, Uniform& uniform) {
+  if (slot.kind == SlotKind::sample_weight) return 1;
+  const double value = uniform.next();
+  if (slot.dtype == DType::boolean) return value < 0.5 ? 0 : 1;
+  if (is_integer(slot.dtype)) return std::floor(value * static_cast<double>(slot.index_limit > 0 ? slot.index_limit : 2));
+  return slot.kind == SlotKind::target ? value : 2 * value - 1;
+}
+
+}  // namespace
+
+SavedTensor read_argument(const std::string& argument) {
+  const size_t equals = argument.find('=');
+  SavedTensor tensor;
+  if (equals != std::string::npos) tensor.name = argument.substr(0, equals);
+  const std::string path = equals == std::string::npos ? argument : argument.substr(equals + 1);
+  NpyArray array = need(read_npy(path));
+  tensor.dtype = dtype_of_npy(array.type);
+  tensor.bytes = need(convert_npy(array, tensor.dtype, path));
+  tensor.shape = std::move(array.shape);
+  return tensor;
+}
+
+void write_arrays(const std::string& directory, std::span<const SavedTensor> tensors) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) need(file_error("make", directory, error.value()));
+  for (const SavedTensor& tensor : tensors)
+    need(write_npy(directory + "/" + output_file_name(tensor.name) + ".npy", tensor.dtype, tensor.shape, tensor.bytes));
+}
+
+std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedTensor> given) {
+  const ProgramEntry& entry = program.entries()[program.find_entry("predict").value()];
+  std::string names;
+  for (const uint32_t slot : entry.inputs)
+    if (program.slots()[slot].kind == SlotKind::input) names += (names.empty() ? "'" : ", '") + program.slots()[slot].name + "'";
+  std::vector<SavedTensor> inputs;
+  for (const uint32_t slot : entry.inputs) {
+    const ProgramSlot& wanted = program.slots()[slot];
+    if (wanted.kind != SlotKind::input) continue;
+    const auto found = std::find_if(given.begin(), given.end(), [&](const SavedTensor& tensor) {
+      return tensor.name == wanted.name || (tensor.name.empty() && given.size() == 1);
+    });
+    if (found == given.end()) fail("the model needs the input '" + wanted.name + "', which is not given\n  hint: its inputs are " + names);
+    SavedTensor input = *found;
+    given.erase(found);
+    if (input.dtype != wanted.dtype) {
+      const NpyArray array = {npy_type_of(input.dtype), input.shape, input.bytes};
+      input.bytes = need(convert_npy(array, wanted.dtype, "input '" + wanted.name + "'"));
+      input.dtype = wanted.dtype;
+    }
+    input.name = wanted.name;
+    inputs.push_back(std::move(input));
+  }
+  if (!given.empty()) fail("'" + given.front().name + "' is not an input of the model; its inputs are " + names);
+  return inputs;
+}
+
+std::map<std::string, int64_t> bind_symbols(const Program& program, const std::map<std::string, int64_t>& sizes, int64_t fallback) {
+  std::map<std::string, int64_t> symbols;
+  std::string names;
+  for (const std::string& symbol : program.symbols()) {
+    if (symbol == "workers") continue;
+    symbols[symbol] = fallback;
+    names += (names.empty() ? "'" : ", '") + symbol + "'";
+  }
+  for (const auto& [name, size] : sizes) {
+    if (!symbols.count(name)) fail("the model has no open dimension '" + name + "'; it has " + (names.empty() ? "none" : names));
+    symbols[name] = size;
+  }
+  return symbols;
+}
+
+std::vector<SavedTensor> random_tensors(const Program& program, std::string_view entry, const std::map<std::string, int64_t>& symbols,
+                                        uint64_t seed) {
+  std::vector<int64_t> values;
+  for (const std::string& symbol : program.symbols()) values.push_back(symbol == "workers" ? 1 : symbols.at(symbol));
+  Uniform uniform(seed);
+  std::vector<SavedTensor> tensors;
+  for (const uint32_t number : program.entries()[program.find_entry(entry).value()].inputs) {
+    const ProgramSlot& slot = program.slots()[number];
+    if (!is_bound_by_caller(slot.kind)) continue;
+    SavedTensor tensor{slot.name, slot.dtype, {}, {}};
+    int64_t count = 1;
+    for (const DimExpression& dim : slot.shape) {
+      const std::optional<int64_t> size = dim.evaluate(values);
+      if (!size || *size < 0) fail("'" + slot.name + "' has no size for these dimensions: " + program.slot_type_text(number));
+      tensor.shape.push_back(*size);
+      if (__builtin_mul_overflow(count, *size, &count) || count > (int64_t{1} << 40))
+        fail("'" + slot.name + "' would have too many elements: " + program.slot_type_text(number) + " as " + sizes_text(tensor.shape));
+    }
+    tensor.bytes.resize(static_cast<size_t>(count * dtype_bytes(slot.dtype)));
+    for (int64_t i = 0; i < count; ++i) put(tensor, static_cast<size_t>(i), random_value(slot, uniform));
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+std::vector<double> to_doubles(const SavedTensor& tensor) {
+  std::vector<double> values(tensor.bytes.size() / static_cast<size_t>(dtype_bytes(tensor.dtype)));
+  const auto load = [&]<typename T>(T) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      T element;
+      std::memcpy(&element, tensor.bytes.data() + i * sizeof element, sizeof element);
+      values[i] = static_cast<double>(element);
+    }
+  };
+  switch (tensor.dtype) {
+    case DType::f32: load(float{}); break;
+    case DType::f64: load(double{}); break;
+    case DType::i32: load(int32_t{}); break;
+    case DType::i64: load(int64_t{}); break;
+    case DType::boolean: load(uint8_t{}); break;
+  }
+  return values;
+}
+
+}  // namespace moru::cli

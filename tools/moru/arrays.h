@@ -1,0 +1,36 @@
+// Tensors on their way in and out of the command line: .npy files and random ones.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/checkpoint.h"
+#include "runtime/program.h"
+
+namespace moru::cli {
+
+/// Reads "NAME=FILE.npy", or "FILE.npy", which leaves the name empty.
+SavedTensor read_argument(const std::string& argument);
+
+/// Writes every tensor to DIRECTORY/<name>.npy (see output_file_name), making the directory.
+void write_arrays(const std::string& directory, std::span<const SavedTensor> tensors);
+
+/// Names the tensors as the program's inputs, and converts them to their element types; the rule of predict_tensors.
+std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedTensor> given);
+
+/// Values for the dimensions that a program leaves open: `sizes`, and `fallback` for those it does not name. Throws Failure
+/// for a name that no input has.
+std::map<std::string, int64_t> bind_symbols(const Program& program, const std::map<std::string, int64_t>& sizes, int64_t fallback);
+
+/// Random tensors for every slot that the entry's caller has to bind: floats in [-1, 1) for inputs and in [0, 1) for targets
+/// (which suits every loss), integers below the slot's limit, sample weights of one.
+std::vector<SavedTensor> random_tensors(const Program& program, std::string_view entry, const std::map<std::string, int64_t>& symbols,
+                                        uint64_t seed);
+
+/// A tensor's elements as doubles.
+std::vector<double> to_doubles(const SavedTensor& tensor);
+
+}  // namespace moru::cli

@@ -1,0 +1,54 @@
+// The subcommands of moru, one file each. Each function adds one subcommand to `app`; when the command line names it, `job`
+// becomes what it does. main.cpp joins them, runs the job and words what went wrong.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "runtime/status.h"
+
+namespace CLI {
+class App;
+}
+
+namespace moru::cli {
+
+/// Returns the exit code: 0, or what train says of a signal. Throws Failure, CompileError or InternalError.
+using Job = std::function<int()>;
+
+void add_import(CLI::App& app, Job& job);
+void add_summary(CLI::App& app, Job& job);
+void add_compile(CLI::App& app, Job& job);
+void add_run(CLI::App& app, Job& job);
+void add_train(CLI::App& app, Job& job);
+void add_evaluate(CLI::App& app, Job& job);
+void add_predict(CLI::App& app, Job& job);
+void add_bench(CLI::App& app, Job& job);
+void add_opt(CLI::App& app, Job& job);
+void add_compare(CLI::App& app, Job& job);
+void add_passes(CLI::App& app, Job& job);
+void add_ops(CLI::App& app, Job& job);
+void add_dump(CLI::App& app, Job& job);
+void add_checkpoint(CLI::App& app, Job& job);
+
+/// A status on its way to main, which prints it and exits with 1: the runtime's errors beside the compiler's exceptions.
+struct Failure {
+  Status status;
+};
+
+[[noreturn]] inline void fail(std::string message) {
+  throw Failure{Status(StatusCode::invalid_argument, std::move(message))};
+}
+
+inline void need(const Status& status) {
+  if (!status.ok()) throw Failure{status};
+}
+
+template <typename T>
+T need(Result<T> result) {
+  if (!result) throw Failure{result.status()};
+  return *std::move(result);
+}
+
+}  // namespace moru::cli

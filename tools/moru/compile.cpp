@@ -1,0 +1,140 @@
+// moru compile: a model as native code ahead of time, with everything it needs inside.
+#include "compiler/compile.h"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+#include "compiler/codegen/link.h"
+#include "compiler/ops/names.h"
+#include "runtime/atomic_file.h"
+#include "runtime/data/prepare.h"
+#include "tools/moru/commands.h"
+#include "tools/moru/compile_flags.h"
+#include "tools/moru/model_source.h"
+#include "tools/moru/native_program.h"
+#include "tools/moru/recipe_model.h"
+
+namespace moru::cli {
+namespace {
+
+struct Options {
+  std::string model, output, recipe, prefix;
+  std::vector<std::string> entries;
+  std::optional<uint64_t> seed;
+  CompileFlags flags;
+};
+
+std::string ending_of(const std::string& path) { return std::filesystem::path(path).extension().string(); }
+
+/// Looks at the recipe's data where they are at hand: widths are checked, and what was learned of the columns travels along.
+/// Where the file is elsewhere, what is trained on later is checked then.
+void fit_recipe(ModelSource& source) {
+  Recipe& recipe = *source.recipe;
+  std::error_code ignored;
+  if (recipe.fitted || (recipe.data.source == SourceKind::csv && !std::filesystem::exists(recipe.data.path, ignored))) return;
+  PreparedData prepared = need(prepare_training(recipe));
+  check_data(source.model, prepared.train, recipe, file_name(source.path), file_name(source.recipe_path.empty() ? source.path : source.recipe_path));
+  recipe = std::move(prepared.recipe);
+}
+
+/// True if the entries asked for train. Throws Failure for names that are none.
+bool wants_training(const Options& options, const ModelSource& source) {
+  static const std::vector<std::string> known = {"predict", "train_step", "evaluate", "reset_metrics", "metric_results"};
+  bool training = options.entries.empty() && source.recipe.has_value();
+  for (const std::string& entry : options.entries) {
+    if (std::find(known.begin(), known.end(), entry) == known.end()) fail("there is no entry '" + entry + "'\n  hint: " + near_names_hint(entry, known));
+    if (entry == "predict") continue;
+    if (!source.recipe) fail("the entry '" + entry + "' needs a loss and an optimizer\n  hint: give a recipe with --recipe R.json");
+    training = true;
+  }
+  return training;
+}
+
+/// For text, only what was asked for; a library always has all entries, since they rely on each other.
+KernelModule selected(const KernelModule& kernels, const std::vector<std::string>& entries) {
+  KernelModule out = kernels;
+  if (!entries.empty())
+    std::erase_if(out.kernels, [&](const Kernel& kernel) { return std::find(entries.begin(), entries.end(), kernel.entry) == entries.end(); });
+  return out;
+}
+
+std::string c_identifier(const std::string& text) {
+  std::string name;
+  for (const char c : text) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name.empty() || std::isdigit(static_cast<unsigned char>(name[0])) ? "m_" + name : name;
+}
+
+int run(const Options& options) {
+  const std::string ending = ending_of(options.output);
+  ModelSource source = open_model(options.model, options.seed);
+  use_recipe(source, options.recipe);
+  const bool training = wants_training(options, source);
+  if (source.recipe && options.seed) source.recipe->fit.seed = *options.seed;
+  std::vector<std::byte> recipe_bytes;
+  if (source.recipe) {
+    fit_recipe(source);
+    Recipe carried = *source.recipe;
+    carried.model.clear();
+    recipe_bytes = write_recipe(carried);
+  }
+  const PreparedModel prepared = prepare_model(source, training);
+  if (source.recipe) set_statistics(source.model, *source.recipe);
+
+  const CompiledModel compiled = compile(source.model, make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr,
+                                                                            static_cast<int64_t>(options.seed.value_or(0))));
+  EmitOptions emit = make_emit_options(options.flags);
+  const auto begin = std::chrono::steady_clock::now();
+  if (ending == ".ll" || ending == ".s") {
+    const KernelModule kernels = selected(compiled.lowered.kernels, options.entries);
+    need(write_file_atomically(options.output, ending == ".ll" ? emit_llvm_ir(kernels, compiled.target, emit) : emit_assembly(kernels, compiled.target, emit)));
+  } else {
+    if (!options.prefix.empty()) {
+      emit.prefix = c_identifier(options.prefix);
+    } else if (ending == ".o") {
+      emit.prefix = c_identifier(std::filesystem::path(options.output).stem().string()) + "_";
+    }
+    const ObjectCode code = emit_objects(compiled.lowered.kernels, compiled.target, emit);
+    const std::vector<std::byte> file = need(make_moru_file(source.model, compiled, recipe_bytes));
+    const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(file.data()), file.size());
+    const auto write = ending == ".so" ? write_shared_object : write_static_object;
+    write(options.output, code, bytes, compiled.hash);
+    const std::string header = std::filesystem::path(options.output).replace_extension(".h").string();
+    need(write_file_atomically(header, c_header(code.prefix, code.entries, source.model.name)));
+  }
+  report_times(options.flags, compiled.lowered.times, "native code", std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
+  return 0;
+}
+
+std::string check_output(const std::string& path) {
+  const std::string ending = ending_of(path);
+  for (const char* known : {".so", ".o", ".ll", ".s"})
+    if (ending == known) return {};
+  if (ending == ".wasm") return "'" + path + "': WebAssembly is not supported yet; the ending must be .so, .o, .ll or .s";
+  return "'" + path + "': the ending says what to write; it must be .so, .o, .ll or .s";
+}
+
+}  // namespace
+
+void add_compile(CLI::App& app, Job& job) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("compile", "Compile a model to native code ahead of time");
+  command->footer("Examples: moru compile model.moru -o model.so\n"
+                  "          moru compile model.json --recipe recipe.json -o bikes.so    # for moru-run bikes.so train\n"
+                  "          moru compile model.moru -o model.o --target x86-64-v3\n"
+                  "A .so or .o comes with a C header beside it, and carries model, weights and recipe.");
+  command->add_option("MODEL", options->model, "A .moru or Keras JSON file, or a recipe")->required();
+  command->add_option("-o,--output", options->output, "What to write, by its ending: .so, .o, .ll (LLVM) or .s (assembly)")
+      ->required()
+      ->check(CLI::Validator(check_output, "OUT.{so,o,ll,s}"));
+  command->add_option("--target", options->flags.target, "x86-64-v2, x86-64-v3, x86-64-v4, aarch64 or host (default)")->type_name("T");
+  command->add_option("--entry", options->entries, "predict alone leaves training out; for .ll and .s the entries to print")->delimiter(',')->type_name("E,F");
+  command->add_option("--recipe", options->recipe, "Embed this recipe and what training needs")->type_name("R.json");
+  command->add_option("--seed", options->seed, "Seed of weights that the model lacks, and of training")->type_name("S");
+  command->add_option("--prefix", options->prefix, "Of every symbol (default: moru_ for .so, the file's name for .o)")->type_name("P");
+  add_compile_flags(*command, options->flags);
+  command->callback([options, &job] { job = [options] { return run(*options); }; });
+}
+
+}  // namespace moru::cli

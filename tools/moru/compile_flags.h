@@ -1,0 +1,52 @@
+// The flags that several subcommands share because they compile: target, passes to leave out, dumps, times, cache.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compiler/codegen/emit.h"
+#include "compiler/compile.h"
+#include "compiler/model/training.h"
+#include "runtime/program.h"
+#include "tools/moru/model_source.h"
+
+namespace CLI {
+class App;
+}
+
+namespace moru::cli {
+
+struct CompileFlags {
+  std::string target = "host";
+  std::vector<std::string> disable;
+  std::string dump_directory;
+  bool time = false;
+  bool no_cache = false;
+};
+
+/// Adds --disable, --dump-dir, --time and --no-cache to a subcommand.
+void add_compile_flags(CLI::App& command, CompileFlags& flags);
+
+/// Throws Failure for a pass that does not exist or cannot be left out, CompileError for a target.
+CompileOptions make_compile_options(const CompileFlags& flags, const TrainingSpec* training, int64_t seed = 0);
+EmitOptions make_emit_options(const CompileFlags& flags);
+
+/// $XDG_CACHE_HOME/moru, or ~/.cache/moru; empty where neither is known.
+std::string cache_directory();
+
+/// With --time: a table on stderr, one line per pass, ending with `rest`, which is named.
+void report_times(const CompileFlags& flags, const std::vector<PassTime>& times, const std::string& rest_name, double rest_microseconds);
+
+/// What training, bench and the like work on: a model with its recipe's scalers, and the specification for training.
+struct PreparedModel {
+  TrainingSpec training;
+  bool trains = false;
+};
+/// Attaches the recipe's scalers, and if `training` asks for it makes the specification.
+PreparedModel prepare_model(ModelSource& source, bool training);
+
+/// The program with native code: a shared object's own, or compiled in memory. `flags` say how.
+std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFlags& flags, const PreparedModel& prepared);
+
+}  // namespace moru::cli

@@ -1,0 +1,116 @@
+#include "tools/moru/model_source.h"
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "compiler/exchange/keras_json.h"
+#include "compiler/io/model_io.h"
+#include "runtime/atomic_file.h"
+#include "runtime/moru_file.h"
+#include "tools/moru/commands.h"
+#include "tools/recipe/recipe_json.h"
+
+namespace moru::cli {
+namespace {
+
+std::optional<Recipe> find_recipe(const MoruFile& file) {
+  if (!file.has(SectionKind::recipe)) return std::nullopt;
+  return need(read_recipe(file.section(SectionKind::recipe)));
+}
+
+void read_sections(ModelSource& source, const MoruFile& file) {
+  if (!file.has(SectionKind::model)) fail("'" + source.path + "' holds no model, only " + "other sections");
+  source.model = read_model(file.section(SectionKind::model), file.section(SectionKind::weights), source.path);
+  source.recipe = find_recipe(file);
+}
+
+/// Whether JSON text is a recipe rather than a Keras model: recipes may hold comments, and have data.
+bool is_recipe(const std::string& text) {
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false, true);
+  return json.is_object() && !json.contains("class_name") && !json.contains("config") &&
+         (json.contains("data") || json.contains("fit") || json.contains("model"));
+}
+
+void open_json(ModelSource& source, const std::string& path, bool recipe_allowed) {
+  const std::string text = read_text(path);
+  if (!is_recipe(text)) {
+    source.path = path;
+    source.model = import_keras_json(text, path);
+    return;
+  }
+  if (!recipe_allowed) fail("'" + path + "' is a recipe, but a recipe's \"model\" must be a model");
+  source.recipe = need(read_recipe_json(path));
+  source.recipe_path = path;
+}
+
+void open_file(ModelSource& source, const std::string& path, bool recipe_allowed) {
+  const std::string ending = std::filesystem::path(path).extension().string();
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) fail("cannot read '" + path + "': it is a directory");
+  source.path = path;
+  if (ending == ".so") {
+    source.program = need(Program::open_shared_object(path));
+    if (source.program->file() == nullptr) fail("'" + path + "' holds code only, no model");
+    read_sections(source, *source.program->file());
+  } else if (ending == ".moru") {
+    read_sections(source, *need(MoruFile::open(path)));
+  } else if (ending == ".json") {
+    open_json(source, path, recipe_allowed);
+  } else if (ending == ".h5" || ending == ".hdf5" || ending == ".keras") {
+    fail("'" + path + "': reading " + ending + " files is not supported yet\n  hint: write the model as JSON, in Python: "
+         "open('model.json', 'w').write(model.to_json())");
+  } else if (ending == ".onnx") {
+    fail("'" + path + "': reading ONNX is not supported yet\n  hint: give a Keras model as JSON (model.to_json()) or a .moru file");
+  } else {
+    if (!std::filesystem::exists(path, ignored)) need(file_error("read", path, ENOENT));
+    fail("cannot tell what kind of model '" + path + "' is\n  hint: a model is a .moru, a compiled .so, or Keras JSON (.json)");
+  }
+}
+
+}  // namespace
+
+std::string read_text(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) fail("cannot read '" + path + "': it is a directory");
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) need(file_error("read", path, errno != 0 ? errno : EIO));
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (file.bad()) need(file_error("read", path, EIO));
+  return text;
+}
+
+std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+ModelSource open_model(const std::string& path, std::optional<uint64_t> seed) {
+  ModelSource source;
+  open_file(source, path, true);
+  if (!source.recipe_path.empty()) {
+    // A recipe that stands alone decides, not one that its model was trained by before.
+    const Recipe recipe = *source.recipe;
+    if (recipe.model.empty()) fail("the recipe '" + path + "' names no model\n  hint: add \"model\": \"MODEL.json\"");
+    open_file(source, recipe.model, false);
+    source.recipe = recipe;
+  }
+  initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));
+  return source;
+}
+
+void use_recipe(ModelSource& source, const std::string& path) {
+  if (path.empty()) return;
+  source.recipe = need(read_recipe_json(path));
+  source.recipe_path = path;
+}
+
+const Recipe& require_recipe(const ModelSource& source) {
+  if (!source.recipe) {
+    fail("'" + source.path + "' carries no recipe, so it is not known what the columns of a CSV mean\n  hint: give a recipe, or a "
+         "model that `moru train` made");
+  }
+  return *source.recipe;
+}
+
+}  // namespace moru::cli

@@ -1,0 +1,39 @@
+// Opens what a user calls a model: a `.moru`, a compiled `.so`, a Keras JSON, or a recipe that names one of these.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "compiler/model/model.h"
+#include "runtime/data/recipe.h"
+#include "runtime/program.h"
+
+namespace moru::cli {
+
+struct ModelSource {
+  std::string path;                        // of the model itself
+  Model model;                             // with weights: those of the file, or initial ones
+  std::optional<Recipe> recipe;            // that the file carries or is
+  std::string recipe_path;                 // where the recipe is a file of its own
+  std::shared_ptr<const Program> program;  // with native code, of a `.so`
+};
+
+/// Weights that the file lacks are initialized from `seed`; without one, from the recipe's seed, or 0. Throws Failure or
+/// CompileError.
+ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {});
+
+/// Replaces the source's recipe by the one at `path`, if that is not empty.
+void use_recipe(ModelSource& source, const std::string& path);
+
+/// The recipe, or a Failure that says what needs it.
+const Recipe& require_recipe(const ModelSource& source);
+
+/// The whole of a text file.
+std::string read_text(const std::string& path);
+
+/// "bikes.moru" of "runs/bikes.moru".
+std::string file_name(const std::string& path);
+
+}  // namespace moru::cli

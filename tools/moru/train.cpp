@@ -1,0 +1,85 @@
+// moru train: a recipe and a model in, a run directory out.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "runtime/training/train_from_recipe.h"
+#include "tools/moru/commands.h"
+#include "tools/moru/compile_flags.h"
+#include "tools/moru/model_source.h"
+#include "tools/moru/recipe_model.h"
+
+namespace moru::cli {
+namespace {
+
+struct Options {
+  std::string recipe, data, run_directory = "run";
+  bool resume = false, allow_other_program = false, quiet = false, json = false;
+  int threads = 1;
+  std::optional<uint64_t> seed;
+  std::optional<int64_t> epochs;
+  CompileFlags flags;
+};
+
+int run(const Options& options) {
+  ModelSource source = open_model(options.recipe, options.seed);
+  Recipe recipe = require_recipe(source);
+  if (!options.data.empty()) {
+    if (recipe.data.source != SourceKind::csv) fail("--data names a CSV, but the recipe reads arrays");
+    recipe.data.path = options.data;
+  }
+  if (options.epochs) recipe.fit.epochs = *options.epochs;
+  if (options.seed) recipe.fit.seed = *options.seed;
+  source.recipe = recipe;
+  if (!source.program) {
+    // Before compiling: a width that differs is the most common mistake, and the model is not to blame for it.
+    const PreparedData prepared = need(prepare_training(recipe));
+    check_data(source.model, prepared.train, recipe, file_name(source.path), file_name(options.recipe));
+  }
+  const PreparedModel prepared_model = prepare_model(source, true);
+
+  TrainingJob job;
+  job.program = make_program(source, options.flags, prepared_model);
+  job.recipe = recipe;
+  job.run_directory = options.run_directory;
+  job.resume = options.resume;
+  job.allow_other_program = options.allow_other_program;
+  job.threads = options.threads;
+  job.progress = options.quiet ? ProgressStyle::quiet : ProgressStyle::automatic;
+  job.stop_on_signal = true;
+  const TrainingReport report = need(train_from_recipe(job));
+  if (report.fit.interrupted_by != 0) {
+    std::string again = "moru train " + options.recipe;
+    if (!options.data.empty()) again += " --data " + options.data;
+    if (options.seed) again += " --seed " + std::to_string(*options.seed);
+    if (options.epochs) again += " --epochs " + std::to_string(*options.epochs);
+    std::fprintf(stderr, "interrupted; go on with: %s --run-dir %s --resume\n", again.c_str(), options.run_directory.c_str());
+    return 128 + report.fit.interrupted_by;
+  }
+  std::fputs((options.json ? report.metrics.to_json() : report.metrics.to_text()).c_str(), stdout);
+  if (!options.json && !options.quiet) std::printf("written to %s\n", options.run_directory.c_str());
+  return 0;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Job& job) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("train", "Train a model by a recipe and leave a run directory");
+  command->footer("Examples: moru train recipe.json --run-dir runs/bikes\n"
+                  "          moru train recipe.json --data SeoulBikeData.csv --seed 3 --quiet --run-dir runs/3\n"
+                  "A run that was interrupted or killed goes on with --resume and ends with the same bits.");
+  command->add_option("RECIPE", options->recipe, "A recipe, or a model that carries one")->required()->type_name("RECIPE.json");
+  command->add_option("--data", options->data, "The CSV to train on instead of the recipe's")->type_name("F.csv");
+  command->add_option("--run-dir", options->run_directory, "Where checkpoints and results go (default: run)")->type_name("DIR");
+  command->add_flag("--resume", options->resume, "Go on from the newest good checkpoint in the run directory");
+  command->add_flag("--allow-other-program", options->allow_other_program, "Resume a checkpoint of another program: what fits, and not bit-equal");
+  command->add_option("--threads", options->threads, "Threads to use; the result has the same bits with any number")->check(CLI::Range(1, 1024))->type_name("N");
+  command->add_option("--seed", options->seed, "Seed of weights, shuffling and dropout, instead of the recipe's")->type_name("S");
+  command->add_option("--epochs", options->epochs, "Epochs at most, instead of the recipe's")->check(CLI::NonNegativeNumber)->type_name("N");
+  command->add_flag("--quiet", options->quiet, "Show no progress");
+  command->add_flag("--json", options->json, "Print metrics.json instead of a table");
+  add_compile_flags(*command, options->flags);
+  command->callback([options, &job] { job = [options] { return run(*options); }; });
+}
+
+}  // namespace moru::cli
