@@ -7,9 +7,7 @@
 
 namespace moru {
 
-namespace {
-
-void sweep_nodes(Graph& graph) {
+void remove_unread_nodes(Graph& graph) {
   std::vector<uint32_t> uses = count_uses(graph);
   for (size_t n = graph.nodes.size(); n-- > 0;) {
     Node& node = graph.nodes[n];
@@ -21,6 +19,8 @@ void sweep_nodes(Graph& graph) {
   }
   std::erase_if(graph.nodes, [](const Node& node) { return node.op == nullptr; });
 }
+
+namespace {
 
 // Values of a body that its results from `roots` depend on.
 std::vector<bool> reachable(const Graph& body, const std::vector<ValueId>& roots) {
@@ -87,14 +87,14 @@ void shrink_scan(Node& node, const std::vector<uint32_t>& uses) {
 }
 
 void drop(Graph& graph, bool is_body) {
-  sweep_nodes(graph);
+  remove_unread_nodes(graph);
   // Outer nodes first: what they stop reading from a body makes more of it dead.
   std::vector<uint32_t> uses = count_uses(graph);
   for (Node& node : graph.nodes) {
     if (node.op->name == "scan") shrink_scan(node, uses);
     for (Graph& body : node.bodies) drop(body, true);
   }
-  sweep_nodes(graph);
+  remove_unread_nodes(graph);
   if (!is_body) {
     uses = count_uses(graph);
     std::erase_if(graph.inputs, [&](const GraphInput& input) { return uses[input.value] == 0; });

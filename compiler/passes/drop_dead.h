@@ -10,4 +10,7 @@ namespace moru {
 /// step with their node's operands.
 void drop_dead(Graph& graph);
 
+/// Only removes nodes whose outputs are not read, in this graph alone.
+void remove_unread_nodes(Graph& graph);
+
 }  // namespace moru

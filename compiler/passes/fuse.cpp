@@ -294,8 +294,48 @@ void Lowering::assign_storage(Region& r, const std::vector<Destination>& destina
   }
 }
 
+// Whether computing `value` in its group reads the input `old`.
+bool Lowering::reads_in_group(const Region& r, ValueId value, ValueId old) const {
+  const uint32_t group = r.group_of[r.producer[value]];
+  std::vector<ValueId> walk = {value};
+  std::set<ValueId> seen;
+  while (!walk.empty()) {
+    ValueId v = walk.back();
+    walk.pop_back();
+    if (v == old) return true;
+    uint32_t n = r.producer[v];
+    if (n == UINT32_MAX || !seen.insert(v).second || (r.group_of[n] != UINT32_MAX && r.group_of[n] != group)) continue;
+    for (ValueId input : r.graph->nodes[n].inputs)
+      if (input != no_value) walk.push_back(input);
+  }
+  return false;
+}
+
+// Whether every read of an input by a group's expressions is at the element that is written.
+bool Lowering::read_aligned(const Region& r, ValueId input, uint32_t group) const {
+  const Graph& g = *r.graph;
+  const Group& members = r.groups[group];
+  if (members.kind == Group::Kind::other) return false;
+  std::vector<uint32_t> walk = members.members;
+  std::set<uint32_t> seen;
+  while (!walk.empty()) {
+    uint32_t n = walk.back();
+    walk.pop_back();
+    if (!seen.insert(n).second) continue;
+    const Node& node = g.nodes[n];
+    bool elementwise = node.op->lower && g.type(node.outputs[0]).shape == members.space;
+    for (ValueId v : node.inputs) {
+      if (v == no_value) continue;
+      if (v == input && !(elementwise && g.type(v).shape == members.space)) return false;
+      uint32_t p = r.producer[v];
+      if (p != UINT32_MAX && (r.group_of[p] == UINT32_MAX || r.group_of[p] == group)) walk.push_back(p);
+    }
+  }
+  return true;
+}
+
 Region Lowering::plan(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,
-                      const std::map<ValueId, std::string>& state_slots) {
+                      const std::vector<StateWrite>& state) {
   Region r;
   r.graph = &graph;
   r.producer = find_producers(graph);
@@ -315,18 +355,39 @@ Region Lowering::plan(const Graph& graph, const std::vector<View>& inputs, const
   for (uint32_t group = 0; group < r.groups.size(); ++group)
     for (ValueId read : r.groups[group].reads)
       if (r.producer[read] == UINT32_MAX) last_read[read] = group;
-  for (const auto& [value, slot] : state_slots) {
-    View view = state_views_.at(slot);
-    ValueId old = no_value;
-    for (const GraphInput& input : graph.inputs)
-      if (input.slot == slot) old = input.value;
+  std::vector<const StateWrite*> in_place;
+  for (const StateWrite& write : state) {
+    const auto& [value, old, view] = write;
     uint32_t n = r.producer[value];
-    bool here = n != UINT32_MAX && r.own[value] && r.group_of[n] != UINT32_MAX && r.anchor[value] && is_row_major(*r.storage[value], graph.type(value).shape);
-    bool late = old == no_value || !last_read.count(old) || (here && last_read[old] <= r.group_of[n]);
-    if (here && late && r.copies[value].empty())
-      r.storage[value] = view;
+    bool here = n != UINT32_MAX && r.own[value] && r.group_of[n] != UINT32_MAX && r.anchor[value] && r.copies[value].empty() &&
+                is_row_major(*r.storage[value], graph.type(value).shape);
+    // Elementwise reads of the old value in the same loop see it before it goes; reads elsewhere must come earlier.
+    bool late = here && (!last_read.count(old) || last_read[old] < r.group_of[n] ||
+                         (last_read[old] == r.group_of[n] && read_aligned(r, old, r.group_of[n])));
+    if (late)
+      in_place.push_back(&write);
     else
       r.copies[value].push_back(view);
+  }
+  // Within a loop an old value is overwritten only when nothing behind it reads it; where two values read each other's
+  // predecessors, one of them waits in memory of its own.
+  r.store_rank.assign(graph.types.size(), 0);
+  for (uint32_t rank = 1; !in_place.empty(); ++rank) {
+    auto unread = std::find_if(in_place.begin(), in_place.end(), [&](const StateWrite* x) {
+      return std::none_of(in_place.begin(), in_place.end(), [&](const StateWrite* y) {
+        return y != x && r.group_of[r.producer[y->value]] == r.group_of[r.producer[x->value]] && reads_in_group(r, y->value, x->old);
+      });
+    });
+    if (unread == in_place.end()) {
+      r.copies[in_place.front()->value].push_back(in_place.front()->view);
+      in_place.erase(in_place.begin());
+      continue;
+    }
+    ValueId value = (*unread)->value;
+    r.storage[value] = (*unread)->view;
+    r.own[value] = false;
+    r.store_rank[value] = rank;
+    in_place.erase(unread);
   }
   return r;
 }

@@ -81,7 +81,7 @@ void Lowering::contraction(Region& r, const Group& group, Block& out) {
     std::stable_sort(summed.begin(), summed.end(), [&](char x, char y) { return column_labels.find(x) < column_labels.find(y); });
     for (char label : summed) c.depth.push_back({var[label], labels.extent[label]});
     Reader reader{*this, r, r.group_of[n], value};
-    for (uint32_t member : group.members) {
+    for (uint32_t member : store_order(r, group)) {
       ValueId v = g.nodes[member].outputs[0];
       if (!r.stored[v]) continue;
       const View& view = *r.storage[v];

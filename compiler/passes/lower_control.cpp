@@ -46,7 +46,7 @@ void Lowering::prepare_scan(Region& r, const Node& node) {
     }
     place.stacked = !stacks.empty();
     Shape stack_shape = type.shape;
-    stack_shape.insert(stack_shape.begin(), place.stacked ? trip + 1 : Dim(2));
+    stack_shape.insert(stack_shape.begin(), place.stacked ? trip + 1 : Dim(1));
     View stack = allocate({type.dtype, stack_shape}, {}, node.origin + ".carry");
     place.view = at_step(stack, 0, 0);
     for (auto [k, before] : stacks) {
@@ -57,8 +57,7 @@ void Lowering::prepare_scan(Region& r, const Node& node) {
       r.storage[node.outputs[scan.carries + k]] = with_axis(first, scan.output_axes[k], place.stride);
     }
     View last = place.view;
-    Dim slice = place.stacked ? (scan.reverse ? Dim(0) : trip) : modulo(trip, 2);
-    last.offset += slice * place.stride;
+    if (place.stacked && !scan.reverse) last.offset += trip * place.stride;
     r.storage[node.outputs[j]] = last;
     plan.carries.push_back(std::move(place));
   }
@@ -79,9 +78,8 @@ void Lowering::scan(Region& r, const Node& node, Block& out) {
   Dim step = Dim::symbol(var);
   Dim time = scan.reverse ? trip - 1 - step : step;
   auto slice = [&](const CarryPlace& place, bool after) {
-    Dim index = place.stacked ? (scan.reverse ? time + (after ? 0 : 1) : time + (after ? 1 : 0)) : modulo(step + (after ? 1 : 0), 2);
     View view = place.view;
-    view.offset += index * place.stride;
+    if (place.stacked) view.offset += (after == scan.reverse ? time : time + 1) * place.stride;
     return view;
   };
   for (size_t j = 0; j < scan.carries; ++j) {
@@ -94,12 +92,19 @@ void Lowering::scan(Region& r, const Node& node, Block& out) {
   for (size_t i = 0; i < scan.sequences; ++i) inputs.push_back(at_step(*r.storage[node.inputs[scan.carries + i]], scan.axes[i], time));
   for (size_t i = 0; i < scan.invariants; ++i) inputs.push_back(*r.storage[node.inputs[scan.carries + scan.sequences + i]]);
   std::vector<Destination> destinations;
-  for (size_t j = 0; j < scan.carries; ++j) destinations.push_back({body.results[j].value, slice(plan.carries[j], true)});
+  std::vector<StateWrite> state;
+  for (size_t j = 0; j < scan.carries; ++j) {
+    ValueId value = body.results[j].value, old = body.inputs[j].value;
+    if (plan.carries[j].stacked)
+      destinations.push_back({value, slice(plan.carries[j], true)});
+    else
+      state.push_back({value, old, slice(plan.carries[j], true)});
+  }
   for (size_t k = 0; k < scan.stacks; ++k)
     if (!plan.from_carry[k])
       destinations.push_back({body.results[scan.carries + k].value, at_step(*r.storage[node.outputs[scan.carries + k]], scan.output_axes[k], time)});
   For loop{var, trip, ForKind::serial, {}};
-  region(body, inputs, destinations, {}, loop.body);
+  region(body, inputs, destinations, state, loop.body);
   out.push_back({std::move(loop), node.origin});
 }
 
@@ -209,7 +214,7 @@ void Lowering::tile(Region& r, const Node& node, Block& out) {
   check_internal(!in_parallel_, "tiles do not nest");
   in_parallel_ = true;
   tile_symbol_ = node.attributes.string("symbol");
-  tile_rows_ = min(chunk, batch);
+  tile_rows_ = chunk;
   For over_chunks{chunk_var, end - begin, ForKind::serial, {}};
   std::vector<View> inputs;
   for (size_t i = 0; i < node.inputs.size(); ++i) {

@@ -116,16 +116,6 @@ Expr Lowering::Reader::compute(ValueId value, const Index& index) {
   return node.op->lower(args, node.attributes);
 }
 
-namespace {
-
-struct Axes {
-  std::vector<size_t> axes;        // those with an extent other than 1
-  std::vector<std::string> vars;
-  Index index;                     // by axis of the space
-};
-
-}  // namespace
-
 Block Lowering::nest(const Shape& extents, const std::vector<std::string>& vars, Block inner, bool vector) const {
   for (size_t i = extents.size(); i-- > 0;) {
     bool innermost = i + 1 == extents.size();
@@ -134,6 +124,14 @@ Block Lowering::nest(const Shape& extents, const std::vector<std::string>& vars,
     inner.push_back({std::move(loop), origin_});
   }
   return inner;
+}
+
+std::vector<uint32_t> store_order(const Region& r, const Group& group) {
+  std::vector<uint32_t> order = group.members;
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t x, uint32_t y) {
+    return r.store_rank[r.graph->nodes[x].outputs[0]] < r.store_rank[r.graph->nodes[y].outputs[0]];
+  });
+  return order;
 }
 
 void Lowering::loop_group(Region& r, const Group& group, Block& out) {
@@ -177,12 +175,15 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
     }
   }
   if (flat) {
-    // The last axis takes the whole flat index: row-major views then address the right element.
-    extents = {element_count(group.space)};
-    vars = {fresh_var("i")};
-    index.back() = Dim::symbol(vars[0]);
-    flat = !extents[0].is_constant(1);
-    // A space whose last axis has extent 1 has stride 1 there too in row_major_strides, so the rule holds.
+    // The last axis with an extent other than 1 takes the whole flat index: row-major views have stride 1 there.
+    size_t last = group.space.size();
+    while (last > 0 && group.space[last - 1].is_constant(1)) --last;
+    flat = last > 0;
+    if (flat) {
+      extents = {element_count(group.space)};
+      vars = {fresh_var("i")};
+      index[last - 1] = Dim::symbol(vars[0]);
+    }
   }
   if (!flat) {
     extents.clear();
@@ -201,7 +202,7 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
   std::vector<size_t> real_axes;
   for (size_t i = 0; i < group.space.size(); ++i)
     if (!group.space[i].is_constant(1)) real_axes.push_back(i);
-  for (uint32_t n : group.members) {
+  for (uint32_t n : store_order(r, group)) {
     const Node& node = g.nodes[n];
     ValueId value = node.outputs[0];
     if (node.op->family != OpFamily::reduction) {
@@ -304,8 +305,8 @@ void Lowering::copy_out(Region& r, ValueId value, const View& to, Block& out) {
 }
 
 void Lowering::region(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,
-                      const std::map<ValueId, std::string>& state_slots, Block& out) {
-  Region r = plan(graph, inputs, destinations, state_slots);
+                      const std::vector<StateWrite>& state, Block& out) {
+  Region r = plan(graph, inputs, destinations, state);
   for (const Group& group : r.groups) {
     const Node& root = graph.nodes[group.members[0]];
     origin_ = root.origin;
@@ -337,7 +338,7 @@ void Lowering::region(const Graph& graph, const std::vector<View>& inputs, const
   std::vector<std::pair<ValueId, View>> last;
   for (ValueId v = 0; v < graph.types.size(); ++v)
     for (const View& to : r.copies[v]) {
-      bool from_state = r.producer[v] == UINT32_MAX && !state_slots.empty();
+      bool from_state = r.producer[v] == UINT32_MAX && !state.empty();
       if (from_state) {
         View through = allocate(graph.type(v), {}, "swap");
         copy_out(r, v, through, out);
@@ -395,16 +396,14 @@ Kernel Lowering::entry(const Graph& graph) {
   std::vector<View> inputs;
   for (const GraphInput& input : graph.inputs) inputs.push_back(row_major_view(slot_index(input.slot), graph.type(input.value).shape));
   std::vector<Destination> destinations;
-  std::map<ValueId, std::string> state;
+  std::vector<StateWrite> state;
   for (const GraphResult& result : graph.results) {
     View view = row_major_view(slot_index(result.slot), graph.type(result.value).shape);
-    bool read = std::any_of(graph.inputs.begin(), graph.inputs.end(), [&](const GraphInput& input) { return input.slot == result.slot; });
-    if (read && !state.count(result.value)) {
-      state[result.value] = result.slot;
-      state_views_[result.slot] = view;
-    } else {
+    auto read = std::find_if(graph.inputs.begin(), graph.inputs.end(), [&](const GraphInput& input) { return input.slot == result.slot; });
+    if (read != graph.inputs.end())
+      state.push_back({result.value, read->value, view});
+    else
       destinations.push_back({result.value, view});
-    }
   }
   region(graph, inputs, destinations, state, kernel_.body);
   return std::move(kernel_);
@@ -414,6 +413,7 @@ Kernel Lowering::entry(const Graph& graph) {
 
 KernelModule lower(const Module& module) {
   KernelModule kernels;
+  kernels.slot_count = static_cast<int32_t>(module.slots.size());
   auto add = [&](const Dim& dim) { dim.collect_symbols(kernels.symbols); };
   for (const Slot& slot : module.slots)
     for (const Dim& dim : slot.type.shape) add(dim);

@@ -58,9 +58,13 @@ struct Region {
   std::vector<ContractionForm> form;               // by node
   std::vector<uint32_t> group_of;                  // by node
   std::vector<Group> groups;
+  std::vector<uint32_t> store_rank;                // by value: in a group, what overwrites old state is stored last
   std::vector<std::vector<View>> copies;           // by value: further places it must be written to
   std::vector<std::vector<int64_t>> layout;        // by value: axis order, outermost first; empty is row-major
 };
+
+/// A group's members in the order in which their results are stored.
+std::vector<uint32_t> store_order(const Region& region, const Group& group);
 
 bool is_fusable(const Op& op);
 bool is_view(const Op& op);
@@ -68,6 +72,13 @@ bool is_constant(const Op& op);  // fill, dim_value, iota
 
 struct Destination {
   ValueId value;
+  View view;
+};
+
+/// A value that replaces an input's value, in the input's memory: state of the program, or a loop's carry.
+struct StateWrite {
+  ValueId value;
+  ValueId old;
   View view;
 };
 
@@ -79,7 +90,7 @@ class Lowering {
  private:
   // fuse.cpp
   Region plan(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,
-              const std::map<ValueId, std::string>& state_slots);
+              const std::vector<StateWrite>& state);
   void find_demands(Region& region);
   void find_layouts(Region& region);
   void choose_anchors(Region& region);
@@ -87,11 +98,13 @@ class Lowering {
   void assign_storage(Region& region, const std::vector<Destination>& destinations);
   void collect_dependencies(const Region& region, ValueId value, bool aligned, const Shape& space,
                             std::map<uint32_t, bool>& groups, std::set<ValueId>& reads) const;
+  bool reads_in_group(const Region& region, ValueId value, ValueId old) const;
+  bool read_aligned(const Region& region, ValueId input, uint32_t group) const;
   ContractionForm contraction_form(const Region& region, const Node& node) const;
 
   // lower_groups.cpp
   void region(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,
-              const std::map<ValueId, std::string>& state_slots, Block& out);
+              const std::vector<StateWrite>& state, Block& out);
   void loop_group(Region& region, const Group& group, Block& out);
   void copy_out(Region& region, ValueId value, const View& to, Block& out);
   Block nest(const Shape& space, const std::vector<std::string>& vars, Block inner, bool vector) const;
@@ -129,7 +142,7 @@ class Lowering {
   View allocate(const Type& type, const std::vector<int64_t>& layout, const std::string& name);
   std::string fresh_var(const char* stem) { return stem + std::to_string(next_var_++); }
 
-  /// Where one carry of a scan lives: a stack with a slice per step and one more, or two slices that take turns.
+  /// Where one carry of a scan lives: in a stack with a slice per step and one more, or in one place, replaced every step.
   struct CarryPlace {
     View view;                 // of slice 0
     Dim stride;                // elements from slice to slice
@@ -142,7 +155,6 @@ class Lowering {
 
   const Module& module_;
   Kernel kernel_;
-  std::map<std::string, View> state_views_;
   std::map<const Node*, ScanPlan> scan_plans_;
   int next_var_ = 0;
   bool in_parallel_ = false;

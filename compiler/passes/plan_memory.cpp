@@ -140,6 +140,14 @@ void remove_unused(Kernel& kernel) {
   });
 }
 
+// At least `bytes`, and a multiple of 64 whatever the symbols' values: every coefficient is rounded up.
+Dim whole_lines(const Dim& bytes) { return bytes.with_multiples_of(MORU_BUFFER_ALIGNMENT); }
+
+// True if no value of the symbols, which are at least 0, makes it negative.
+bool never_negative(const Dim& dim) {
+  return std::all_of(dim.terms().begin(), dim.terms().end(), [](const DimTerm& term) { return term.coefficient >= 0; });
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(Kernel& kernel) {
@@ -154,8 +162,7 @@ MemoryPlan plan_memory(Kernel& kernel) {
   std::vector<size_t> order;
   for (size_t b = 0; b < kernel.buffers.size(); ++b) {
     if (kernel.buffers[b].slot >= 0) continue;
-    Dim bytes = kernel.buffers[b].elements * dtype_bytes(kernel.buffers[b].dtype);
-    plan.places.push_back({static_cast<BufferId>(b), ceil_div(bytes, Dim(MORU_BUFFER_ALIGNMENT)) * MORU_BUFFER_ALIGNMENT, 0, 0});
+    plan.places.push_back({static_cast<BufferId>(b), whole_lines(kernel.buffers[b].elements * dtype_bytes(kernel.buffers[b].dtype)), 0, 0});
     order.push_back(plan.places.size() - 1);
   }
   // Largest first, so that small buffers fill the gaps of large ones.
@@ -164,11 +171,12 @@ MemoryPlan plan_memory(Kernel& kernel) {
     BufferPlace& place = plan.places[p];
     const Life& life = lives[place.buffer];
     auto fits = [&](const Bin& bin) {
-      return std::none_of(bin.busy.begin(), bin.busy.end(), [&](const auto& span) { return span.first <= life.last && life.first <= span.second; });
+      bool free = std::none_of(bin.busy.begin(), bin.busy.end(), [&](const auto& span) { return span.first <= life.last && life.first <= span.second; });
+      return free && (never_negative(bin.bytes - place.bytes) || never_negative(place.bytes - bin.bytes));
     };
     auto bin = std::find_if(bins.begin(), bins.end(), fits);
-    if (bin == bins.end()) bin = bins.insert(bins.end(), Bin{0, {}});
-    bin->bytes = max(bin->bytes, place.bytes);
+    if (bin == bins.end()) bin = bins.insert(bins.end(), Bin{place.bytes, {}});
+    if (!never_negative(bin->bytes - place.bytes)) bin->bytes = place.bytes;
     bin->busy.emplace_back(life.first, life.last);
     place.bin = static_cast<size_t>(bin - bins.begin());
   }

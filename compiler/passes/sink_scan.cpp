@@ -4,6 +4,7 @@
 
 #include "compiler/ir/builder.h"
 #include "compiler/ops/op.h"
+#include "compiler/passes/drop_dead.h"
 #include "compiler/passes/rewrite.h"
 
 namespace moru {
@@ -29,6 +30,7 @@ class Sinker {
       else
         ++k;
     }
+    if (any) remove_unread_nodes(body());
     return any;
   }
 

@@ -175,6 +175,15 @@ Dim Dim::substitute(std::string_view symbol, const Dim& value) const {
   return result;
 }
 
+Dim Dim::with_multiples_of(int64_t unit) const {
+  Dim result;
+  for (DimTerm term : terms_) {
+    term.coefficient = checked_multiply(ceil_divide(term.coefficient, unit), unit);
+    result.add_term(std::move(term));
+  }
+  return result;
+}
+
 int64_t Dim::evaluate(const std::function<int64_t(std::string_view)>& value_of) const {
   int64_t sum = 0;
   for (const DimTerm& term : terms_) {
