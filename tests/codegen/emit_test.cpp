@@ -83,6 +83,83 @@ TEST_CASE("f64 contractions and fma give the interpreter's bits where the target
   }
 }
 
+TEST_CASE("every operation gives the interpreter's bits on every pair of awkward values") {
+  const float floats[] = {0.0f, -0.0f, 1.0f, -1.5f, 2.5f, INFINITY, -INFINITY, NAN, 1e-42f, -3e38f, 2147483520.0f, 2147483648.0f, -2147483904.0f, 0.5f, 3e9f, -0.5f};
+  const int64_t integers[] = {0, 1, -1, 2, -7, 31, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, 63, 12345678901, 3, -2, 65536, 5};
+  constexpr int64_t count = 16;
+  for (const DType dtype : {DType::f32, DType::f64, DType::i32, DType::i64}) {
+    Kernel kernel;
+    kernel.entry = "entry";
+    const Dim i = Dim::symbol("i"), first = floor_div(i, Dim(count)), second = modulo(i, Dim(count));
+    kernel.buffers = {{"a", dtype, count, -1}};
+    const Expr a = expr::load(kernel.buffers[0], 0, first), b = expr::load(kernel.buffers[0], 0, second);
+    const auto add = [&](const Expr& value) {
+      const auto id = static_cast<BufferId>(kernel.buffers.size());
+      kernel.buffers.push_back({"y" + std::to_string(id), value->type, count * count, -1});
+      kernel.body.push_back({For{"i", count * count, ForKind::vector, {{Store{{id, i, nullptr}, value, false}, ""}}}, ""});
+    };
+    for (ExprOp op : {ExprOp::add, ExprOp::sub, ExprOp::mul, ExprOp::div, ExprOp::min, ExprOp::max, ExprOp::equal, ExprOp::not_equal, ExprOp::less, ExprOp::less_equal}) add(expr::binary(op, a, b));
+    for (ExprOp op : {ExprOp::neg, ExprOp::abs}) add(expr::unary(op, a));
+    for (DType to : {DType::f32, DType::f64, DType::i32, DType::i64, DType::boolean}) add(expr::convert(a, to));
+    if (is_float(dtype)) {
+      for (ExprOp op : {ExprOp::sqrt, ExprOp::round, ExprOp::floor, ExprOp::ceil}) add(expr::unary(op, a));
+      for (ExprOp op : {ExprOp::min, ExprOp::max}) {
+        for (double limit : {0.0, -0.0, 1.0, -2.5}) add(expr::binary(op, a, expr::constant(limit, dtype)));
+        for (double limit : {0.0, -0.0, 1.0, -2.5}) add(expr::binary(op, expr::constant(limit, dtype), a));
+      }
+      // Known to fit, so that only NaN needs care.
+      const Expr clamped = expr::binary(ExprOp::max, expr::binary(ExprOp::min, a, expr::constant(88.0, dtype)), expr::constant(-88.0, dtype));
+      for (DType to : {DType::i32, DType::i64}) add(expr::convert(clamped, to));
+      if (dtype == DType::f32) add(expr::fma(a, b, a));
+    } else {
+      const Expr shift = expr::binary(ExprOp::bit_and, b, expr::integer(dtype == DType::i32 ? 31 : 63, dtype));
+      for (ExprOp op : {ExprOp::shl, ExprOp::shr, ExprOp::sar}) add(expr::binary(op, a, shift));
+      for (ExprOp op : {ExprOp::bit_and, ExprOp::bit_or, ExprOp::bit_xor, ExprOp::mul_high_unsigned}) add(expr::binary(op, a, b));
+    }
+    const KernelModule module = module_of({kernel});
+    const auto fill = [&](const KernelMemory& memory) {
+      for (int64_t at = 0; at < count; ++at) {
+        if (dtype == DType::f32) static_cast<float*>(memory.pointers[0])[at] = floats[at];
+        if (dtype == DType::f64) static_cast<double*>(memory.pointers[0])[at] = static_cast<double>(floats[at]);
+        if (dtype == DType::i32) static_cast<int32_t*>(memory.pointers[0])[at] = static_cast<int32_t>(integers[at]);
+        if (dtype == DType::i64) static_cast<int64_t*>(memory.pointers[0])[at] = integers[at];
+      }
+    };
+    const KernelMemory expected(kernel, small_sizes, 1);
+    fill(expected);
+    interpret_kernel(kernel, expected.pointers, small_sizes);
+    for (const Configuration& configuration : configurations()) {
+      EmitOptions options;
+      options.vector_bytes = configuration.vector_bytes;
+      const KernelMemory native(kernel, small_sizes, 1);
+      fill(native);
+      const auto code = jit_compile(module, Target::parse(configuration.target), options);
+      run_native(code->find_entry("entry"), module, kernel, small_sizes, native);
+      const std::string different = difference(kernel, native, expected);
+      CHECK_MESSAGE(different.empty(), dtype_name(dtype) << " on " << configuration.target << ": " << different);
+    }
+  }
+}
+
+TEST_CASE("reductions of every length fold in the fixed order, along rows and down columns") {
+  std::vector<Kernel> kernels;
+  for (const char* op : {"add", "max", "min"}) {
+    for (const char* type : {"f32", "f64", "i32"}) {
+      const std::string name = "kernel entry_" + std::to_string(kernels.size()) + " {\n";
+      const std::string t = type;
+      kernels.push_back(parse_kernel(name + "  buffer \"x\": " + t + "[n*21]\n  buffer \"s\": " + t + "[21]\n  buffer \"c\": " + t + "[21]\n" +
+                                     "  for j: 21 { reduce " + op + " k: n into \"s\"[j] { load \"x\"[n*j + k] } }\n" +
+                                     "  for j: 21 { reduce " + op + " k: n accumulate into \"c\"[j] { load \"x\"[21*k + j] } }\n}\n"));
+    }
+  }
+  std::vector<Symbols> lengths;
+  for (int64_t length = 1; length <= 70; ++length) {
+    lengths.push_back(small_sizes);
+    lengths.back()["n"] = length;
+  }
+  check_everywhere(module_of(kernels), lengths, 17, false);
+}
+
 TEST_CASE("contractions of every awkward size give the interpreter's bits") {
   std::vector<Kernel> kernels;
   const auto add = [&](const std::string& rows, int64_t columns, int64_t depth, bool gradient) {
