@@ -195,6 +195,25 @@ TEST_CASE("a loop over nothing does nothing, whatever the extents say") {
   check_everywhere(module_of({kernel}), {{{"n", 5}, {"batch", 1}, {"time", 1}, {"workers", 1}}, {{"n", 2}, {"batch", 1}, {"time", 1}, {"workers", 1}}}, 3);
 }
 
+TEST_CASE("a store sees what an earlier store of the same iteration wrote, even through a shared expression") {
+  Kernel kernel;
+  kernel.entry = "entry";
+  kernel.buffers = {{"x", DType::f32, 37, -1}, {"y", DType::f32, 37, -1}, {"z", DType::f32, 37, -1}};
+  const Dim i = Dim::symbol("i");
+  const Expr x = expr::load(kernel.buffers[0], 0, i);
+  const Expr doubled = x * 2.0;
+  const Block stores = {{Store{{1, i, nullptr}, doubled, false}, ""}, {Store{{0, i, nullptr}, x + 1.0, false}, ""}, {Store{{2, i, nullptr}, doubled, false}, ""}};
+  kernel.body = {{For{"i", 37, ForKind::vector, stores}, ""}};
+  check_everywhere(module_of({kernel}), {small_sizes}, 1);
+  // The same in the epilogue of a contraction.
+  const std::vector<Store> epilogue = {std::get<Store>(stores[0].node), std::get<Store>(stores[1].node), std::get<Store>(stores[2].node)};
+  Contraction contraction{{}, {{"i", 37}}, {{"k", 3}}, DType::f32, {3, Dim::symbol("k"), nullptr}, {4, 37 * Dim::symbol("k") + i, nullptr}, nullptr, epilogue};
+  kernel.buffers.push_back({"a", DType::f32, 3, -1});
+  kernel.buffers.push_back({"b", DType::f32, 111, -1});
+  kernel.body = {{contraction, ""}};
+  check_everywhere(module_of({kernel}), {small_sizes}, 1);
+}
+
 TEST_CASE("slots stand before the arena in the call, whether the entry uses them or not") {
   KernelModule module = module_of({parse_kernel(R"(kernel entry {
     buffer "input": f32[8] slot 2
