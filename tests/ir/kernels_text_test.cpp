@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include "compiler/ir/expr_types.h"
 #include "compiler/ir/kernels.h"
@@ -178,8 +179,7 @@ TEST_CASE("kernels_text: a chain of five hundred operations neither nests the te
   check_round_trip(kernel_with(e));
 }
 
-TEST_CASE("kernels_text: the example in the header parses") {
-  const char* text = R"(
+const char* const header_example = R"(
     kernel "predict" {
       buffer "x": f32[12*batch] slot 0
       buffer "w": f32[768] slot 1
@@ -198,7 +198,9 @@ TEST_CASE("kernels_text: the example in the header parses") {
       }
       transpose (batch, 64) from "t0"[0] stride (64) to "t1"[0] stride (batch)
     })";
-  const Kernel kernel = parse_kernel(text);
+
+TEST_CASE("kernels_text: the example in the header parses") {
+  const Kernel kernel = parse_kernel(header_example);
   CHECK(kernel.body.size() == 3);
   CHECK(kernel.body[1].origin == "softmax_1");
   CHECK_NOTHROW(verify_kernel(kernel, "the test"));
@@ -222,4 +224,36 @@ TEST_CASE("kernels_text: a wrong text is refused with its line") {
   refuses("\"x\"[0] = " + std::string(100000, '(') + "\n}", "nested too deeply");
   CHECK_THROWS_AS(parse_kernel(""), CompileError);
   CHECK_THROWS_AS(parse_kernel("kernel \"k\" {} rest"), CompileError);
+}
+
+TEST_CASE("kernels_text: damaged texts are parsed or refused, nothing else") {
+  const std::string original = header_example;
+  std::mt19937 random(11);
+  const std::string alphabet = "(){}[]\"%@;:,+-*/=0129abijk_ \n";
+  int parsed = 0, refused = 0;
+  for (int round = 0; round < 20000; ++round) {
+    std::string text = original;
+    for (size_t damage = 1 + random() % 3; damage > 0; --damage) {
+      const size_t at = random() % text.size();
+      switch (random() % 3) {
+        case 0:
+          text[at] = alphabet[random() % alphabet.size()];
+          break;
+        case 1:
+          text.erase(at, 1 + random() % 8);
+          break;
+        default:
+          text.insert(at, original.substr(random() % original.size(), random() % 20));
+      }
+    }
+    try {
+      const Kernel kernel = parse_kernel(text);
+      ++parsed;
+      if (kernel_text(parse_kernel(kernel_text(kernel))) != kernel_text(kernel)) FAIL(text);
+    } catch (const CompileError&) {
+      ++refused;
+    }
+  }
+  CHECK(parsed > 100);
+  CHECK(refused > 10000);
 }
