@@ -89,14 +89,16 @@ class ReshapeAbsorber {
     replace_label(spec.a, label, labels);
     replace_label(spec.b, label, labels);
     replace_label(spec.result, label, labels);
-    Value result = b.reshape(b.contract(a, c, spec.text()), shape);
+    Value spread_result = b.contract(a, c, spec.text());
+    size_t fresh = graph_.nodes.size() - 1;
+    Value result = b.reshape(spread_result, shape);
     std::vector<ValueId> replacement(graph_.types.size());
     std::iota(replacement.begin(), replacement.end(), ValueId{0});
     replacement[node.outputs[0]] = result.id;
     replace_uses(graph_, replacement);
-    // The new contraction takes the old one's place, so that it is looked at again.
-    for (size_t k = 0; k < graph_.nodes.size(); ++k)
-      if (k != n && graph_.nodes[k].op->name == "contract" && k >= graph_.nodes.size() - 2) std::swap(graph_.nodes[n], graph_.nodes[k]);
+    // The new contraction takes the old one's place, so that it is looked at again, and the old one goes.
+    std::swap(graph_.nodes[n], graph_.nodes[fresh]);
+    graph_.nodes.erase(graph_.nodes.begin() + static_cast<std::ptrdiff_t>(fresh));
   }
 
   bool absorb_operand(size_t n) {

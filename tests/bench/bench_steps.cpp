@@ -1,0 +1,146 @@
+// Times training steps and predictions of the workloads, one JSON line each.
+//
+//   bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--time-steps N]
+//
+// Before a time is printed the step has run and its loss was checked to be finite and to fall. Medians and minima of 25
+// samples of about 0.05 s.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+
+#include "compiler/model/initializers.h"
+#include "tests/bench/workloads.h"
+#include "tools/moru/native_program.h"
+
+using namespace moru;
+
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+struct Bound {
+  std::vector<std::vector<float>> floats;
+  std::vector<std::vector<int32_t>> integers;
+};
+
+// Random inputs and a target that depends on them.
+void bind_random(Session& session, int64_t batch, Bound& bound) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  const Program& program = session.program();
+  for (uint32_t i = 0; i < program.slots().size(); ++i) {
+    const ProgramSlot& slot = program.slots()[i];
+    if (!is_bound_by_caller(slot.kind)) continue;
+    std::vector<int64_t> shape;
+    int64_t count = 1;
+    for (const DimExpression& dim : slot.shape) {
+      int64_t extent = dim.evaluate(std::vector<int64_t>(program.symbols().size(), batch)).value_or(batch);
+      shape.push_back(extent);
+      count *= extent;
+    }
+    const void* data = nullptr;
+    if (slot.dtype == DType::f32) {
+      bound.floats.emplace_back(static_cast<size_t>(count));
+      for (float& v : bound.floats.back()) v = normal(random);
+      data = bound.floats.back().data();
+    } else {
+      bound.integers.emplace_back(static_cast<size_t>(count));
+      for (int32_t& v : bound.integers.back()) v = static_cast<int32_t>(random() % (slot.index_limit ? static_cast<uint32_t>(slot.index_limit) : 3));
+      data = bound.integers.back().data();
+    }
+    Status status = session.bind(i, data, shape);
+    if (!status.ok()) {
+      std::fprintf(stderr, "error: %s\n", status.message().c_str());
+      std::exit(1);
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string only;
+  std::vector<int64_t> batches = {32, 256};
+  int threads = 1;
+  bool predict = false;
+  for (int i = 1; i < argc; ++i) {
+    std::string a = argv[i];
+    if (a == "--only" && i + 1 < argc) only = argv[++i];
+    else if (a == "--batch" && i + 1 < argc) batches = {std::atoll(argv[++i])};
+    else if (a == "--threads" && i + 1 < argc) threads = std::atoi(argv[++i]);
+    else if (a == "--predict") predict = true;
+    else {
+      std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict]\n");
+      return 2;
+    }
+  }
+  for (const bench::Workload& workload : bench::workloads()) {
+    if (!only.empty() && only.find(workload.name) == std::string::npos) continue;
+    Model model = workload.model();
+    initialize_parameters(model, 1);
+    CompileOptions options;
+    options.pipeline.training = &workload.training;
+    options.pipeline.verify = false;
+    double begin = now();
+    CompiledModel compiled;
+    Result<std::shared_ptr<const Program>> program = make_native_program(model, options, {}, {}, &compiled);
+    double compile_seconds = now() - begin;
+    if (!program) {
+      std::fprintf(stderr, "error: %s\n", program.status().message().c_str());
+      return 1;
+    }
+    double pass_us = 0;
+    for (const PassTime& time : compiled.lowered.times) pass_us += time.microseconds;
+    std::printf("{\"workload\":\"%s\",\"compile_ms\":%.1f,\"passes_ms\":%.1f}\n", workload.name.c_str(), compile_seconds * 1e3, pass_us / 1e3);
+    for (int64_t batch : batches) {
+      auto session = Session::create(*program, {.threads = threads});
+      if (!session) {
+        std::fprintf(stderr, "error: %s\n", session.status().message().c_str());
+        return 1;
+      }
+      Bound bound;
+      bind_random(**session, batch, bound);
+      uint32_t entry = *(*program)->find_entry(predict ? "predict" : "train_step");
+      auto run = [&] {
+        Status status = (*session)->run(entry);
+        if (!status.ok()) {
+          std::fprintf(stderr, "error: %s\n", status.message().c_str());
+          std::exit(1);
+        }
+      };
+      float first = 0, last = 0;
+      auto loss = [&] { return (*session)->view(*(*program)->find_slot("loss")).elements<float>()[0]; };
+      run();
+      if (!predict) first = loss();
+      for (int i = 0; i < 60; ++i) run();
+      if (!predict) {
+        last = loss();
+        if (!std::isfinite(last) || last >= first * 1.02f) {
+          std::fprintf(stderr, "error: %s: the loss went from %g to %g\n", workload.name.c_str(), first, last);
+          return 1;
+        }
+      }
+      double t0 = now();
+      run();
+      run();
+      double one = (now() - t0) / 2;
+      long repeat = std::max(1L, static_cast<long>(0.05 / one));
+      std::vector<double> samples;
+      for (int s = 0; s < 25; ++s) {
+        t0 = now();
+        for (long i = 0; i < repeat; ++i) run();
+        samples.push_back((now() - t0) / static_cast<double>(repeat));
+      }
+      std::sort(samples.begin(), samples.end());
+      std::printf("{\"workload\":\"%s\",\"mode\":\"%s\",\"batch\":%lld,\"threads\":%d,\"us_median\":%.2f,\"us_min\":%.2f,\"gflops\":%.1f,\"arena_bytes\":%llu}\n",
+                  workload.name.c_str(), predict ? "predict" : "train", static_cast<long long>(batch), threads, samples[12] * 1e6, samples[0] * 1e6,
+                  workload.flops_per_sample_training * (predict ? 1.0 / 3 : 1.0) * static_cast<double>(batch) / samples[12] / 1e9,
+                  static_cast<unsigned long long>((*session)->arena_bytes()));
+      std::fflush(stdout);
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,62 @@
+#include "tests/bench/workloads.h"
+
+#include "compiler/model/layers.h"
+
+namespace moru::bench {
+
+namespace {
+
+using namespace layers;
+
+Model t1() {
+  return sequential({input({12}, "x"), dense(64, {.activation = "relu"}), dropout(0.2), dense(32, {.activation = "relu"}), dense(1)}, "t1");
+}
+
+Model t2() {
+  return sequential({input({784}, "x"), dense(512, {.activation = "relu"}), dropout(0.2), dense(512, {.activation = "relu"}), dropout(0.2), dense(10)}, "t2");
+}
+
+Model t3() {
+  return sequential({input({24, 11}, "x"), lstm(64, {.return_sequences = true}), lstm(32, {.return_sequences = true}), flatten(),
+                     dense(32, {.activation = "relu"}), dense(1)}, "t3");
+}
+
+Model t4() {
+  return sequential({input({12, 5}, "x"), simple_rnn(32, {.return_sequences = true}), simple_rnn(16), dense(1)}, "t4");
+}
+
+Model t5() {
+  ModelBuilder m("t5");
+  Tensor a = m.input("a", {10}), b = m.input("b", {24, 5}), c = m.input("c", {}, DType::i32);
+  Tensor z = m.call(concatenate(), {a, m.call(gru(32), b), m.call(embedding(100, 8), c)});
+  z = m.call(dense(64, {.activation = "relu"}), z);
+  return m.build({m.call(dense(1, {.name = "value"}), z), m.call(dense(3, {.name = "kind"}), z)});
+}
+
+TrainingSpec spec(std::vector<OpSpec> losses) {
+  return {.optimizer = {"adam", {{"learning_rate", 0.001}}}, .losses = std::move(losses), .loss_weights = {}, .metrics = {}};
+}
+
+const OpSpec mse{"mean_squared_error", {}};
+const OpSpec cross_entropy{"sparse_categorical_crossentropy", {{"from_logits", true}}};
+
+}  // namespace
+
+const std::vector<Workload>& workloads() {
+  static const std::vector<Workload> list = {
+      {"T1", "Dense 12-64-32-1 with dropout, mse", 15552, t1, spec({mse})},
+      {"T2", "Dense 784-512-512-10 with dropout, softmax cross-entropy", 3209216, t2, spec({cross_entropy})},
+      {"T3", "LSTM 64, LSTM 32 on [24, 11], Flatten, Dense 32, Dense 1, mse", 4546752, t3, spec({mse})},
+      {"T4", "SimpleRNN 32, SimpleRNN 16 on [12, 5], Dense 1, mse", 136896, t4, spec({mse})},
+      {"T5", "dense, GRU and embedding inputs, two outputs", 509568, t5, spec({mse, cross_entropy})},
+  };
+  return list;
+}
+
+const Workload* find_workload(const std::string& name) {
+  for (const Workload& workload : workloads())
+    if (workload.name == name) return &workload;
+  return nullptr;
+}
+
+}  // namespace moru::bench
