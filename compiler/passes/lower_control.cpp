@@ -36,7 +36,7 @@ void Lowering::prepare_scan(Region& r, const Node& node) {
     ValueId carry_in = body.inputs[j].value, carry_out = body.results[j].value;
     const Type& type = g.type(node.outputs[j]);
     CarryPlace place;
-    place.stride = element_count(type.shape);
+    place.stride = largest(element_count(type.shape));
     // A stack of time + 1 slices serves as the carry, as the stacked output and as what the backward pass reads.
     std::vector<std::pair<size_t, bool>> stacks;  // output, true if it stacks the value before the step
     for (size_t k = 0; k < scan.stacks; ++k) {

@@ -370,12 +370,13 @@ View Lowering::allocate(const Type& type, const std::vector<int64_t>& layout, co
     for (Dim& dim : sizes) dim = largest(dim);
   Dim base;
   BufferId id = add_buffer(name.empty() ? "t" : name, type.dtype, element_count(sizes), &base);
-  View view = row_major_view(id, type.shape, base);
+  // In a tile strides are those of a full chunk: constants, also where the last chunk is shorter.
+  View view = row_major_view(id, sizes, base);
   if (!layout.empty()) {
     Dim stride = 1;
     for (size_t k = layout.size(); k-- > 0;) {
       view.strides[static_cast<size_t>(layout[k])] = stride;
-      stride *= type.shape[static_cast<size_t>(layout[k])];
+      stride *= sizes[static_cast<size_t>(layout[k])];
     }
   }
   return view;

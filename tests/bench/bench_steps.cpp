@@ -1,6 +1,6 @@
 // Times training steps and predictions of the workloads, one JSON line each.
 //
-//   bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--time-steps N]
+//   bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify]
 //
 // Before a time is printed the step has run and its loss was checked to be finite and to fall. Medians and minima of 25
 // samples of about 0.05 s.
@@ -65,15 +65,16 @@ int main(int argc, char** argv) {
   std::string only;
   std::vector<int64_t> batches = {32, 256};
   int threads = 1;
-  bool predict = false;
+  bool predict = false, verify = false;
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
     if (a == "--only" && i + 1 < argc) only = argv[++i];
     else if (a == "--batch" && i + 1 < argc) batches = {std::atoll(argv[++i])};
     else if (a == "--threads" && i + 1 < argc) threads = std::atoi(argv[++i]);
     else if (a == "--predict") predict = true;
+    else if (a == "--verify") verify = true;
     else {
-      std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict]\n");
+      std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify]\n");
       return 2;
     }
   }
@@ -83,7 +84,7 @@ int main(int argc, char** argv) {
     initialize_parameters(model, 1);
     CompileOptions options;
     options.pipeline.training = &workload.training;
-    options.pipeline.verify = false;
+    options.pipeline.verify = verify;
     double begin = now();
     CompiledModel compiled;
     Result<std::shared_ptr<const Program>> program = make_native_program(model, options, {}, {}, &compiled);
