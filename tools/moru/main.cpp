@@ -1,5 +1,6 @@
 // moru: the command line. Exits with 0 on success, 1 after one message on stderr for the user's error, 2 on wrong usage.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <new>
@@ -58,12 +59,13 @@ int main(int argument_count, char** arguments) {
                          add_compare, add_passes, add_ops, add_dump, add_checkpoint})
     add(app, job);
 
-  if (argument_count > 1 && arguments[1][0] != '-' && app.get_subcommand_no_throw(arguments[1]) == nullptr) {
+  if (argument_count > 1 && arguments[1][0] != '-') {
     std::vector<std::string> names;
     for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) names.push_back(command->get_name());
-    std::fprintf(stderr, "error: there is no command '%s'\n  hint: %s\n", arguments[1],
-                 moru::near_names_hint(arguments[1], names).c_str());
-    return 2;
+    if (std::find(names.begin(), names.end(), arguments[1]) == names.end()) {
+      std::fprintf(stderr, "error: there is no command '%s'\n  hint: %s\n", arguments[1], moru::near_names_hint(arguments[1], names).c_str());
+      return 2;
+    }
   }
   try {
     app.parse(argument_count, arguments);
