@@ -95,7 +95,7 @@ std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, llvm::Target
   Emitter emitter(*module, target, vector_bytes / 4);
   std::vector<std::string> names;
   for (size_t i = 0; i < outline.functions.size(); ++i) names.push_back(options.prefix + "kernel_" + std::to_string(i));
-  for (const size_t i : part.functions) emitter.emit_function(outline.functions[i], names[i]);
+  for (const size_t i : part.functions) emitter.emit_function(kernels, outline.functions[i], names[i]);
   if (part.has_entries) {
     for (const Kernel& kernel : kernels.kernels) {
       emitter.emit_entry(kernels, kernel, outline, names, entry_symbol(options.prefix, kernel.entry));

@@ -52,9 +52,12 @@ void merge_axes(Axes& axes, const std::vector<const Dim*>& dims, std::vector<std
   }
 }
 
-// What a symbolic extent is likely to be, for choosing between schedules only.
-int64_t nominal(const Dim& extent) {
-  return std::max<int64_t>(1, extent.evaluate([](std::string_view) { return 32; }));
+// What a symbolic extent is likely to be, for choosing between schedules only: the first iteration of the loops around it,
+// where the rows of a tile are a full chunk.
+int64_t nominal_extent(const Dim& extent, const std::vector<std::string>& symbols) {
+  return std::max<int64_t>(1, extent.evaluate([&](std::string_view name) -> int64_t {
+    return std::find(symbols.begin(), symbols.end(), name) != symbols.end() ? 32 : 0;
+  }));
 }
 
 bool is_unit(const std::optional<Dim>& stride) { return stride && stride->is_constant(1); }
@@ -92,6 +95,7 @@ struct Emitter::Tile {
 };
 
 void Emitter::emit_contraction(const Contraction& contraction) {
+  const auto nominal = [&](const Dim& extent) { return nominal_extent(extent, kernels_->symbols); };
   Tile tile{contraction, {}, {}, contraction.depth, {}, {}, contraction.a, contraction.b, 1, {}, 0, false, {}, {}, nullptr, nullptr};
   std::vector<std::string> zeros;
   std::vector<const Dim*> outputs, rows, columns, depth;
@@ -134,7 +138,7 @@ void Emitter::emit_contraction(const Contraction& contraction) {
   tile.column = tile.outer_columns.back();
   tile.outer_columns.pop_back();
   // The tile's rows are the longest of the row axes.
-  const auto longest = std::max_element(tile.outer_rows.begin(), tile.outer_rows.end(), [](const auto& a, const auto& b) {
+  const auto longest = std::max_element(tile.outer_rows.begin(), tile.outer_rows.end(), [&](const auto& a, const auto& b) {
     return nominal(a.extent) <= nominal(b.extent);
   });
   tile.row = *longest;

@@ -53,7 +53,8 @@ void Emitter::begin_function(Function* function, const Kernel& kernel) {
   builder_.SetInsertPoint(body);
 }
 
-void Emitter::emit_function(const OutlinedFunction& outlined, const std::string& name) {
+void Emitter::emit_function(const KernelModule& module, const OutlinedFunction& outlined, const std::string& name) {
+  kernels_ = &module;
   Function* function = declare_function(outlined, name);
   begin_function(function, *outlined.kernel);
   unsigned argument = 0;

@@ -33,7 +33,7 @@ class Emitter {
 
   /// The function of an outlined statement; declared on first use, so that callers and callee may be in two modules.
   llvm::Function* declare_function(const OutlinedFunction& function, const std::string& name);
-  void emit_function(const OutlinedFunction& function, const std::string& name);
+  void emit_function(const KernelModule& module, const OutlinedFunction& function, const std::string& name);
 
   /// int32_t name(const moru_kernel_call*), hidden unless `exported`.
   void emit_entry(const KernelModule& module, const Kernel& kernel, const Outline& outline,

@@ -359,11 +359,12 @@ Region Lowering::plan(const Graph& graph, const std::vector<View>& inputs, const
   for (const StateWrite& write : state) {
     const auto& [value, old, view] = write;
     uint32_t n = r.producer[value];
-    bool here = n != UINT32_MAX && r.own[value] && r.group_of[n] != UINT32_MAX && r.anchor[value] && r.copies[value].empty() &&
+    bool contracted = n != UINT32_MAX && graph.nodes[n].op->name == "contract";
+    bool here = n != UINT32_MAX && r.own[value] && r.group_of[n] != UINT32_MAX && (r.anchor[value] || contracted) && r.copies[value].empty() &&
                 is_row_major(*r.storage[value], graph.type(value).shape);
     // Elementwise reads of the old value in the same loop see it before it goes; reads elsewhere must come earlier.
     bool late = here && (!last_read.count(old) || last_read[old] < r.group_of[n] ||
-                         (last_read[old] == r.group_of[n] && read_aligned(r, old, r.group_of[n])));
+                         (last_read[old] == r.group_of[n] && !contracted && read_aligned(r, old, r.group_of[n])));
     if (late)
       in_place.push_back(&write);
     else

@@ -104,6 +104,19 @@ Expr Lowering::Reader::compute(ValueId value, const Index& index) {
     }
     return read(node.inputs[0], inner);
   }
+  if (node.op->family == OpFamily::reduction) {  // over axes of extent 1 only: anything else has memory of its own
+    const Shape& from = input_shape(0);
+    bool keep = node.attributes.boolean("keep_dims");
+    std::vector<bool> summed(from.size(), false);
+    for (int64_t axis : node.attributes.integers("axes")) summed[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(from.size()) : axis)] = true;
+    Index inner;
+    for (size_t i = 0, k = 0; i < from.size(); ++i) {
+      check_internal(!summed[i] || from[i].is_constant(1), "a reduction's result is read from memory");
+      inner.push_back(summed[i] ? Dim(0) : index[k]);
+      k += !summed[i] || keep;
+    }
+    return read(node.inputs[0], inner);
+  }
   check_internal(static_cast<bool>(node.op->lower), "an op that is read as an expression must be elementwise");
   std::vector<Expr> args;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
