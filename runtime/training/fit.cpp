@@ -100,30 +100,7 @@ class Fit {
         return Status(StatusCode::invalid_argument, "there are no validation samples");
       }
     }
-    return check_callbacks();
-  }
-
-  Status check_callbacks() const {
-    std::vector<std::string> keys = metrics_.names;
-    if (validation_ != nullptr) {
-      for (const std::string& name : metrics_.names) keys.push_back("val_" + name);
-    }
-    for (const Callback& callback : callbacks_) {
-      if (std::count_if(callbacks_.begin(), callbacks_.end(),
-                        [&](const Callback& other) { return other.name == callback.name; }) > 1) {
-        return Status(StatusCode::invalid_argument, "two callbacks are called '" + callback.name + "'");
-      }
-      if (callback.monitor.empty() || std::find(keys.begin(), keys.end(), callback.monitor) != keys.end()) continue;
-      std::string known;
-      for (const std::string& key : keys) known += (known.empty() ? "" : ", ") + key;
-      std::string message = "callback '" + callback.name + "' monitors '" + callback.monitor +
-                            "', which this run does not measure; it measures " + known;
-      if (callback.monitor.starts_with("val_") && validation_ == nullptr) {
-        message += "\n  hint: give validation data, or monitor '" + callback.monitor.substr(4) + "'";
-      }
-      return Status(StatusCode::invalid_argument, message);
-    }
-    return Status();
+    return check_callbacks(session_.program(), validation_ != nullptr, callbacks_);
   }
 
   /// A fresh start, or the newest good checkpoint.
@@ -400,6 +377,31 @@ class Fit {
 };
 
 }  // namespace
+
+Status check_callbacks(const Program& program, bool validated, std::span<const Callback> callbacks) {
+  const Result<MetricEntries> metrics = MetricEntries::find(program);
+  if (!metrics) return metrics.status();
+  std::vector<std::string> keys = metrics->names;
+  if (validated) {
+    for (const std::string& name : metrics->names) keys.push_back("val_" + name);
+  }
+  for (const Callback& callback : callbacks) {
+    if (std::count_if(callbacks.begin(), callbacks.end(),
+                      [&](const Callback& other) { return other.name == callback.name; }) > 1) {
+      return Status(StatusCode::invalid_argument, "two callbacks are called '" + callback.name + "'");
+    }
+    if (callback.monitor.empty() || std::find(keys.begin(), keys.end(), callback.monitor) != keys.end()) continue;
+    std::string known;
+    for (const std::string& key : keys) known += (known.empty() ? "" : ", ") + key;
+    std::string message = "callback '" + callback.name + "' monitors '" + callback.monitor +
+                          "', which this run does not measure; it measures " + known;
+    if (callback.monitor.starts_with("val_") && !validated) {
+      message += "\n  hint: give validation data, or monitor '" + callback.monitor.substr(4) + "'";
+    }
+    return Status(StatusCode::invalid_argument, message);
+  }
+  return Status();
+}
 
 Result<FitResult> fit(Session& session, const Dataset& train, const Dataset* validation, const FitOptions& options,
                       std::span<Callback> callbacks) {

@@ -49,6 +49,10 @@ struct FitResult {
   bool was_finished = false;   // resumed a run that had nothing left to do
 };
 
+/// Whether every callback has a name of its own and monitors something that a run of `program` measures. fit checks it too;
+/// this is for those who want to know before they clear an earlier run.
+Status check_callbacks(const Program& program, bool validated, std::span<const Callback> callbacks);
+
 /// Trains the session's parameters on `train`. Fails before the first step if the program does not train, the data do not
 /// fit its slots, a callback monitors what is not measured, or a checkpoint to resume belongs to another program, to
 /// other data or to another batch size.

@@ -167,10 +167,6 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   if (job.initialise) MORU_RETURN_IF_ERROR(job.initialise(session));
   MORU_RETURN_IF_ERROR(assign_scalers(session, recipe));
 
-  const Result<RunDirectory> run = RunDirectory::create(job.run_directory, job.resume);
-  if (!run) return run.status();
-  MORU_RETURN_IF_ERROR(write_file_atomically(run->file("recipe.json"), recipe_to_json(recipe)));
-
   std::vector<Callback> callbacks;
   std::shared_ptr<EarlyStoppingRule> rule;
   if (recipe.fit.early_stopping) {
@@ -178,12 +174,19 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
     callbacks.push_back(early_stopping(*recipe.fit.early_stopping, rule));
   }
   if (recipe.fit.model_checkpoint) {
-    callbacks.push_back(model_checkpoint(*recipe.fit.model_checkpoint, run->checkpoints(),
+    callbacks.push_back(model_checkpoint(*recipe.fit.model_checkpoint, job.run_directory + "/checkpoints",
                                          [&recipe](const Session& trained, const std::string& path) {
                                            return save_model(trained, recipe, path);
                                          }));
   }
   callbacks.push_back(stop_on_nan());
+  const Dataset* validation = data.validation.size() > 0 ? &data.validation : nullptr;
+  MORU_RETURN_IF_ERROR(check_callbacks(*job.program, validation != nullptr, callbacks));
+
+  // Everything that can be wrong has been looked at: only now an earlier run in the directory may go.
+  const Result<RunDirectory> run = RunDirectory::create(job.run_directory, job.resume);
+  if (!run) return run.status();
+  MORU_RETURN_IF_ERROR(write_file_atomically(run->file("recipe.json"), recipe_to_json(recipe)));
 
   FitOptions options;
   options.epochs = recipe.fit.epochs;
@@ -198,7 +201,6 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   options.resume = job.resume;
   options.allow_other_program = job.allow_other_program;
   options.stop_on_signal = job.stop_on_signal;
-  const Dataset* validation = data.validation.size() > 0 ? &data.validation : nullptr;
   Result<FitResult> fitted = fit(session, data.train, validation, options, callbacks);
   if (!fitted) return fitted.status();
 

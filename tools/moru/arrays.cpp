@@ -85,6 +85,13 @@ std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedT
   std::string names;
   for (const uint32_t slot : entry.inputs)
     if (program.slots()[slot].kind == SlotKind::input) names += (names.empty() ? "'" : ", '") + program.slots()[slot].name + "'";
+  for (const SavedTensor& tensor : given) {
+    const bool known = std::any_of(entry.inputs.begin(), entry.inputs.end(), [&](uint32_t slot) {
+      return program.slots()[slot].kind == SlotKind::input && program.slots()[slot].name == tensor.name;
+    });
+    if (!known && !tensor.name.empty()) fail("'" + tensor.name + "' is not an input of the model; its inputs are " + names);
+    if (tensor.name.empty() && given.size() > 1) fail("where there are several arrays, each needs its input's name, as NAME=FILE.npy; the inputs are " + names);
+  }
   std::vector<SavedTensor> inputs;
   for (const uint32_t slot : entry.inputs) {
     const ProgramSlot& wanted = program.slots()[slot];
@@ -103,7 +110,7 @@ std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedT
     input.name = wanted.name;
     inputs.push_back(std::move(input));
   }
-  if (!given.empty()) fail("'" + given.front().name + "' is not an input of the model; its inputs are " + names);
+  if (!given.empty()) fail("the input '" + given.front().name + "' is given twice");
   return inputs;
 }
 

@@ -60,8 +60,7 @@ void check_finite(const Session& session, uint32_t slot) {
 
 int run(const Options& options) {
   using Clock = std::chrono::steady_clock;
-  ModelSource source = open_model(options.model, options.seed);
-  use_recipe(source, options.recipe);
+  ModelSource source = open_model(options.model, options.seed, options.recipe);
   PreparedModel prepared = prepare_model(source, options.train);
   if (options.train && !prepared.trains) prepared = default_training(source);
   const auto before = Clock::now();

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "runtime/status.h"
 
@@ -36,6 +37,9 @@ void add_checkpoint(CLI::App& app, Job& job);
 struct Failure {
   Status status;
 };
+
+/// "did you mean 'train'?" where a known name is near, else `otherwise`.
+std::string name_hint(const std::string& name, const std::vector<std::string>& known, const std::string& otherwise);
 
 [[noreturn]] inline void fail(std::string message) {
   throw Failure{Status(StatusCode::invalid_argument, std::move(message))};

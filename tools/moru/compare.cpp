@@ -184,8 +184,7 @@ void fail_at(const std::string& what, const Row& row, double tolerance) {
 int run(const Options& options) {
   std::vector<SavedTensor> given;
   for (const std::string& argument : options.arrays) given.push_back(read_argument(argument));
-  ModelSource source = open_model(options.model, options.seed);
-  use_recipe(source, options.recipe);
+  ModelSource source = open_model(options.model, options.seed, options.recipe);
   const PreparedModel prepared = prepare_model(source, given.empty());
   const auto outputs = [](const Model& model) { return model.output_names; };
   const std::vector<Row> results = compare_entry(source.model, options, nullptr, "predict", given, outputs);
@@ -234,7 +233,7 @@ void add_compare(CLI::App& app, Job& job) {
   command->add_option("ARRAY", options->arrays, "NAME=FILE.npy for every input; without any, random data")->type_name("NAME=FILE.npy");
   command->add_option("--recipe", options->recipe, "A recipe, which adds a training step")->type_name("R.json");
   command->add_option("--batch", options->batch, "Samples of random data (default: 5)")->check(CLI::Range(int64_t{1}, int64_t{1} << 16))->type_name("N");
-  command->add_option("--tolerance", options->tolerance, "Of kernels against the reference, relative to the largest value (default: 1e-4); native code must have the same bits as the kernels")->check(CLI::NonNegativeNumber)->type_name("T");
+  command->add_option("--tolerance", options->tolerance, "Of kernels against the reference, relative to the largest value (default: 1e-4); native code must have the same bits as the kernels")->check(CLI::Range(0.0, 1.0))->type_name("T");
   command->add_option("--seed", options->seed, "Seed of the data and of weights that the model lacks")->type_name("S");
   command->add_flag("--nodes", options->nodes, "Compare every node even where the results agree");
   command->add_flag("--json", options->json, "Print it as JSON");

@@ -68,8 +68,7 @@ std::string c_identifier(const std::string& text) {
 
 int run(const Options& options) {
   const std::string ending = ending_of(options.output);
-  ModelSource source = open_model(options.model, options.seed);
-  use_recipe(source, options.recipe);
+  ModelSource source = open_model(options.model, options.seed, options.recipe);
   const bool training = wants_training(options, source);
   if (source.recipe && options.seed) source.recipe->fit.seed = *options.seed;
   std::vector<std::byte> recipe_bytes;
@@ -83,7 +82,7 @@ int run(const Options& options) {
   if (source.recipe) set_statistics(source.model, *source.recipe);
 
   const CompiledModel compiled = compile(source.model, make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr,
-                                                                            static_cast<int64_t>(options.seed.value_or(0))));
+                                                                            static_cast<int64_t>(options.seed.value_or(source.recipe ? source.recipe->fit.seed : 0))));
   EmitOptions emit = make_emit_options(options.flags);
   const auto begin = std::chrono::steady_clock::now();
   if (ending == ".ll" || ending == ".s") {

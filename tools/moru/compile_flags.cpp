@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "compiler/ops/names.h"
 #include "runtime/atomic_file.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/native_program.h"
@@ -21,7 +20,7 @@ constexpr std::string_view required_passes[] = {"make_entries",  "expand", "diff
 void check_pass(const std::string& name) {
   std::vector<std::string> names;
   for (const PassDescription& pass : describe_passes()) names.emplace_back(pass.name);
-  if (std::find(names.begin(), names.end(), name) == names.end()) fail("there is no pass '" + name + "'\n  hint: " + near_names_hint(name, names));
+  if (std::find(names.begin(), names.end(), name) == names.end()) fail("there is no pass '" + name + "'\n  hint: " + name_hint(name, names, "moru passes lists them"));
   if (std::find(std::begin(required_passes), std::end(required_passes), name) != std::end(required_passes))
     fail("the pass '" + name + "' cannot be left out: there is no program without it");
 }

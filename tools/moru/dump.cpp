@@ -4,7 +4,6 @@
 
 #include "compiler/codegen/emit.h"
 #include "compiler/model/model_text.h"
-#include "compiler/ops/names.h"
 #include "compiler/pipeline.h"
 #include "runtime/atomic_file.h"
 #include "tools/moru/commands.h"
@@ -22,8 +21,7 @@ struct Options {
 };
 
 std::string text_of(const Options& options) {
-  ModelSource source = open_model(options.model);
-  use_recipe(source, options.recipe);
+  ModelSource source = open_model(options.model, {}, options.recipe);
   const PreparedModel prepared = prepare_model(source, true);
   if (options.drawn) return model_text(source.model);
   CompileOptions compile_options = make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr);
@@ -37,7 +35,7 @@ std::string text_of(const Options& options) {
   pipeline.stop_after = whole ? "" : options.after.empty() ? names[names.size() - 3] : options.after;
   if (!pipeline.stop_after.empty() && std::find(names.begin(), names.end(), pipeline.stop_after) == names.end())
     fail("there is no pass '" + options.after + "' here" + (prepared.trains ? "" : " (without a recipe nothing is trained)") +
-         "\n  hint: " + near_names_hint(options.after, names));
+         "\n  hint: " + name_hint(options.after, names, "moru passes lists them"));
   Lowered lowered = run_pipeline(source.model, pipeline);
   report_times(options.flags, lowered.times, "rest", 0);
   if (options.llvm) return emit_llvm_ir(lowered.kernels, compile_options.target, make_emit_options(options.flags));

@@ -12,7 +12,7 @@ namespace {
 
 struct Options {
   std::string model, output;
-  uint64_t seed = 0;
+  std::optional<uint64_t> seed;
 };
 
 int run(const Options& options) {
@@ -42,7 +42,7 @@ void add_import(CLI::App& app, Job& job) {
   command->footer("Example: moru import model.json -o model.moru --seed 7");
   command->add_option("MODEL", options->model, "What Keras' model.to_json() gives, of Keras 2 or 3")->required()->type_name("MODEL.json");
   command->add_option("-o,--output", options->output, "The file to write")->required()->type_name("M.moru");
-  command->add_option("--seed", options->seed, "Seed of the initial weights (default: 0)")->type_name("S");
+  command->add_option("--seed", options->seed, "Seed of the initial weights (default: 0, or that of the recipe)")->type_name("S");
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }
 

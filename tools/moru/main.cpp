@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <new>
 
-#include "compiler/ops/names.h"
 #include "compiler/support/error.h"
 #include "runtime/version.h"
 #include "tools/moru/commands.h"
@@ -63,7 +62,7 @@ int main(int argument_count, char** arguments) {
     std::vector<std::string> names;
     for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) names.push_back(command->get_name());
     if (std::find(names.begin(), names.end(), arguments[1]) == names.end()) {
-      std::fprintf(stderr, "error: there is no command '%s'\n  hint: %s\n", arguments[1], moru::near_names_hint(arguments[1], names).c_str());
+      std::fprintf(stderr, "error: there is no command '%s'\n  hint: %s\n", arguments[1], name_hint(arguments[1], names, "moru --help lists them").c_str());
       return 2;
     }
   }

@@ -8,6 +8,7 @@
 
 #include "compiler/exchange/keras_json.h"
 #include "compiler/io/model_io.h"
+#include "compiler/ops/names.h"
 #include "runtime/atomic_file.h"
 #include "runtime/moru_file.h"
 #include "tools/moru/commands.h"
@@ -83,26 +84,30 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
+std::string name_hint(const std::string& name, const std::vector<std::string>& known, const std::string& otherwise) {
+  return near_names(name, known).empty() ? otherwise : near_names_hint(name, known);
+}
+
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
-ModelSource open_model(const std::string& path, std::optional<uint64_t> seed) {
+ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, const std::string& recipe_path) {
   ModelSource source;
   open_file(source, path, true);
   if (!source.recipe_path.empty()) {
     // A recipe that stands alone decides, not one that its model was trained by before.
     const Recipe recipe = *source.recipe;
     if (recipe.model.empty()) fail("the recipe '" + path + "' names no model\n  hint: add \"model\": \"MODEL.json\"");
+    std::error_code ignored;
+    if (!std::filesystem::exists(recipe.model, ignored)) fail("there is no '" + recipe.model + "', the model of the recipe '" + path + "'");
     open_file(source, recipe.model, false);
     source.recipe = recipe;
   }
+  if (!recipe_path.empty()) {
+    source.recipe = need(read_recipe_json(recipe_path));
+    source.recipe_path = recipe_path;
+  }
   initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));
   return source;
-}
-
-void use_recipe(ModelSource& source, const std::string& path) {
-  if (path.empty()) return;
-  source.recipe = need(read_recipe_json(path));
-  source.recipe_path = path;
 }
 
 const Recipe& require_recipe(const ModelSource& source) {

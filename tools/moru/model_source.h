@@ -20,12 +20,9 @@ struct ModelSource {
   std::shared_ptr<const Program> program;  // with native code, of a `.so`
 };
 
-/// Weights that the file lacks are initialized from `seed`; without one, from the recipe's seed, or 0. Throws Failure or
-/// CompileError.
-ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {});
-
-/// Replaces the source's recipe by the one at `path`, if that is not empty.
-void use_recipe(ModelSource& source, const std::string& path);
+/// The recipe at `recipe_path`, if that is given, takes the place of the source's own. Weights that the file lacks are
+/// initialized from `seed`; without one, from the recipe's seed, or 0. Throws Failure or CompileError.
+ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {}, const std::string& recipe_path = {});
 
 /// The recipe, or a Failure that says what needs it.
 const Recipe& require_recipe(const ModelSource& source);

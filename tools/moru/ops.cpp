@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "compiler/ops/names.h"
 #include "compiler/ops/op.h"
 #include "runtime/training/json_writer.h"
 #include "tools/moru/commands.h"
@@ -70,7 +69,7 @@ const Op& find_named(const std::string& name) {
   if (const Op* op = find_layer(name)) return *op;
   std::vector<std::string> names;
   for (const Op& op : all_ops()) names.emplace_back(op.name);
-  fail("there is no op '" + name + "'\n  hint: " + near_names_hint(name, names));
+  fail("there is no op '" + name + "'\n  hint: " + name_hint(name, names, "moru ops lists them"));
 }
 
 int run(const Options& options) {

@@ -46,7 +46,10 @@ int run(const Options& options) {
   job.threads = options.threads;
   job.progress = options.quiet ? ProgressStyle::quiet : ProgressStyle::automatic;
   job.stop_on_signal = true;
-  const TrainingReport report = need(train_from_recipe(job));
+  Result<TrainingReport> trained = train_from_recipe(job);
+  if (!trained && trained.status().code() == StatusCode::program_mismatch && !options.allow_other_program)
+    fail(trained.status().message() + "\n  hint: train into another --run-dir, or ask for it with --allow-other-program");
+  const TrainingReport report = need(std::move(trained));
   if (report.fit.interrupted_by != 0) {
     std::string again = "moru train " + options.recipe;
     if (!options.data.empty()) again += " --data " + options.data;
@@ -75,7 +78,7 @@ void add_train(CLI::App& app, Job& job) {
   command->add_flag("--allow-other-program", options->allow_other_program, "Resume a checkpoint of another program: what fits, and not bit-equal");
   command->add_option("--threads", options->threads, "Threads to use; the result has the same bits with any number")->check(CLI::Range(1, 1024))->type_name("N");
   command->add_option("--seed", options->seed, "Seed of weights, shuffling and dropout, instead of the recipe's")->type_name("S");
-  command->add_option("--epochs", options->epochs, "Epochs at most, instead of the recipe's")->check(CLI::NonNegativeNumber)->type_name("N");
+  command->add_option("--epochs", options->epochs, "Epochs at most, instead of the recipe's")->check(CLI::Range(int64_t{0}, int64_t{1000000000}))->type_name("N");
   command->add_flag("--quiet", options->quiet, "Show no progress");
   command->add_flag("--json", options->json, "Print metrics.json instead of a table");
   add_compile_flags(*command, options->flags);
