@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <unordered_map>
 
 namespace moru {
 
@@ -25,9 +26,12 @@ Bounds product(Bounds a, Bounds b) {
   return widened(*std::min_element(corners, corners + 4), *std::max_element(corners, corners + 4));
 }
 
-Bounds bounds_of(const Expr& expr, int depth) {
-  if (depth == 0) return anything;
-  const auto argument = [&](size_t index) { return bounds_of(expr->args[index], depth - 1); };
+using Known = std::unordered_map<const ExprNode*, Bounds>;
+
+Bounds bounds_of(const Expr& expr, int depth, Known& known);
+
+Bounds derive_bounds(const Expr& expr, int depth, Known& known) {
+  const auto argument = [&](size_t index) { return bounds_of(expr->args[index], depth - 1, known); };
   switch (expr->op) {
     case ExprOp::constant: return std::isnan(expr->number) ? anything : Bounds{expr->number, expr->number};
     case ExprOp::add: {
@@ -83,8 +87,18 @@ Bounds bounds_of(const Expr& expr, int depth) {
   }
 }
 
+// Not deeper than what transcendentals need; shared parts are looked at once.
+Bounds bounds_of(const Expr& expr, int depth, Known& known) {
+  if (depth == 0) return anything;
+  if (const auto found = known.find(expr.get()); found != known.end()) return found->second;
+  return known[expr.get()] = derive_bounds(expr, depth, known);
+}
+
 }  // namespace
 
-Bounds float_bounds(const Expr& expr) { return bounds_of(expr, 10); }
+Bounds float_bounds(const Expr& expr) {
+  Known known;
+  return bounds_of(expr, 10, known);
+}
 
 }  // namespace moru

@@ -2,6 +2,7 @@
 // so that each element is one chain of multiply-adds in the order that the semantics fix.
 #include <algorithm>
 #include <cstdlib>
+#include <unordered_set>
 
 #include "compiler/codegen/emitter.h"
 #include "compiler/support/error.h"
@@ -15,26 +16,26 @@ namespace {
 
 using Axes = std::vector<ContractionAxis>;
 
-void collect_dims(const Expr& expr, std::vector<const Dim*>& dims) {
-  if (!expr) return;
-  if (expr->op == ExprOp::index) dims.push_back(&expr->dim);
-  if (expr->op == ExprOp::load) {
-    dims.push_back(&expr->access.offset);
-    collect_dims(expr->access.dynamic, dims);
+// What the expressions of a contraction address. They share their parts: each is visited once.
+struct Uses {
+  std::vector<const Dim*> dims;
+  std::unordered_set<BufferId> loaded;
+  std::unordered_set<const ExprNode*> visited;
+
+  void add(const Expr& expr) {
+    if (!expr || !visited.insert(expr.get()).second) return;
+    if (expr->op == ExprOp::index) dims.push_back(&expr->dim);
+    if (expr->op == ExprOp::load) {
+      loaded.insert(expr->access.buffer);
+      add(expr->access);
+    }
+    for (const Expr& argument : expr->args) add(argument);
   }
-  for (const Expr& argument : expr->args) collect_dims(argument, dims);
-}
-
-void collect_dims(const Access& access, std::vector<const Dim*>& dims) {
-  dims.push_back(&access.offset);
-  collect_dims(access.dynamic, dims);
-}
-
-bool loads_from(const Expr& expr, BufferId buffer) {
-  if (!expr) return false;
-  if (expr->op == ExprOp::load) return expr->access.buffer == buffer || loads_from(expr->access.dynamic, buffer);
-  return std::any_of(expr->args.begin(), expr->args.end(), [&](const Expr& argument) { return loads_from(argument, buffer); });
-}
+  void add(const Access& access) {
+    dims.push_back(&access.offset);
+    add(access.dynamic);
+  }
+};
 
 // Joins neighbouring axes over which every address runs as over one long axis. The outer one's variable becomes 0.
 void merge_axes(Axes& axes, const std::vector<const Dim*>& dims, std::vector<std::string>& zeros) {
@@ -63,9 +64,9 @@ int64_t nominal_extent(const Dim& extent, const std::vector<std::string>& symbol
 bool is_unit(const std::optional<Dim>& stride) { return stride && stride->is_constant(1); }
 
 bool uses(const Expr& expr, const std::string& variable) {
-  std::vector<const Dim*> dims;
-  collect_dims(expr, dims);
-  return std::any_of(dims.begin(), dims.end(), [&](const Dim* dim) { return dim->contains(variable); });
+  Uses used;
+  used.add(expr);
+  return std::any_of(used.dims.begin(), used.dims.end(), [&](const Dim* dim) { return dim->contains(variable); });
 }
 
 }  // namespace
@@ -98,28 +99,26 @@ void Emitter::emit_contraction(const Contraction& contraction) {
   const auto nominal = [&](const Dim& extent) { return nominal_extent(extent, kernels_->symbols); };
   Tile tile{contraction, {}, {}, contraction.depth, {}, {}, contraction.a, contraction.b, 1, {}, 0, false, {}, {}, nullptr, nullptr};
   std::vector<std::string> zeros;
-  std::vector<const Dim*> outputs, rows, columns, depth;
-  collect_dims(contraction.init, outputs);
+  Uses outputs, depth;
+  outputs.add(contraction.init);
   for (const Store& stored : contraction.epilogue) {
-    collect_dims(stored.access, outputs);
-    collect_dims(stored.value, outputs);
+    outputs.add(stored.access);
+    outputs.add(stored.value);
     tile.epilogue_size += 2 + expression_size(stored.value) + (stored.accumulate ? 2 : 0);
   }
   for (const Store& writer : contraction.epilogue) {
-    for (const Store& reader : contraction.epilogue) {
-      tile.epilogue_rereads = tile.epilogue_rereads || loads_from(reader.value, writer.access.buffer);
-    }
+    tile.epilogue_rereads = tile.epilogue_rereads || outputs.loaded.count(writer.access.buffer) != 0;
   }
-  rows = columns = outputs;
-  collect_dims(contraction.a, rows);
-  collect_dims(contraction.b, columns);
-  collect_dims(contraction.a, depth);
-  collect_dims(contraction.b, depth);
+  Uses rows = outputs, columns = outputs;
+  rows.add(contraction.a);
+  columns.add(contraction.b);
+  depth.add(contraction.a);
+  depth.add(contraction.b);
   tile.outer_rows = contraction.rows;
   tile.outer_columns = contraction.columns;
-  merge_axes(tile.outer_rows, rows, zeros);
-  merge_axes(tile.outer_columns, columns, zeros);
-  merge_axes(tile.depth, depth, zeros);
+  merge_axes(tile.outer_rows, rows.dims, zeros);
+  merge_axes(tile.outer_columns, columns.dims, zeros);
+  merge_axes(tile.depth, depth.dims, zeros);
   for (const std::string& variable : zeros) bindings_[variable] = {};
   // A row of its own where there are none; '#' is in no user's name.
   if (tile.outer_rows.empty()) tile.outer_rows.push_back({"#row", 1});

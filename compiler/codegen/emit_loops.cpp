@@ -1,6 +1,7 @@
 // Serial and vector loops, reductions in their fixed order, and transposes.
 #include <algorithm>
 #include <limits>
+#include <unordered_set>
 
 #include <llvm/IR/Intrinsics.h>
 
@@ -16,13 +17,16 @@ using llvm::Value;
 
 namespace {
 
-void collect_loads(const Expr& expr, std::vector<const Access*>& loads) {
-  if (!expr) return;
+// Expressions share their parts: each is visited once.
+using Visited = std::unordered_set<const ExprNode*>;
+
+void collect_loads(const Expr& expr, std::vector<const Access*>& loads, Visited& visited) {
+  if (!expr || !visited.insert(expr.get()).second) return;
   if (expr->op == ExprOp::load) {
     loads.push_back(&expr->access);
-    collect_loads(expr->access.dynamic, loads);
+    collect_loads(expr->access.dynamic, loads, visited);
   }
-  for (const Expr& argument : expr->args) collect_loads(argument, loads);
+  for (const Expr& argument : expr->args) collect_loads(argument, loads, visited);
 }
 
 }  // namespace
@@ -108,11 +112,12 @@ void Emitter::emit_serial(const For& loop) {
 void Emitter::emit_vector(const For& loop) {
   const int size = block_size(loop.body);
   std::vector<const Access*> loads;
+  Visited visited;
   for (const Statement& statement : loop.body) {
     const Store* stored = std::get_if<Store>(&statement.node);
     check_internal(stored != nullptr, "a vector loop holds something else than stores");
-    collect_loads(stored->value, loads);
-    collect_loads(stored->access.dynamic, loads);
+    collect_loads(stored->value, loads, visited);
+    collect_loads(stored->access.dynamic, loads, visited);
   }
   const auto run = [&](Value* base, int64_t plus, int lanes, Value* mask) {
     with_lanes(loop.var, {base, plus, depth_}, lanes, mask, [&] {
@@ -280,7 +285,8 @@ bool Emitter::emit_column_reductions(const For& loop) {
     const std::optional<Dim> stride = reduce->target.offset.coefficient(loop.var);
     if (!stride || !stride->is_constant(1)) return false;
     std::vector<const Access*> own;
-    collect_loads(reduce->value, own);
+    Visited visited;
+    collect_loads(reduce->value, own, visited);
     bool runs_along_columns = false;
     for (const Access* access : own) {
       const std::optional<Dim> column = access->offset.coefficient(loop.var);

@@ -10,6 +10,12 @@
 
 namespace moru {
 
+char ContractSpec::unused_label() const {
+  for (char label = 'a'; label <= 'z'; ++label)
+    if (!in_a(label) && !in_b(label)) return label;
+  throw InternalError("a contraction has too many axes");
+}
+
 ContractSpec parse_contract_spec(std::string_view text) {
   auto error = [&](std::string what) {
     throw CompileError({.stage = "infer_shapes",

@@ -16,6 +16,8 @@ struct ContractSpec {
   bool in_b(char label) const { return b.find(label) != std::string::npos; }
   bool in_result(char label) const { return result.find(label) != std::string::npos; }
   std::string text() const { return a + "," + b + "->" + result; }
+  /// A letter for one more axis. Throws InternalError if all are taken.
+  char unused_label() const;
 };
 
 /// Throws CompileError unless labels are letters, no label appears twice in one operand or in the result, and the

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "compiler/ir/builder.h"
+#include "compiler/ops/contraction.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/rewrite.h"
 
@@ -79,7 +80,7 @@ class Hoister {
       return true;
     }
     if (node.op->name == "contract") {
-      ContractionSpec spec(node.attributes.string("spec"));
+      ContractSpec spec = parse_contract_spec(node.attributes.string("spec"));
       const Outside &wa = where_[node.inputs[0]], &wb = where_[node.inputs[1]];
       char time = spec.unused_label();
       if (wa.kind == Outside::Kind::stacked) spec.a.insert(static_cast<size_t>(wa.axis), 1, time);

@@ -92,6 +92,7 @@ void add_parameter_slots(Module& module, Model& model) {
 using NodeValues = std::vector<std::vector<Value>>;  // by model node, by output
 
 NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const std::string& prefix);
+std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence, const std::string& prefix);
 
 // The op's inputs: tensors in their places, then random state, then the parameters by name.
 std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
@@ -125,6 +126,10 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
     }
   }
   while (!inputs.empty() && !inputs.back()) inputs.pop_back();
+  if (attributes.has("layer") && attributes.nested("layer").has("activity_regularizer"))
+    throw CompileError({.stage = "make_entries", .node = node.name, .op = layer.class_name,
+                        .what = "an activity_regularizer of the layer inside is not supported",
+                        .hint = "regularize the kernel, or put the activity_regularizer on the layer behind"});
   b.set_origin(prefix + node.name);
   bool has_stream = std::any_of(op->attributes.begin(), op->attributes.end(), [](const AttributeSpec& s) { return s.name == "stream"; });
   if (has_stream) attributes.set("stream", stream_of(prefix + node.name));
@@ -149,7 +154,9 @@ NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const V
     if (!values[n].empty() || layer.class_name == "InputLayer") continue;
     std::vector<Value> tensors;
     for (const TensorRef& ref : node.inputs) tensors.push_back(values[ref.node].at(ref.output));
-    if (is_model_class(layer)) {
+    if (layer.submodel && layer.class_name == "TimeDistributed") {
+      values[n] = emit_time_distributed_model(entry, layer, tensors.at(0), prefix);
+    } else if (is_model_class(layer)) {
       NodeValues inner = emit_model(entry, *layer.submodel, tensors, prefix + layer.name + "/");
       for (const TensorRef& ref : layer.submodel->outputs) values[n].push_back(inner[ref.node].at(ref.output));
     } else {
@@ -157,6 +164,26 @@ NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const V
     }
   }
   return values;
+}
+
+// Every step goes through the model as if it were one more row of the batch.
+std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence, const std::string& prefix) {
+  Builder& b = entry.builder();
+  const Shape shape = sequence.shape();
+  Shape step(shape.begin() + 1, shape.end());
+  step[0] = shape[0] * shape[1];
+  const Value rows = b.reshape(sequence, step);
+  NodeValues inner = emit_model(entry, *layer.submodel, {&rows, 1}, prefix + layer.name + "/layer/");
+  std::vector<Value> outputs;
+  for (const TensorRef& ref : layer.submodel->outputs) {
+    Value output = inner[ref.node].at(ref.output);
+    Shape unfolded = output.shape();
+    unfolded[0] = shape[0];
+    unfolded.insert(unfolded.begin() + 1, shape[1]);
+    b.set_origin(prefix + layer.name);
+    outputs.push_back(b.reshape(output, unfolded));
+  }
+  return outputs;
 }
 
 struct OutputPlan {

@@ -69,8 +69,8 @@ void for_each_access(Block& block, Visit visit) {
 
 struct Life {
   int64_t first = INT64_MAX, last = -1;
-  const For* loop = nullptr;  // the innermost loop that holds every access so far
   bool touched = false;
+  int parallel = -1;  // the parallel loop that holds every access; -1 if none does
 };
 
 // Numbers leaf statements in order; a buffer accessed both inside and outside a loop lives through all of it.
@@ -82,13 +82,17 @@ class Lives {
  private:
   std::vector<Life> lives_;
   int64_t now_ = 0;
+  int parallel_ = -1, parallel_loops_ = 0;
 
   void block(Block& statements) {
     for (Statement& statement : statements) {
       if (For* loop = std::get_if<For>(&statement.node); loop && loop->kind != ForKind::vector) {
         std::vector<Life> before = lives_;
         int64_t begin = now_++;
+        const int outer = parallel_;
+        if (loop->kind == ForKind::parallel) parallel_ = parallel_loops_++;
         block(loop->body);
+        parallel_ = outer;
         int64_t end = now_++;
         for (size_t b = 0; b < lives_.size(); ++b) {
           bool inside = lives_[b].last >= begin;
@@ -119,6 +123,7 @@ class Lives {
       if (loop.buffer == buffer && now_ > loop.end) life.first = std::min(life.first, loop.begin);
     life.first = std::min(life.first, now_);
     life.last = std::max(life.last, now_);
+    life.parallel = life.touched && life.parallel != parallel_ ? -1 : parallel_;
     life.touched = true;
   }
 };
@@ -156,7 +161,7 @@ MemoryPlan plan_memory(Kernel& kernel) {
   MemoryPlan plan;
   struct Bin {
     Dim bytes;
-    std::vector<std::pair<int64_t, int64_t>> busy;
+    std::vector<const BufferPlace*> tenants;
   };
   std::vector<Bin> bins;
   std::vector<size_t> order;
@@ -177,7 +182,7 @@ MemoryPlan plan_memory(Kernel& kernel) {
     auto bin = std::find_if(bins.begin(), bins.end(), fits);
     if (bin == bins.end()) bin = bins.insert(bins.end(), Bin{place.bytes, {}});
     if (!never_negative(bin->bytes - place.bytes)) bin->bytes = place.bytes;
-    bin->busy.emplace_back(life.first, life.last);
+    bin->tenants.push_back(&place);
     place.bin = static_cast<size_t>(bin - bins.begin());
   }
   std::vector<Dim> offsets;

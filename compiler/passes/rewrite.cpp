@@ -82,18 +82,4 @@ void for_each_graph(Graph& graph, const std::function<void(Graph&)>& pass) {
   pass(graph);
 }
 
-ContractionSpec::ContractionSpec(std::string_view spec) {
-  size_t comma = spec.find(','), arrow = spec.find("->");
-  check_internal(comma != std::string_view::npos && arrow != std::string_view::npos, "a contraction's spec is 'ab,bc->ac'");
-  a = spec.substr(0, comma);
-  b = spec.substr(comma + 1, arrow - comma - 1);
-  result = spec.substr(arrow + 2);
-}
-
-char ContractionSpec::unused_label() const {
-  for (char c = 'a'; c <= 'z'; ++c)
-    if (a.find(c) == std::string::npos && b.find(c) == std::string::npos) return c;
-  throw InternalError("a contraction has too many axes");
-}
-
 }  // namespace moru

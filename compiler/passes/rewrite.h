@@ -35,12 +35,4 @@ Dim scan_trip_count(const Graph& graph, const Node& node);
 /// Applies `pass` to every body inside, innermost first, then to the graph itself.
 void for_each_graph(Graph& graph, const std::function<void(Graph&)>& pass);
 
-/// The labels of a contraction: "ab,bc->ac".
-struct ContractionSpec {
-  std::string a, b, result;
-  explicit ContractionSpec(std::string_view spec);
-  std::string text() const { return a + "," + b + "->" + result; }
-  char unused_label() const;
-};
-
 }  // namespace moru

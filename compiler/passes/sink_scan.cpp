@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/ir/builder.h"
+#include "compiler/ops/contraction.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/drop_dead.h"
 #include "compiler/passes/rewrite.h"
@@ -69,7 +70,7 @@ class Sinker {
 
   // The contraction of two body values with time as one more axis, summed or at `result_axis`.
   ValueId contract_over_time(const Node& contraction, int64_t result_axis) {
-    ContractionSpec spec(contraction.attributes.string("spec"));
+    ContractSpec spec = parse_contract_spec(contraction.attributes.string("spec"));
     char time = spec.unused_label();
     Stacked a = outside(contraction.inputs[0]), b = outside(contraction.inputs[1]);
     if (a.axis >= 0) spec.a.insert(static_cast<size_t>(a.axis), 1, time);
@@ -120,7 +121,7 @@ class Sinker {
       b.set_origin(n.origin);
       Value part;
       if (n.op->name == "contract") {
-        ContractionSpec spec(n.attributes.string("spec"));
+        ContractSpec spec = parse_contract_spec(n.attributes.string("spec"));
         Stacked a = outside(n.inputs[0]), c = outside(n.inputs[1]);
         if (a.axis < 0 && c.axis < 0) return false;
         part = b.value(contract_over_time(n, -1));
