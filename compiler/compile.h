@@ -22,13 +22,13 @@ namespace moru {
 struct CompileOptions {
   Target target = Target::host();
   PipelineOptions pipeline = {};
-  int64_t seed = 0;                         // for the record; weights were initialized by the caller
+  int64_t seed = 0;  // for the record; weights were initialized by the caller
 };
 
 struct CompiledModel {
   Target target = Target::host();
-  Lowered lowered;                          // the module, the kernels and their memory plans
-  std::vector<std::byte> program;           // the program section
+  Lowered lowered;                 // the module, the kernels and their memory plans
+  std::vector<std::byte> program;  // the program section
   uint64_t hash = 0;
 };
 

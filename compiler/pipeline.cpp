@@ -40,8 +40,9 @@ void expand_entries(Module& module, const TrainingSpec*) {
 void differentiate_entry(Module& module, const TrainingSpec*) { differentiate(module); }
 void add_update_entry(Module& module, const TrainingSpec* training) { add_update(module, *training); }
 
-// The whole compiler, in order. Read this file first. Before the first pass, `make_entries` turns the model into graphs;
-// behind the last one, `lower` turns them into kernels and `plan_memory` gives their buffers places.
+// The whole compiler, in order. Read this file first. Before the first pass, `make_entries` turns the model into
+// graphs; behind the last one, `lower` turns them into kernels and `plan_memory` gives their buffers places.
+// clang-format off
 constexpr GraphPass graph_passes[] = {
     // name              function                      when             why it stands here
     {"expand",           expand_entries,               When::always,    "composites become primitives, so gradients come for free"},
@@ -62,12 +63,15 @@ constexpr GraphPass graph_passes[] = {
     {"drop_dead_3",      each_entry<drop_dead>,        When::always,    "contractions that were replaced"},
     {"tile_batch",       each_entry<tile_batch>,       When::training,  "wraps what is left to do per sample; last, since it hides it in a body"},
 };
+// clang-format on
 
 }  // namespace
 
 std::vector<PassDescription> describe_passes() {
-  std::vector<PassDescription> list = {{"make_entries", "always", "the model's layers become one graph per entry over shared slots"}};
-  for (const GraphPass& pass : graph_passes) list.push_back({pass.name, pass.when == When::always ? "always" : "training", pass.why});
+  std::vector<PassDescription> list = {
+      {"make_entries", "always", "the model's layers become one graph per entry over shared slots"}};
+  for (const GraphPass& pass : graph_passes)
+    list.push_back({pass.name, pass.when == When::always ? "always" : "training", pass.why});
   list.push_back({"lower", "always", "fusion groups become loops and contractions; graphs end here"});
   list.push_back({"plan_memory", "always", "buffers that are never alive together share memory"});
   return list;
@@ -79,7 +83,8 @@ Lowered run_pipeline(Model& model, const PipelineOptions& options) {
   auto run = [&](std::string_view name, auto&& body) {
     auto begin = std::chrono::steady_clock::now();
     body();
-    out.times.push_back({std::string(name), std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count()});
+    out.times.push_back({std::string(name),
+                         std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count()});
   };
   auto dump = [&](std::string_view name, auto&& text) {
     if (!options.dump) return;
@@ -116,9 +121,12 @@ Lowered run_pipeline(Model& model, const PipelineOptions& options) {
 
 void run_passes(Module& module, std::span<const std::string> names) {
   for (const std::string& name : names) {
-    auto pass = std::find_if(std::begin(graph_passes), std::end(graph_passes), [&](const GraphPass& p) { return p.name == name; });
+    auto pass = std::find_if(std::begin(graph_passes), std::end(graph_passes),
+                             [&](const GraphPass& p) { return p.name == name; });
     if (pass == std::end(graph_passes) || pass->function == add_update_entry)
-      throw CompileError({.stage = "opt", .what = "there is no graph pass '" + name + "' that can run alone", .hint = "moru passes lists them"});
+      throw CompileError({.stage = "opt",
+                          .what = "there is no graph pass '" + name + "' that can run alone",
+                          .hint = "moru passes lists them"});
     pass->function(module, nullptr);
     verify_module(module, name);
   }

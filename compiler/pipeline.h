@@ -33,8 +33,8 @@ struct PassTime {
 /// What the pipeline makes of a model, as far as it ran.
 struct Lowered {
   Module module;
-  KernelModule kernels;                        // empty if stopped before `lower`
-  std::vector<MemoryPlan> plans;               // by kernel
+  KernelModule kernels;           // empty if stopped before `lower`
+  std::vector<MemoryPlan> plans;  // by kernel
   std::vector<PassTime> times;
 };
 
@@ -46,8 +46,8 @@ struct PassDescription {
 };
 std::vector<PassDescription> describe_passes();
 
-/// Runs one graph pass, or several by name, on a module that was parsed from text: `moru opt`. Throws CompileError for an
-/// unknown name.
+/// Runs one graph pass, or several by name, on a module that was parsed from text: `moru opt`. Throws CompileError for
+/// an unknown name.
 void run_passes(Module& module, std::span<const std::string> names);
 
 }  // namespace moru

@@ -16,8 +16,9 @@ extern "C" {
 #endif
 
 #define MORU_KERNEL_ABI_VERSION 1u
-#define MORU_BUFFER_ALIGNMENT 64 /* bytes; every buffer address handed to an entry is a multiple of it, and readable and
-                                    writable up to the next multiple of it behind its last byte */
+#define MORU_BUFFER_ALIGNMENT                                                                \
+  64 /* bytes; every buffer address handed to an entry is a multiple of it, and readable and \
+        writable up to the next multiple of it behind its last byte */
 
 enum { MORU_KERNEL_OK = 0 };
 

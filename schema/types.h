@@ -14,11 +14,16 @@ constexpr uint8_t dtype_count = 5;
 /// "f32", "f64", "i32", "i64", "bool": the names in graph text and in messages.
 constexpr std::string_view dtype_name(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::f64: return "f64";
-    case DType::i32: return "i32";
-    case DType::i64: return "i64";
-    case DType::boolean: return "bool";
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::i32:
+      return "i32";
+    case DType::i64:
+      return "i64";
+    case DType::boolean:
+      return "bool";
   }
   return "?";
 }
@@ -34,10 +39,13 @@ constexpr std::optional<DType> find_dtype(std::string_view name) {
 constexpr int64_t dtype_bytes(DType dtype) {
   switch (dtype) {
     case DType::f32:
-    case DType::i32: return 4;
+    case DType::i32:
+      return 4;
     case DType::f64:
-    case DType::i64: return 8;
-    case DType::boolean: return 1;
+    case DType::i64:
+      return 8;
+    case DType::boolean:
+      return 1;
   }
   return 0;
 }
@@ -61,16 +69,26 @@ constexpr uint8_t slot_kind_count = 10;
 /// "input", "parameter", "optimizer_state", ...: the names in graph text and in messages.
 constexpr std::string_view slot_kind_name(SlotKind kind) {
   switch (kind) {
-    case SlotKind::input: return "input";
-    case SlotKind::target: return "target";
-    case SlotKind::sample_weight: return "sample_weight";
-    case SlotKind::output: return "output";
-    case SlotKind::parameter: return "parameter";
-    case SlotKind::optimizer_state: return "optimizer_state";
-    case SlotKind::layer_state: return "layer_state";
-    case SlotKind::metric_state: return "metric_state";
-    case SlotKind::control: return "control";
-    case SlotKind::derived: return "derived";
+    case SlotKind::input:
+      return "input";
+    case SlotKind::target:
+      return "target";
+    case SlotKind::sample_weight:
+      return "sample_weight";
+    case SlotKind::output:
+      return "output";
+    case SlotKind::parameter:
+      return "parameter";
+    case SlotKind::optimizer_state:
+      return "optimizer_state";
+    case SlotKind::layer_state:
+      return "layer_state";
+    case SlotKind::metric_state:
+      return "metric_state";
+    case SlotKind::control:
+      return "control";
+    case SlotKind::derived:
+      return "derived";
   }
   return "?";
 }

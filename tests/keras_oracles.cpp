@@ -2,9 +2,9 @@
 //
 //   keras_oracles [--interpret] [--filter TEXT] DIR...
 //
-// A DIR is a case folder (with a case.json) or a folder of such folders, at any depth. Prints one line per case and closes
-// with `N passed, M failed, K skipped`. A case is skipped only for a feature that Moru refuses by name, never for a number.
-// With --interpret the graphs run in the reference interpreter, without lowering or native code.
+// A DIR is a case folder (with a case.json) or a folder of such folders, at any depth. Prints one line per case and
+// closes with `N passed, M failed, K skipped`. A case is skipped only for a feature that Moru refuses by name, never
+// for a number. With --interpret the graphs run in the reference interpreter, without lowering or native code.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -101,14 +101,25 @@ class Native : public Machine {
     for (size_t i = 0; i < value.values.size(); ++i) {
       auto put = [&](auto element) { std::memcpy(bytes.data() + i * sizeof element, &element, sizeof element); };
       switch (s.dtype) {
-        case DType::f32: put(static_cast<float>(value.values[i])); break;
-        case DType::f64: put(value.values[i]); break;
-        case DType::i32: put(static_cast<int32_t>(value.values[i])); break;
-        case DType::i64: put(static_cast<int64_t>(value.values[i])); break;
-        case DType::boolean: put(value.values[i] != 0); break;
+        case DType::f32:
+          put(static_cast<float>(value.values[i]));
+          break;
+        case DType::f64:
+          put(value.values[i]);
+          break;
+        case DType::i32:
+          put(static_cast<int32_t>(value.values[i]));
+          break;
+        case DType::i64:
+          put(static_cast<int64_t>(value.values[i]));
+          break;
+        case DType::boolean:
+          put(value.values[i] != 0);
+          break;
       }
     }
-    check(is_bound_by_caller(s.kind) ? session_->bind(slot, bytes.data(), value.shape) : session_->assign(slot, bytes.data(), bytes.size()));
+    check(is_bound_by_caller(s.kind) ? session_->bind(slot, bytes.data(), value.shape)
+                                     : session_->assign(slot, bytes.data(), bytes.size()));
   }
   void run(const std::string& name) override {
     auto entry = session_->program().find_entry(name);
@@ -121,11 +132,20 @@ class Native : public Machine {
     out.shape.assign(view.shape.begin(), view.shape.end());
     auto take = [&](auto elements) { out.values.assign(elements.begin(), elements.end()); };
     switch (view.dtype) {
-      case DType::f32: take(view.elements<float>()); break;
-      case DType::f64: take(view.elements<double>()); break;
-      case DType::i32: take(view.elements<int32_t>()); break;
-      case DType::i64: take(view.elements<int64_t>()); break;
-      default: throw Failure{"slot '" + name + "' has an element type the test does not read"};
+      case DType::f32:
+        take(view.elements<float>());
+        break;
+      case DType::f64:
+        take(view.elements<double>());
+        break;
+      case DType::i32:
+        take(view.elements<int32_t>());
+        break;
+      case DType::i64:
+        take(view.elements<int64_t>());
+        break;
+      default:
+        throw Failure{"slot '" + name + "' has an element type the test does not read"};
     }
     return out;
   }
@@ -234,13 +254,15 @@ class Case {
     machine_->run("predict");
     for (size_t i = 0; i < files.size(); ++i) {
       std::string file = files[i].is_string() ? files[i].get<std::string>() : files[i]["file"].get<std::string>();
-      compare(what + " " + model_.output_names[i], machine_->get(model_.output_names[i]).values, read_array(folder_ / file).values, tolerance);
+      compare(what + " " + model_.output_names[i], machine_->get(model_.output_names[i]).values,
+              read_array(folder_ / file).values, tolerance);
     }
   }
 
   void compare_weights(const json& files, Tolerance tolerance, const std::string& what) {
     for (size_t i = 0; i < files.size(); ++i)
-      compare(what + " " + weight_slots_[i], machine_->get(weight_slots_[i]).values, read_array(folder_ / files[i].get<std::string>()).values, tolerance);
+      compare(what + " " + weight_slots_[i], machine_->get(weight_slots_[i]).values,
+              read_array(folder_ / files[i].get<std::string>()).values, tolerance);
   }
 
   void predict() {
@@ -253,7 +275,8 @@ class Case {
     const json& compile = data_["compile"];
     spec.optimizer = op_spec(compile["optimizer"]);
     for (const json& loss : compile["loss"]) spec.losses.push_back(op_spec(loss));
-    if (compile.contains("loss_weights") && !compile["loss_weights"].is_null()) spec.loss_weights = compile["loss_weights"].get<std::vector<double>>();
+    if (compile.contains("loss_weights") && !compile["loss_weights"].is_null())
+      spec.loss_weights = compile["loss_weights"].get<std::vector<double>>();
     spec.metrics.resize(spec.losses.size());
     // A flat list of names means the same metrics for every output.
     for (const json& metric : compile.value("metrics", json::array()))
@@ -268,7 +291,10 @@ class Case {
     Array out{{target.shape[0]}, {}};
     for (size_t i = 0; i < target.values.size(); i += classes) {
       size_t label = static_cast<size_t>(target.values[i]);
-      if (classes > 1) label = static_cast<size_t>(std::max_element(target.values.begin() + static_cast<std::ptrdiff_t>(i), target.values.begin() + static_cast<std::ptrdiff_t>(i + classes)) - (target.values.begin() + static_cast<std::ptrdiff_t>(i)));
+      if (classes > 1)
+        label = static_cast<size_t>(std::max_element(target.values.begin() + static_cast<std::ptrdiff_t>(i),
+                                                     target.values.begin() + static_cast<std::ptrdiff_t>(i + classes)) -
+                                    (target.values.begin() + static_cast<std::ptrdiff_t>(i)));
       auto found = weights.find(std::to_string(label));
       out.values.push_back(found == weights.end() ? 1.0 : found->second);
     }
@@ -287,7 +313,8 @@ class Case {
         machine_->set(model_.output_names[i] + "/sample_weight", weights);
       }
       const Type& type = model_.type(model_.outputs[i]);
-      if (target.shape.size() == type.shape.size() && target.shape.back() == 1 && !type.shape.back().is_constant(1)) target.shape.pop_back();
+      if (target.shape.size() == type.shape.size() && target.shape.back() == 1 && !type.shape.back().is_constant(1))
+        target.shape.pop_back();
       machine_->set(model_.output_names[i] + "/target", target);
     }
   }
@@ -298,13 +325,17 @@ class Case {
     Tolerance for_history{data_["tolerance"]["history_rtol"], data_["tolerance"]["history_atol"]};
     Tolerance for_weights{data_["tolerance"]["weights_rtol"], data_["tolerance"]["weights_atol"]};
     TrainingSpec spec = training_spec();
-    for (const json& target : data_["targets"]) targets_.push_back(read_array(folder_ / target["file"].get<std::string>()));
+    for (const json& target : data_["targets"])
+      targets_.push_back(read_array(folder_ / target["file"].get<std::string>()));
     make_machine(&spec);
-    if (expected.contains("predictions_before")) compare_outputs(expected["predictions_before"], for_history, "prediction before");
+    if (expected.contains("predictions_before"))
+      compare_outputs(expected["predictions_before"], for_history, "prediction before");
 
     int64_t samples = fit["n_samples"], batch = fit["batch_size"], epochs = fit["epochs"];
     int64_t training = samples;
-    if (fit.contains("validation_split")) training = static_cast<int64_t>(std::floor(static_cast<double>(samples) * (1.0 - fit["validation_split"].get<double>())));
+    if (fit.contains("validation_split"))
+      training = static_cast<int64_t>(
+          std::floor(static_cast<double>(samples) * (1.0 - fit["validation_split"].get<double>())));
     std::unique_ptr<EarlyStoppingRule> stopping;
     std::string monitor = "val_loss";
     bool restore = false;
@@ -340,7 +371,8 @@ class Case {
         bind_part(begin, std::min(begin + batch, training), true);
         machine_->run("train_step");
         step_losses.push_back(machine_->get("loss").values.at(0));
-        if (step_losses.size() == 1 && expected.contains("weights_after_step_1")) compare_weights(expected["weights_after_step_1"], for_weights, "after step 1");
+        if (step_losses.size() == 1 && expected.contains("weights_after_step_1"))
+          compare_weights(expected["weights_after_step_1"], for_weights, "after step 1");
       }
       results("");
       if (training < samples) {
@@ -360,12 +392,15 @@ class Case {
         stop = verdict.stop;
       }
     }
-    if (expected.contains("step_losses")) compare("step loss", step_losses, expected["step_losses"].get<std::vector<double>>(), for_history);
-    for (const auto& [key, values] : expected["history"].items()) compare("history " + key, history[key], values.get<std::vector<double>>(), for_history);
+    if (expected.contains("step_losses"))
+      compare("step loss", step_losses, expected["step_losses"].get<std::vector<double>>(), for_history);
+    for (const auto& [key, values] : expected["history"].items())
+      compare("history " + key, history[key], values.get<std::vector<double>>(), for_history);
     if (expected.contains("epochs_run") && expected["epochs_run"].get<int64_t>() != epoch)
       throw Failure{"ran " + std::to_string(epoch) + " epochs, Keras " + expected["epochs_run"].dump()};
     if (expected.contains("final_weights")) compare_weights(expected["final_weights"], for_weights, "final");
-    if (expected.contains("predictions_after")) compare_outputs(expected["predictions_after"], for_history, "prediction after");
+    if (expected.contains("predictions_after"))
+      compare_outputs(expected["predictions_after"], for_history, "prediction after");
     if (restore && !best.empty()) {
       for (size_t i = 0; i < weight_slots_.size(); ++i) machine_->set(weight_slots_[i], best[i]);
       if (expected.contains("restored_weights")) compare_weights(expected["restored_weights"], for_weights, "restored");

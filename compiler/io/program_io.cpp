@@ -51,9 +51,11 @@ class DimWriter {
 }  // namespace
 
 uint64_t hash_program(const Module& module, const KernelModule& kernels, const std::string& target) {
-  std::string text = std::string("moru ") + MORU_VERSION + "\n" + target + "\n" + std::to_string(MORU_KERNEL_ABI_VERSION) + "\n";
+  std::string text =
+      std::string("moru ") + MORU_VERSION + "\n" + target + "\n" + std::to_string(MORU_KERNEL_ABI_VERSION) + "\n";
   for (const Slot& slot : module.slots)
-    text += std::string(slot_kind_name(slot.kind)) + " " + slot.name + " " + type_text(slot.type) + (slot.trainable ? " trainable\n" : "\n");
+    text += std::string(slot_kind_name(slot.kind)) + " " + slot.name + " " + type_text(slot.type) +
+            (slot.trainable ? " trainable\n" : "\n");
   text += kernel_module_text(kernels);
   return XXH3_64bits(text.data(), text.size());
 }
@@ -78,8 +80,9 @@ std::vector<std::byte> write_program(const ProgramDescription& d) {
       for (const WeightPlace& w : *d.weights)
         if (w.path == slot.name) place = &w;
     auto extents = shape(slot.type.shape);
-    slots.push_back(fb::CreateSlotDirect(builder, slot.name.c_str(), static_cast<fb::SlotKind>(slot.kind), static_cast<fb::DType>(slot.type.dtype),
-                                         &extents, slot.trainable, place != nullptr, place ? place->offset : 0, place ? place->bytes : 0,
+    slots.push_back(fb::CreateSlotDirect(builder, slot.name.c_str(), static_cast<fb::SlotKind>(slot.kind),
+                                         static_cast<fb::DType>(slot.type.dtype), &extents, slot.trainable,
+                                         place != nullptr, place ? place->offset : 0, place ? place->bytes : 0,
                                          slot.index_limit, slot.initial));
   }
 
@@ -107,14 +110,16 @@ std::vector<std::byte> write_program(const ProgramDescription& d) {
   std::vector<flatbuffers::Offset<fb::Output>> outputs;
   for (const std::string& name : d.outputs) {
     uint32_t target = slot_index(name + "/target"), weight = slot_index(name + "/sample_weight");
-    outputs.push_back(fb::CreateOutputDirect(builder, name.c_str(), slot_index(name), target == UINT32_MAX ? 0 : target, target != UINT32_MAX,
-                                             weight == UINT32_MAX ? 0 : weight, weight != UINT32_MAX));
+    outputs.push_back(fb::CreateOutputDirect(builder, name.c_str(), slot_index(name), target == UINT32_MAX ? 0 : target,
+                                             target != UINT32_MAX, weight == UINT32_MAX ? 0 : weight,
+                                             weight != UINT32_MAX));
   }
 
   std::vector<flatbuffers::Offset<flatbuffers::String>> symbols;
   for (const std::string& symbol : d.kernels->symbols) symbols.push_back(builder.CreateString(symbol));
   auto provenance = fb::CreateProvenanceDirect(builder, MORU_VERSION, d.source.c_str(), nullptr, d.seed);
-  auto program = fb::CreateProgramDirect(builder, MORU_KERNEL_ABI_VERSION, d.target.c_str(), d.hash, &symbols, &slots, &entries, &outputs, provenance);
+  auto program = fb::CreateProgramDirect(builder, MORU_KERNEL_ABI_VERSION, d.target.c_str(), d.hash, &symbols, &slots,
+                                         &entries, &outputs, provenance);
   fb::FinishProgramBuffer(builder, program);
   const auto* bytes = reinterpret_cast<const std::byte*>(builder.GetBufferPointer());
   return {bytes, bytes + builder.GetSize()};

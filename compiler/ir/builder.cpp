@@ -59,7 +59,9 @@ Value Builder::dim_value(const Dim& dim, DType dtype) {
   return call("dim_value", {}, {{"dim", Shape{dim}}, {"dtype", std::string(dtype_name(dtype))}});
 }
 
-Value Builder::contract(Value a, Value b, std::string spec) { return call("contract", {a, b}, {{"spec", std::move(spec)}}); }
+Value Builder::contract(Value a, Value b, std::string spec) {
+  return call("contract", {a, b}, {{"spec", std::move(spec)}});
+}
 
 Value Builder::reshape(Value x, Shape shape) {
   if (x.shape() == shape) return x;
@@ -99,7 +101,8 @@ Value Builder::sum_to(Value x, Shape shape) {
   size_t extra = x.rank() - shape.size();
   std::vector<int64_t> axes;
   for (size_t i = 0; i < x.rank(); ++i)
-    if (i < extra || (shape[i - extra].is_constant(1) && !x.shape()[i].is_constant(1))) axes.push_back(static_cast<int64_t>(i));
+    if (i < extra || (shape[i - extra].is_constant(1) && !x.shape()[i].is_constant(1)))
+      axes.push_back(static_cast<int64_t>(i));
   return reshape(reduce("reduce_sum", x, std::move(axes)), shape);
 }
 

@@ -41,9 +41,9 @@ class Builder {
                               std::vector<Graph> bodies = {});
   Value call(std::string_view op, std::initializer_list<Value> inputs, Attributes attributes = {});
 
-  Value constant(double value, DType dtype = DType::f32);                 // a scalar, shape []
+  Value constant(double value, DType dtype = DType::f32);  // a scalar, shape []
   Value fill(double value, const Shape& shape, DType dtype = DType::f32);
-  Value dim_value(const Dim& dim, DType dtype = DType::f32);              // a dimension as a scalar value
+  Value dim_value(const Dim& dim, DType dtype = DType::f32);  // a dimension as a scalar value
 
   /// Sum of products over named axes: "ab,bc->ac". Labels that are missing on the right are summed.
   Value contract(Value a, Value b, std::string spec);
@@ -54,7 +54,7 @@ class Builder {
   Value concat(std::span<const Value> parts, int64_t axis);
   Value broadcast_to(Value x, Shape shape);
   Value reduce(std::string_view op, Value x, std::vector<int64_t> axes, bool keep_dims = false);  // "reduce_sum", ...
-  Value sum_to(Value x, Shape shape);                                     // undoes broadcasting: sums repeated axes
+  Value sum_to(Value x, Shape shape);  // undoes broadcasting: sums repeated axes
   Value cast(Value x, DType dtype);
   Value select(Value condition, Value then_value, Value else_value);
 

@@ -70,8 +70,10 @@ void verify(const Graph& graph, std::string_view after) {
     for (size_t i = 0; i < inferred.size(); ++i) {
       define(node.outputs[i], where);
       if (!(inferred[i] == graph.types[node.outputs[i]]))
-        broken(graph, where + " output " + std::to_string(i) + " is " + type_text(graph.types[node.outputs[i]]) +
-                          " but should be " + type_text(inferred[i]), after);
+        broken(graph,
+               where + " output " + std::to_string(i) + " is " + type_text(graph.types[node.outputs[i]]) +
+                   " but should be " + type_text(inferred[i]),
+               after);
     }
   }
   for (const GraphResult& result : graph.results)
@@ -90,14 +92,20 @@ void verify_module(const Module& module, std::string_view after) {
       const Slot* slot = module.find_slot(input.slot);
       if (!slot) broken(graph, "input reads slot '" + input.slot + "', which does not exist", after);
       if (!(slot->type == graph.types[input.value]))
-        broken(graph, "input '" + input.slot + "' is " + type_text(graph.types[input.value]) + " but the slot is " + type_text(slot->type), after);
+        broken(graph,
+               "input '" + input.slot + "' is " + type_text(graph.types[input.value]) + " but the slot is " +
+                   type_text(slot->type),
+               after);
     }
     std::vector<std::string> written;
     for (const GraphResult& result : graph.results) {
       const Slot* slot = module.find_slot(result.slot);
       if (!slot) broken(graph, "result writes slot '" + result.slot + "', which does not exist", after);
       if (!(slot->type == graph.types[result.value]))
-        broken(graph, "result '" + result.slot + "' is " + type_text(graph.types[result.value]) + " but the slot is " + type_text(slot->type), after);
+        broken(graph,
+               "result '" + result.slot + "' is " + type_text(graph.types[result.value]) + " but the slot is " +
+                   type_text(slot->type),
+               after);
       if (std::find(written.begin(), written.end(), result.slot) != written.end())
         broken(graph, "slot '" + result.slot + "' is written twice", after);
       written.push_back(result.slot);

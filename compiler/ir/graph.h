@@ -44,27 +44,27 @@ struct Graph;
 
 struct Node {
   const Op* op = nullptr;
-  std::vector<ValueId> inputs;   // no_value for an optional input that is absent
+  std::vector<ValueId> inputs;  // no_value for an optional input that is absent
   std::vector<ValueId> outputs;
   Attributes attributes;
-  std::vector<Graph> bodies;     // scan and tile have one
-  std::string origin;            // the user's node: "lstm_1", or "lstm_1:2" for its second call
+  std::vector<Graph> bodies;  // scan and tile have one
+  std::string origin;         // the user's node: "lstm_1", or "lstm_1:2" for its second call
 };
 
 /// What a graph's input or result is tied to, from outside. Bodies tie to positions only and leave `slot` empty.
 struct GraphInput {
   ValueId value = no_value;
-  std::string slot;              // name of the slot that is read
+  std::string slot;  // name of the slot that is read
 };
 struct GraphResult {
   ValueId value = no_value;
-  std::string slot;              // name of the slot that is written: an output, or state, which it replaces
+  std::string slot;  // name of the slot that is written: an output, or state, which it replaces
 };
 
 struct Graph {
   std::string name;
-  std::vector<Type> types;             // by ValueId
-  std::vector<std::string> names;      // by ValueId; a readable name or empty
+  std::vector<Type> types;         // by ValueId
+  std::vector<std::string> names;  // by ValueId; a readable name or empty
   std::vector<GraphInput> inputs;
   std::vector<Node> nodes;
   std::vector<GraphResult> results;
@@ -81,8 +81,8 @@ struct Slot {
   SlotKind kind = SlotKind::input;
   Type type = {};
   bool trainable = false;
-  double initial = 0.0;          // fill value where the model carries no data for it
-  int64_t index_limit = 0;       // integer inputs: 0 <= v < limit is checked before a run; 0 is unchecked
+  double initial = 0.0;     // fill value where the model carries no data for it
+  int64_t index_limit = 0;  // integer inputs: 0 <= v < limit is checked before a run; 0 is unchecked
 };
 
 /// The entries of a program over its slots: what the graph passes work on.
@@ -109,7 +109,7 @@ struct Module {
 ///   }
 std::string graph_text(const Graph& graph);
 std::string module_text(const Module& module);
-Graph parse_graph(std::string_view text);     // throws CompileError with the line
+Graph parse_graph(std::string_view text);  // throws CompileError with the line
 Module parse_module(std::string_view text);
 
 /// Checks every invariant stated above, and each node's types against its op's infer. Throws InternalError naming the

@@ -115,7 +115,8 @@ class Parser {
     skip();
     if (text_.substr(at_, word.size()) != word) return false;
     size_t after = at_ + word.size();
-    if (after < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[after])) || text_[after] == '_')) return false;
+    if (after < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[after])) || text_[after] == '_'))
+      return false;
     at_ = after;
     return true;
   }
@@ -293,7 +294,8 @@ class Parser {
     if (at_ < text_.size() && text_[at_] == '#') {
       size_t line_end = text_.find('\n', at_);
       if (line_end == std::string_view::npos) line_end = text_.size();
-      node.origin = std::string(text_.substr(at_ + 2 <= line_end ? at_ + 2 : line_end, line_end - at_ - (at_ + 2 <= line_end ? 2 : line_end - at_)));
+      node.origin = std::string(text_.substr(at_ + 2 <= line_end ? at_ + 2 : line_end,
+                                             line_end - at_ - (at_ + 2 <= line_end ? 2 : line_end - at_)));
       at_ = line_end;
     }
     node.outputs = std::move(outputs);

@@ -9,17 +9,17 @@
 namespace moru {
 
 struct OpSpec {
-  std::string op;              // op name: "mean_squared_error", "adam", "mean_absolute_error"
-  Attributes attributes;       // as Keras spells them: {from_logits=true}, {learning_rate=0.001, beta_1=0.9, clipnorm=1.0}
-  std::string key = {};        // metrics: the name in the history ("mae"), as the user wrote it
+  std::string op;         // op name: "mean_squared_error", "adam", "mean_absolute_error"
+  Attributes attributes;  // as Keras spells them: {from_logits=true}, {learning_rate=0.001, beta_1=0.9, clipnorm=1.0}
+  std::string key = {};   // metrics: the name in the history ("mae"), as the user wrote it
 };
 
 struct TrainingSpec {
-  OpSpec optimizer;                              // "sgd", "rmsprop", "adam", "adamw"
-  std::vector<OpSpec> losses;                    // one per model output; an empty op means: no loss on it
-  std::vector<double> loss_weights;              // one per output, or empty for all 1
-  std::vector<std::vector<OpSpec>> metrics;      // per output
-  bool sample_weight = false;                    // add a [batch] sample_weight input per output with a loss
+  OpSpec optimizer;                          // "sgd", "rmsprop", "adam", "adamw"
+  std::vector<OpSpec> losses;                // one per model output; an empty op means: no loss on it
+  std::vector<double> loss_weights;          // one per output, or empty for all 1
+  std::vector<std::vector<OpSpec>> metrics;  // per output
+  bool sample_weight = false;                // add a [batch] sample_weight input per output with a loss
 };
 
 }  // namespace moru

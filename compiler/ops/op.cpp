@@ -21,18 +21,30 @@ int64_t element_count(std::span<const int64_t> shape) {
 
 std::string_view op_family_name(OpFamily family) {
   switch (family) {
-    case OpFamily::elementwise: return "elementwise";
-    case OpFamily::contraction: return "contraction";
-    case OpFamily::reduction: return "reduction";
-    case OpFamily::shape: return "shape";
-    case OpFamily::indexing: return "indexing";
-    case OpFamily::random: return "random";
-    case OpFamily::control: return "control";
-    case OpFamily::activation: return "activation";
-    case OpFamily::layer: return "layer";
-    case OpFamily::loss: return "loss";
-    case OpFamily::metric: return "metric";
-    case OpFamily::optimizer: return "optimizer";
+    case OpFamily::elementwise:
+      return "elementwise";
+    case OpFamily::contraction:
+      return "contraction";
+    case OpFamily::reduction:
+      return "reduction";
+    case OpFamily::shape:
+      return "shape";
+    case OpFamily::indexing:
+      return "indexing";
+    case OpFamily::random:
+      return "random";
+    case OpFamily::control:
+      return "control";
+    case OpFamily::activation:
+      return "activation";
+    case OpFamily::layer:
+      return "layer";
+    case OpFamily::loss:
+      return "loss";
+    case OpFamily::metric:
+      return "metric";
+    case OpFamily::optimizer:
+      return "optimizer";
   }
   return "?";
 }
@@ -60,16 +72,25 @@ const std::unordered_map<std::string_view, const Op*>& ops_by_name() {
 bool type_matches(AttributeType type, const AttributeValue& attribute) {
   const auto& value = attribute.value;
   switch (type) {
-    case AttributeType::boolean: return std::holds_alternative<bool>(value);
-    case AttributeType::integer: return std::holds_alternative<int64_t>(value);
-    case AttributeType::real: return std::holds_alternative<double>(value) || std::holds_alternative<int64_t>(value);
-    case AttributeType::string: return std::holds_alternative<std::string>(value);
-    case AttributeType::integers: return std::holds_alternative<std::vector<int64_t>>(value);
-    case AttributeType::reals: return std::holds_alternative<std::vector<double>>(value);
-    case AttributeType::strings: return std::holds_alternative<std::vector<std::string>>(value);
-    case AttributeType::shape: return std::holds_alternative<Shape>(value);
+    case AttributeType::boolean:
+      return std::holds_alternative<bool>(value);
+    case AttributeType::integer:
+      return std::holds_alternative<int64_t>(value);
+    case AttributeType::real:
+      return std::holds_alternative<double>(value) || std::holds_alternative<int64_t>(value);
+    case AttributeType::string:
+      return std::holds_alternative<std::string>(value);
+    case AttributeType::integers:
+      return std::holds_alternative<std::vector<int64_t>>(value);
+    case AttributeType::reals:
+      return std::holds_alternative<std::vector<double>>(value);
+    case AttributeType::strings:
+      return std::holds_alternative<std::vector<std::string>>(value);
+    case AttributeType::shape:
+      return std::holds_alternative<Shape>(value);
     case AttributeType::nested:
-    case AttributeType::regularizer: return std::holds_alternative<AttributeValue::Nested>(value);
+    case AttributeType::regularizer:
+      return std::holds_alternative<AttributeValue::Nested>(value);
     case AttributeType::initializer:
     case AttributeType::activation:
       return std::holds_alternative<std::string>(value) || std::holds_alternative<AttributeValue::Nested>(value);
@@ -79,18 +100,30 @@ bool type_matches(AttributeType type, const AttributeValue& attribute) {
 
 std::string_view type_name(AttributeType type) {
   switch (type) {
-    case AttributeType::boolean: return "true or false";
-    case AttributeType::integer: return "an integer";
-    case AttributeType::real: return "a number";
-    case AttributeType::string: return "a string";
-    case AttributeType::integers: return "a list of integers";
-    case AttributeType::reals: return "a list of numbers";
-    case AttributeType::strings: return "a list of strings";
-    case AttributeType::shape: return "a shape";
-    case AttributeType::nested: return "a set of attributes";
-    case AttributeType::initializer: return "an initializer";
-    case AttributeType::regularizer: return "a regularizer";
-    case AttributeType::activation: return "an activation";
+    case AttributeType::boolean:
+      return "true or false";
+    case AttributeType::integer:
+      return "an integer";
+    case AttributeType::real:
+      return "a number";
+    case AttributeType::string:
+      return "a string";
+    case AttributeType::integers:
+      return "a list of integers";
+    case AttributeType::reals:
+      return "a list of numbers";
+    case AttributeType::strings:
+      return "a list of strings";
+    case AttributeType::shape:
+      return "a shape";
+    case AttributeType::nested:
+      return "a set of attributes";
+    case AttributeType::initializer:
+      return "an initializer";
+    case AttributeType::regularizer:
+      return "a regularizer";
+    case AttributeType::activation:
+      return "an activation";
   }
   return "?";
 }
@@ -135,7 +168,8 @@ Attributes check_attributes(const Op& op, Attributes attributes, std::string_vie
                         .hint = std::move(hint)});
   };
   for (const auto& [name, value] : attributes.entries()) {
-    bool known = std::any_of(op.attributes.begin(), op.attributes.end(), [&](const AttributeSpec& s) { return s.name == name; });
+    bool known =
+        std::any_of(op.attributes.begin(), op.attributes.end(), [&](const AttributeSpec& s) { return s.name == name; });
     if (!known) {
       std::string list;
       for (const AttributeSpec& spec : op.attributes) list += (list.empty() ? "" : ", ") + std::string(spec.name);
@@ -192,12 +226,12 @@ std::vector<Type> infer_node(const Op& op, std::span<const Type> inputs, std::sp
       wanted = "at least " + wanted;
     else if (op.inputs.size() != least)
       wanted += " to " + std::to_string(op.inputs.size());
-    fail(context, op, "takes " + wanted + (wanted == "1" ? " input" : " inputs") + " but got " + std::to_string(inputs.size()));
+    fail(context, op,
+         "takes " + wanted + (wanted == "1" ? " input" : " inputs") + " but got " + std::to_string(inputs.size()));
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     const InputSpec& spec = op.inputs[std::min(i, op.inputs.size() - 1)];
-    if (!present[i] && !spec.optional)
-      fail(context, op, "input '" + std::string(spec.name) + "' is missing");
+    if (!present[i] && !spec.optional) fail(context, op, "input '" + std::string(spec.name) + "' is missing");
   }
   return op.infer(context);
 }

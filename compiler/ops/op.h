@@ -20,8 +20,8 @@
 
 namespace moru {
 
-/// A tensor of the reference interpreter: every element type is held in doubles (exact for f32, i32, bool and for i64 up
-/// to 2^53); `round_to(dtype)` after each op makes f32 really f32.
+/// A tensor of the reference interpreter: every element type is held in doubles (exact for f32, i32, bool and for i64
+/// up to 2^53); `round_to(dtype)` after each op makes f32 really f32.
 struct HostTensor {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
@@ -32,44 +32,52 @@ HostTensor make_tensor(DType dtype, std::vector<int64_t> shape, double fill = 0.
 int64_t element_count(std::span<const int64_t> shape);
 
 enum class AttributeType : uint8_t {
-  boolean, integer, real, string, integers, reals, strings, shape, nested,
-  initializer,   // nested or a string name: {class="GlorotUniform", ...}
-  regularizer,   // nested or none
-  activation,    // the name of an elementwise op or "softmax"
+  boolean,
+  integer,
+  real,
+  string,
+  integers,
+  reals,
+  strings,
+  shape,
+  nested,
+  initializer,  // nested or a string name: {class="GlorotUniform", ...}
+  regularizer,  // nested or none
+  activation,   // the name of an elementwise op or "softmax"
 };
 
 struct AttributeSpec {
   std::string_view name;
   AttributeType type = AttributeType::integer;
-  AttributeValue default_value = {};                // none means: required, unless `optional`
-  bool optional = false;                            // none is allowed
-  std::vector<std::string_view> choices = {};       // allowed strings
-  std::optional<double> least = {}, most = {};      // allowed range of numbers, ends included
+  AttributeValue default_value = {};            // none means: required, unless `optional`
+  bool optional = false;                        // none is allowed
+  std::vector<std::string_view> choices = {};   // allowed strings
+  std::optional<double> least = {}, most = {};  // allowed range of numbers, ends included
   std::string_view doc = {};
 };
 
 struct InputSpec {
   std::string_view name;
   bool optional = false;
-  bool variadic = false;                            // last input only: one or more
+  bool variadic = false;  // last input only: one or more
 };
 
 /// A weight that a layer owns. Layers' ops take them as inputs after the tensors, in this order.
 struct ParameterSpec {
-  std::string name;                                 // "kernel", "forward/recurrent_kernel"
-  Shape shape;                                      // constants only
-  AttributeValue initializer;                       // as in AttributeType::initializer
-  AttributeValue regularizer;                       // none or nested {class="L2", l2=0.01}
+  std::string name;            // "kernel", "forward/recurrent_kernel"
+  Shape shape;                 // constants only
+  AttributeValue initializer;  // as in AttributeType::initializer
+  AttributeValue regularizer;  // none or nested {class="L2", l2=0.01}
   bool trainable = true;
   DType dtype = DType::f32;
 };
 
-struct OpContext {                                  // what infer and parameters see
-  std::span<const Type> inputs;                     // absent optional inputs have dtype f32 and are marked in `present`
+struct OpContext {               // what infer and parameters see
+  std::span<const Type> inputs;  // absent optional inputs have dtype f32 and are marked in `present`
   std::span<const bool> present;
   const Attributes& attributes;
   std::span<const Graph> bodies;
-  std::string_view node;                            // the user's name of the node, for messages
+  std::string_view node;  // the user's name of the node, for messages
 };
 
 /// Throws the CompileError a user understands: fail(context, "needs ... but got ...", "hint").
@@ -79,37 +87,47 @@ struct OpContext {                                  // what infer and parameters
 struct GradientContext {
   Builder& builder;
   const Attributes& attributes;
-  std::span<const Value> inputs;                    // of the node
+  std::span<const Value> inputs;  // of the node
   std::span<const Value> outputs;
-  std::span<const Value> output_gradients;          // no_value where no gradient arrives
+  std::span<const Value> output_gradients;  // no_value where no gradient arrives
 };
 
 struct Example {
   struct Tensor {
     std::vector<int64_t> shape;
-    double low = -1.0, high = 1.0;                  // uniform random values; integers: low <= v < high
+    double low = -1.0, high = 1.0;  // uniform random values; integers: low <= v < high
     DType dtype = DType::f32;
-    std::vector<double> values = {};                // or exactly these
+    std::vector<double> values = {};  // or exactly these
   };
-  std::vector<Tensor> inputs;                       // tensors, then parameters (parameters may be left out: made from
-                                                    // ParameterSpec with random values)
+  std::vector<Tensor> inputs;  // tensors, then parameters (parameters may be left out: made from
+                               // ParameterSpec with random values)
   Attributes attributes = {};
-  bool differentiable = true;                       // check gradients on this example
+  bool differentiable = true;  // check gradients on this example
 };
 
 using ReferenceFn = std::function<std::vector<HostTensor>(std::span<const HostTensor> inputs, const Attributes&)>;
 
 enum class OpFamily : uint8_t {
-  elementwise, contraction, reduction, shape, indexing, random, control,  // primitives
-  activation, layer, loss, metric, optimizer,                            // composites (some activations are elementwise)
+  elementwise,
+  contraction,
+  reduction,
+  shape,
+  indexing,
+  random,
+  control,  // primitives
+  activation,
+  layer,
+  loss,
+  metric,
+  optimizer,  // composites (some activations are elementwise)
 };
 std::string_view op_family_name(OpFamily family);
 
 struct Op {
-  std::string_view name;                            // "tanh", "contract", "lstm", "mean_squared_error", "adam_update"
+  std::string_view name;  // "tanh", "contract", "lstm", "mean_squared_error", "adam_update"
   OpFamily family = OpFamily::elementwise;
-  std::string_view doc;                             // formula and shapes
-  std::string_view class_name = {};                 // layers: the Keras class, "LSTM"
+  std::string_view doc;              // formula and shapes
+  std::string_view class_name = {};  // layers: the Keras class, "LSTM"
   std::vector<InputSpec> inputs;
   std::vector<AttributeSpec> attributes = {};
 
@@ -125,7 +143,7 @@ struct Op {
 
   /// Gradients with respect to the inputs, in order; no_value for none. Written with ordinary ops.
   std::function<std::vector<Value>(const GradientContext&)> gradient = {};
-  bool differentiable = true;                       // false: its gradient is zero everywhere (comparisons, rounding)
+  bool differentiable = true;  // false: its gradient is zero everywhere (comparisons, rounding)
 
   /// Elementwise ops: the element from the inputs' elements (already converted to the input dtypes).
   std::function<Expr(std::span<const Expr>, const Attributes&)> lower = {};
@@ -141,7 +159,8 @@ const Op* find_op(std::string_view name);
 const Op& get_op(std::string_view name);            // InternalError if there is none
 const Op* find_layer(std::string_view class_name);  // by Keras class name
 
-/// Fills in defaults and checks names, types, choices and ranges. Throws CompileError naming node, attribute and remedy.
+/// Fills in defaults and checks names, types, choices and ranges. Throws CompileError naming node, attribute and
+/// remedy.
 Attributes check_attributes(const Op& op, Attributes attributes, std::string_view node);
 
 /// Infers the types of a node's outputs after checking the number of inputs. Throws CompileError.
@@ -160,12 +179,12 @@ std::vector<Op> shape_ops();
 std::vector<Op> indexing_ops();
 std::vector<Op> random_ops();
 std::vector<Op> control_ops();
-std::vector<Op> dense_ops();            // dense, embedding, flatten, reshape_layer, ... : core layers
+std::vector<Op> dense_ops();  // dense, embedding, flatten, reshape_layer, ... : core layers
 std::vector<Op> merging_ops();
-std::vector<Op> regularization_ops();   // dropout
-std::vector<Op> preprocessing_ops();    // normalization, rescaling
+std::vector<Op> regularization_ops();  // dropout
+std::vector<Op> preprocessing_ops();   // normalization, rescaling
 std::vector<Op> recurrent_ops();
-std::vector<Op> wrapper_ops();          // bidirectional, time_distributed
+std::vector<Op> wrapper_ops();  // bidirectional, time_distributed
 std::vector<Op> loss_ops();
 std::vector<Op> metric_ops();
 std::vector<Op> optimizer_ops();

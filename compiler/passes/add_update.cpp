@@ -17,7 +17,9 @@ Value sum_of_squares(Builder& b, Value g) {
   return b.reduce("reduce_sum", b.call("square", {g}), axes);
 }
 
-double positive(const Attributes& attributes, const char* name) { return attributes.has(name) ? attributes.real(name) : 0.0; }
+double positive(const Attributes& attributes, const char* name) {
+  return attributes.has(name) ? attributes.real(name) : 0.0;
+}
 
 void clip(Builder& b, std::vector<Value>& gradients, const Attributes& attributes) {
   if (double limit = positive(attributes, "clipnorm"); limit > 0) {
@@ -47,7 +49,8 @@ Value read_slot(Graph& graph, Builder& b, const Slot& slot) {
 void add_update(Module& module, const TrainingSpec& training) {
   const std::string op_name = optimizer_op_for(training.optimizer.op);
   const Op& op = get_op(op_name);
-  const Attributes attributes = check_attributes(op, training.optimizer.attributes, "optimizer " + training.optimizer.op);
+  const Attributes attributes =
+      check_attributes(op, training.optimizer.attributes, "optimizer " + training.optimizer.op);
   const std::string prefix = op_name.substr(0, op_name.find("_update"));
   const std::string temporary = "gradient/";
 
@@ -74,9 +77,13 @@ void add_update(Module& module, const TrainingSpec& training) {
       const bool present[] = {true};
       std::vector<std::string> states;
       if (op.parameters)
-        for (const ParameterSpec& state : op.parameters({{&parameter.type, 1}, present, attributes, {}, parameters[i]})) {
-          Slot slot{.name = prefix + "/" + state.name + "/" + parameter.name, .kind = SlotKind::optimizer_state, .type = {state.dtype, state.shape}};
-          if (const auto* nested = std::get_if<AttributeValue::Nested>(&state.initializer.value); nested && *nested && (*nested)->has("value"))
+        for (const ParameterSpec& state :
+             op.parameters({{&parameter.type, 1}, present, attributes, {}, parameters[i]})) {
+          Slot slot{.name = prefix + "/" + state.name + "/" + parameter.name,
+                    .kind = SlotKind::optimizer_state,
+                    .type = {state.dtype, state.shape}};
+          if (const auto* nested = std::get_if<AttributeValue::Nested>(&state.initializer.value);
+              nested && *nested && (*nested)->has("value"))
             slot.initial = (*nested)->real("value");
           module.slots.push_back(slot);
           states.push_back(slot.name);

@@ -116,7 +116,8 @@ class ReshapeAbsorber {
       for (size_t i = 0; i < runs.size(); ++i) {
         if (runs[i].second - runs[i].first != 2) continue;
         char label = (operand == 0 ? spec.a : spec.b)[i];
-        Shape parts(fine.begin() + static_cast<std::ptrdiff_t>(runs[i].first), fine.begin() + static_cast<std::ptrdiff_t>(runs[i].second));
+        Shape parts(fine.begin() + static_cast<std::ptrdiff_t>(runs[i].first),
+                    fine.begin() + static_cast<std::ptrdiff_t>(runs[i].second));
         if (parts[0].is_constant(1) || parts[1].is_constant(1)) return false;
         spread_label(n, label, parts, operand == 0 ? inner : no_value, operand == 1 ? inner : no_value);
         return true;
@@ -141,14 +142,16 @@ class ReshapeAbsorber {
     const Shape& fine = graph_.type(reshape->outputs[0]).shape;
     // Only what a loop reads step by step gains from lying otherwise.
     bool sequence = std::any_of(graph_.nodes.begin(), graph_.nodes.end(), [&](const Node& node) {
-      return node.op->name == "scan" && std::find(node.inputs.begin(), node.inputs.end(), reshape->outputs[0]) != node.inputs.end();
+      return node.op->name == "scan" &&
+             std::find(node.inputs.begin(), node.inputs.end(), reshape->outputs[0]) != node.inputs.end();
     });
     std::vector<std::pair<size_t, size_t>> runs;
     if (!sequence || fine.size() != coarse.size() + 1 || !merges(fine, coarse, runs)) return false;
     ContractSpec spec = parse_contract_spec(graph_.nodes[n].attributes.string("spec"));
     for (size_t i = 0; i < runs.size(); ++i) {
       if (runs[i].second - runs[i].first != 2) continue;
-      Shape parts(fine.begin() + static_cast<std::ptrdiff_t>(runs[i].first), fine.begin() + static_cast<std::ptrdiff_t>(runs[i].second));
+      Shape parts(fine.begin() + static_cast<std::ptrdiff_t>(runs[i].first),
+                  fine.begin() + static_cast<std::ptrdiff_t>(runs[i].second));
       if (parts[0].is_constant(1) || parts[1].is_constant(1)) return false;
       spread_label(n, spec.result[i], parts, no_value, no_value);
       return true;
@@ -161,7 +164,9 @@ class ReshapeAbsorber {
 bool needs_packing(const Graph& graph, const Node& node, size_t& operand, std::vector<int64_t>& permutation) {
   ContractSpec spec = parse_contract_spec(node.attributes.string("spec"));
   const Shape &a = graph.type(node.inputs[0]).shape, &b = graph.type(node.inputs[1]).shape;
-  auto is_unit = [&](char label) { return (spec.in_a(label) ? a[spec.a.find(label)] : b[spec.b.find(label)]).is_constant(1); };
+  auto is_unit = [&](char label) {
+    return (spec.in_a(label) ? a[spec.a.find(label)] : b[spec.b.find(label)]).is_constant(1);
+  };
   char last = 0;
   for (char label : spec.result)
     if (!is_unit(label)) last = label;
@@ -174,8 +179,12 @@ bool needs_packing(const Graph& graph, const Node& node, size_t& operand, std::v
     if (!is_unit(label)) innermost = label;
   if (innermost == last) return false;
   // A column vector times anything is a fold along the depth, without packing.
-  bool other_columns = std::any_of(others.begin(), others.end(), [&](char c) { return spec.in_result(c) && !is_unit(c) && labels.find(c) == std::string::npos; });
-  if (!other_columns && std::any_of(labels.begin(), labels.end(), [&](char c) { return c == innermost && !spec.in_result(c); })) return false;
+  bool other_columns = std::any_of(others.begin(), others.end(), [&](char c) {
+    return spec.in_result(c) && !is_unit(c) && labels.find(c) == std::string::npos;
+  });
+  if (!other_columns &&
+      std::any_of(labels.begin(), labels.end(), [&](char c) { return c == innermost && !spec.in_result(c); }))
+    return false;
   permutation.clear();
   for (bool column : {false, true})
     for (size_t i = 0; i < labels.size(); ++i) {

@@ -37,7 +37,8 @@ std::vector<bool> dependents(const Graph& graph, size_t node_count, const std::v
   for (ValueId source : sources) depends[source] = true;
   for (size_t n = 0; n < node_count; ++n) {
     const Node& node = graph.nodes[n];
-    bool any = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != no_value && depends[v]; });
+    bool any =
+        std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != no_value && depends[v]; });
     if (any && (node.op->gradient || node.op->name == "scan"))
       for (ValueId output : node.outputs) depends[output] = is_float(graph.types[output].dtype);
   }
@@ -147,7 +148,8 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
   std::vector<Value> stack_gradients;
   for (size_t i : stacks) {
     ValueId value = forward.results[parts.carries + i].value;
-    stack_gradients.push_back(add_sequence(gradients.find(outputs[parts.carries + i]).id, parts.output_axes[i], forward.type(value)));
+    stack_gradients.push_back(
+        add_sequence(gradients.find(outputs[parts.carries + i]).id, parts.output_axes[i], forward.type(value)));
   }
   std::vector<std::pair<size_t, size_t>> kept;  // node, output
   for (size_t n = 0; n < forward.nodes.size(); ++n)
@@ -161,8 +163,8 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
     operands.push_back(b.value(inputs[parts.carries + parts.sequences + i]));
     mapped[value] = bb.input(forward.type(value)).id;
   }
-  // The backward body recomputes what was not kept. Kept nodes stay in the list, with fresh outputs nobody reads, so that
-  // their gradient finds inputs and outputs; drop_dead removes the recomputation.
+  // The backward body recomputes what was not kept. Kept nodes stay in the list, with fresh outputs nobody reads, so
+  // that their gradient finds inputs and outputs; drop_dead removes the recomputation.
   std::vector<size_t> body_nodes;
   for (const Node& node : forward.nodes) {
     Node copy = node;
@@ -194,7 +196,8 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
     body_gradients.add(mapped[forward.results[parts.carries + stacks[k]].value], stack_gradients[k]);
   backpropagate(bb, forward_count, body_depends, body_gradients);
   // An inner scan got further outputs, its stacks, behind those it had.
-  for (size_t n = 0; n < forward_count; ++n) std::copy(fresh_outputs[n].begin(), fresh_outputs[n].end(), body.nodes[n].outputs.begin());
+  for (size_t n = 0; n < forward_count; ++n)
+    std::copy(fresh_outputs[n].begin(), fresh_outputs[n].end(), body.nodes[n].outputs.begin());
 
   auto gradient_or_zero = [&](ValueId value) {
     Value g = body_gradients.find(value);
@@ -210,8 +213,11 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
     bb.result(gradient_or_zero(mapped[forward.inputs[parts.carries + i].value]));
     output_axes.push_back(parts.axes[i]);
   }
-  Attributes attributes = {{"carries", static_cast<int64_t>(carry_count)}, {"sequences", static_cast<int64_t>(sequence_count)},
-                           {"axes", axes}, {"output_axes", output_axes}, {"reverse", !parts.reverse}};
+  Attributes attributes = {{"carries", static_cast<int64_t>(carry_count)},
+                           {"sequences", static_cast<int64_t>(sequence_count)},
+                           {"axes", axes},
+                           {"output_axes", output_axes},
+                           {"reverse", !parts.reverse}};
   if (sequence_count == 0) attributes.set("trip", Shape{trip});
   std::vector<Graph> bodies;
   bodies.push_back(std::move(body));
@@ -225,8 +231,10 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
 void backpropagate(Builder& b, size_t node_count, const std::vector<bool>& depends, GradientMap& gradients) {
   for (size_t n = node_count; n-- > 0;) {
     const Node node = b.graph().nodes[n];  // a copy: appending nodes moves the list
-    bool arrives = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return static_cast<bool>(gradients.find(v)); });
-    bool needed = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != no_value && depends[v]; });
+    bool arrives = std::any_of(node.outputs.begin(), node.outputs.end(),
+                               [&](ValueId v) { return static_cast<bool>(gradients.find(v)); });
+    bool needed =
+        std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != no_value && depends[v]; });
     if (!arrives || !needed) continue;
     b.set_origin(node.origin);
     if (node.op->name == "scan") {
@@ -272,7 +280,8 @@ std::vector<ValueId> append_gradients(Graph& graph, ValueId loss, const std::vec
 void differentiate(Module& module) {
   for (Graph& graph : module.entries) {
     if (graph.name != "train_step") continue;
-    auto loss = std::find_if(graph.results.begin(), graph.results.end(), [](const GraphResult& r) { return r.slot == "loss"; });
+    auto loss =
+        std::find_if(graph.results.begin(), graph.results.end(), [](const GraphResult& r) { return r.slot == "loss"; });
     check_internal(loss != graph.results.end(), "train_step has no result 'loss'");
     std::vector<ValueId> wanted;
     std::vector<std::string> names;

@@ -9,12 +9,12 @@
 
 namespace moru {
 
-/// Appends to `graph` the gradients of the scalar value `loss` with respect to the values `wanted` and returns them in the
-/// same order (zeros where the loss does not depend on a value). The graph must be expanded: every op on the way has a
-/// `gradient`, is a scan, or is not differentiable (its gradient is zero).
+/// Appends to `graph` the gradients of the scalar value `loss` with respect to the values `wanted` and returns them in
+/// the same order (zeros where the loss does not depend on a value). The graph must be expanded: every op on the way
+/// has a `gradient`, is a scan, or is not differentiable (its gradient is zero).
 ///
-/// A scan's gradient is a scan in the other direction. Its carries are the gradients of the forward carries and the sums
-/// of the gradients of the invariants; its body is the forward body again, followed by its own gradient. What
+/// A scan's gradient is a scan in the other direction. Its carries are the gradients of the forward carries and the
+/// sums of the gradients of the invariants; its body is the forward body again, followed by its own gradient. What
 /// choose_residuals keeps is not computed again: the forward scan gets it as an additional stacked output.
 std::vector<ValueId> append_gradients(Graph& graph, ValueId loss, const std::vector<ValueId>& wanted);
 

@@ -64,7 +64,8 @@ void shrink_scan(Node& node, const std::vector<uint32_t>& uses) {
   }
   std::vector<bool> operand_live(node.inputs.size()), output_live(node.outputs.size());
   for (size_t i = 0; i < node.inputs.size(); ++i)
-    operand_live[i] = i < scan.carries ? static_cast<bool>(carry_live[i]) : static_cast<bool>(live[body.inputs[i].value]);
+    operand_live[i] =
+        i < scan.carries ? static_cast<bool>(carry_live[i]) : static_cast<bool>(live[body.inputs[i].value]);
   // The trip count comes from a sequence: keep one.
   bool any_sequence = false;
   for (size_t i = 0; i < scan.sequences; ++i) any_sequence |= operand_live[scan.carries + i];

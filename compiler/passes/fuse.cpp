@@ -25,7 +25,9 @@ Dim View::at(const Index& index) const {
   return sum;
 }
 
-View row_major_view(BufferId buffer, const Shape& shape, Dim offset) { return {buffer, std::move(offset), row_major_strides(shape)}; }
+View row_major_view(BufferId buffer, const Shape& shape, Dim offset) {
+  return {buffer, std::move(offset), row_major_strides(shape)};
+}
 
 bool is_row_major(const View& view, const Shape& shape) {
   Shape strides = row_major_strides(shape);
@@ -49,7 +51,8 @@ std::optional<View> reshape_view(const View& view, const Shape& from, const Shap
       if (guard > 64) return std::nullopt;
       // Extend the run that is surely smaller; for symbolic sizes, the one whose product divides the other.
       Dim quotient = a - b;
-      bool extend_a = quotient.is_constant() ? quotient.constant() < 0 : i > 0 && !(floor_div(b, a).terms().empty()) && floor_div(b, a) * a == b;
+      bool extend_a = quotient.is_constant() ? quotient.constant() < 0
+                                             : i > 0 && !(floor_div(b, a).terms().empty()) && floor_div(b, a) * a == b;
       if (extend_a ? i == 0 : j == 0) return std::nullopt;
       if (extend_a)
         a *= from[--i];
@@ -69,7 +72,8 @@ std::optional<View> reshape_view(const View& view, const Shape& from, const Shap
   return result;
 }
 
-std::optional<View> view_through(const Node& node, size_t output, const View& operand, const Shape& from, const Shape& to) {
+std::optional<View> view_through(const Node& node, size_t output, const View& operand, const Shape& from,
+                                 const Shape& to) {
   const Attributes& attributes = node.attributes;
   std::string_view name = node.op->name;
   auto axis_of = [&] {
@@ -80,7 +84,8 @@ std::optional<View> view_through(const Node& node, size_t output, const View& op
   if (name == "reshape") return reshape_view(operand, from, to);
   if (name == "transpose") {
     const auto& permutation = attributes.integers("permutation");
-    for (size_t i = 0; i < permutation.size(); ++i) view.strides[i] = operand.strides[static_cast<size_t>(permutation[i])];
+    for (size_t i = 0; i < permutation.size(); ++i)
+      view.strides[i] = operand.strides[static_cast<size_t>(permutation[i])];
     return view;
   }
   if (name == "slice") {
@@ -244,8 +249,8 @@ void Lowering::assign_storage(Region& r, const std::vector<Destination>& destina
     uint32_t n = r.producer[v];
     if (n == UINT32_MAX) return false;
     const Op& op = *g.nodes[n].op;
-    return r.anchor[v] || op.name == "contract" || op.name == "concat" || op.name == "pack" || op.name == "scatter_add" ||
-           op.name == "arg_max" || op.name == "pad" || op.family == OpFamily::reduction;
+    return r.anchor[v] || op.name == "contract" || op.name == "concat" || op.name == "pack" ||
+           op.name == "scatter_add" || op.name == "arg_max" || op.name == "pad" || op.family == OpFamily::reduction;
   };
   for (const Destination& destination : destinations) {
     ValueId v = destination.value;
@@ -350,7 +355,8 @@ Region Lowering::plan(const Graph& graph, const std::vector<View>& inputs, const
   assign_storage(r, destinations);
   form_groups(r);
 
-  // State that is replaced: in place where nothing reads the old value later, else at the end, through memory of its own.
+  // State that is replaced: in place where nothing reads the old value later, else at the end, through memory of its
+  // own.
   std::map<ValueId, uint32_t> last_read;
   for (uint32_t group = 0; group < r.groups.size(); ++group)
     for (ValueId read : r.groups[group].reads)
@@ -360,8 +366,8 @@ Region Lowering::plan(const Graph& graph, const std::vector<View>& inputs, const
     const auto& [value, old, view] = write;
     uint32_t n = r.producer[value];
     bool contracted = n != UINT32_MAX && graph.nodes[n].op->name == "contract";
-    bool here = n != UINT32_MAX && r.own[value] && r.group_of[n] != UINT32_MAX && (r.anchor[value] || contracted) && r.copies[value].empty() &&
-                is_row_major(*r.storage[value], graph.type(value).shape);
+    bool here = n != UINT32_MAX && r.own[value] && r.group_of[n] != UINT32_MAX && (r.anchor[value] || contracted) &&
+                r.copies[value].empty() && is_row_major(*r.storage[value], graph.type(value).shape);
     // Elementwise reads of the old value in the same loop see it before it goes; reads elsewhere must come earlier.
     bool late = here && (!last_read.count(old) || last_read[old] < r.group_of[n] ||
                          (last_read[old] == r.group_of[n] && !contracted && read_aligned(r, old, r.group_of[n])));
@@ -376,7 +382,8 @@ Region Lowering::plan(const Graph& graph, const std::vector<View>& inputs, const
   for (uint32_t rank = 1; !in_place.empty(); ++rank) {
     auto unread = std::find_if(in_place.begin(), in_place.end(), [&](const StateWrite* x) {
       return std::none_of(in_place.begin(), in_place.end(), [&](const StateWrite* y) {
-        return y != x && r.group_of[r.producer[y->value]] == r.group_of[r.producer[x->value]] && reads_in_group(r, y->value, x->old);
+        return y != x && r.group_of[r.producer[y->value]] == r.group_of[r.producer[x->value]] &&
+               reads_in_group(r, y->value, x->old);
       });
     });
     if (unread == in_place.end()) {
@@ -428,17 +435,20 @@ void Lowering::form_groups(Region& r) {
     std::map<uint32_t, bool> dependencies;
     std::set<ValueId> reads;
     for (ValueId input : node.inputs)
-      if (input != no_value) collect_dependencies(r, input, (fusable && node.op->name != "gather") || reduction, space, dependencies, reads);
+      if (input != no_value)
+        collect_dependencies(r, input, (fusable && node.op->name != "gather") || reduction, space, dependencies, reads);
     uint32_t group = UINT32_MAX;
     if (fusable || reduction) {
       uint32_t earliest = 0;
-      for (const auto& [dependency, aligned] : dependencies) earliest = std::max(earliest, aligned ? dependency : dependency + 1);
+      for (const auto& [dependency, aligned] : dependencies)
+        earliest = std::max(earliest, aligned ? dependency : dependency + 1);
       for (uint32_t candidate = earliest; candidate < r.groups.size(); ++candidate) {
         Group& c = r.groups[candidate];
         if (c.kind == Group::Kind::other || !(c.space == space)) continue;
         bool depends = dependencies.count(candidate) > 0;
         bool shares = std::any_of(reads.begin(), reads.end(), [&](ValueId v) { return c.reads.count(v) > 0; });
-        if (c.kind == Group::Kind::contraction ? (depends && fusable && node.op->name != "random_uniform") : (depends || shares)) {
+        if (c.kind == Group::Kind::contraction ? (depends && fusable && node.op->name != "random_uniform")
+                                               : (depends || shares)) {
           group = candidate;
           break;
         }

@@ -20,7 +20,9 @@ struct Outside {
   bool moved = false;        // computed out here, rather than an operand of the scan
 };
 
-bool is_elementwise(const Op& op) { return (op.family == OpFamily::elementwise || op.family == OpFamily::activation) && op.lower; }
+bool is_elementwise(const Op& op) {
+  return (op.family == OpFamily::elementwise || op.family == OpFamily::activation) && op.lower;
+}
 
 class Hoister {
  public:
@@ -31,7 +33,8 @@ class Hoister {
     Graph& body = node_.bodies[0];
     where_.resize(body.types.size());
     for (size_t i = 0; i < scan_.sequences; ++i)
-      where_[body.inputs[scan_.carries + i].value] = {Outside::Kind::stacked, node_.inputs[scan_.carries + i], scan_.axes[i], false};
+      where_[body.inputs[scan_.carries + i].value] = {Outside::Kind::stacked, node_.inputs[scan_.carries + i],
+                                                      scan_.axes[i], false};
     for (size_t i = 0; i < scan_.invariants; ++i) {
       size_t at = scan_.carries + scan_.sequences + i;
       where_[body.inputs[at].value] = {Outside::Kind::invariant, node_.inputs[at], 0, false};
@@ -76,7 +79,8 @@ class Hoister {
       if (node.op->family == OpFamily::shape || node.op->cheap) return false;
       std::vector<Value> inputs;
       for (ValueId input : node.inputs) inputs.push_back(outside(b, input));
-      where_[node.outputs[0]] = {Outside::Kind::invariant, b.call_all(node.op->name, inputs, node.attributes)[0].id, 0, true};
+      where_[node.outputs[0]] = {Outside::Kind::invariant, b.call_all(node.op->name, inputs, node.attributes)[0].id, 0,
+                                 true};
       return true;
     }
     if (node.op->name == "contract") {
@@ -90,8 +94,8 @@ class Hoister {
       where_[node.outputs[0]] = {Outside::Kind::stacked, moved.id, 0, true};
       return true;
     }
-    // Arithmetic follows a moved contraction if that needs no reshaping: every stacked operand has time first and the full
-    // rank, so that broadcasting means the same with the new axis.
+    // Arithmetic follows a moved contraction if that needs no reshaping: every stacked operand has time first and the
+    // full rank, so that broadcasting means the same with the new axis.
     if (!any_moved || !is_elementwise(*node.op) || !node.op->cheap) return false;
     size_t rank = body.type(node.outputs[0]).shape.size();
     for (ValueId input : node.inputs) {
@@ -100,7 +104,8 @@ class Hoister {
     }
     std::vector<Value> inputs;
     for (ValueId input : node.inputs) inputs.push_back(outside(b, input));
-    where_[node.outputs[0]] = {Outside::Kind::stacked, b.call_all(node.op->name, inputs, node.attributes)[0].id, 0, true};
+    where_[node.outputs[0]] = {Outside::Kind::stacked, b.call_all(node.op->name, inputs, node.attributes)[0].id, 0,
+                               true};
     return true;
   }
 

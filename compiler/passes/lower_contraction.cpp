@@ -69,7 +69,8 @@ void Lowering::contraction(Region& r, const Group& group, Block& out) {
     std::vector<std::string> batch_vars;
     for (char label : spec.result) {
       if (!var.count(label)) continue;
-      bool in_rows = row_labels.find(label) != std::string::npos, in_columns = column_labels.find(label) != std::string::npos;
+      bool in_rows = row_labels.find(label) != std::string::npos,
+           in_columns = column_labels.find(label) != std::string::npos;
       if (in_rows && in_columns) {
         batch_extents.push_back(labels.extent[label]);
         batch_vars.push_back(var[label]);
@@ -78,7 +79,8 @@ void Lowering::contraction(Region& r, const Group& group, Block& out) {
       }
     }
     // The depth in the order in which b lies in memory.
-    std::stable_sort(summed.begin(), summed.end(), [&](char x, char y) { return column_labels.find(x) < column_labels.find(y); });
+    std::stable_sort(summed.begin(), summed.end(),
+                     [&](char x, char y) { return column_labels.find(x) < column_labels.find(y); });
     for (char label : summed) c.depth.push_back({var[label], labels.extent[label]});
     Reader reader{*this, r, r.group_of[n], value};
     for (uint32_t member : store_order(r, group)) {
@@ -96,7 +98,8 @@ void Lowering::contraction(Region& r, const Group& group, Block& out) {
 
   const View& to = *r.storage[value];
   Access target{to.buffer, to.at(result_index), nullptr};
-  Expr product = expr::load(kernel_.buffers[at_a.buffer], at_a.buffer, at_a.offset) * expr::load(kernel_.buffers[at_b.buffer], at_b.buffer, at_b.offset);
+  Expr product = expr::load(kernel_.buffers[at_a.buffer], at_a.buffer, at_a.offset) *
+                 expr::load(kernel_.buffers[at_b.buffer], at_b.buffer, at_b.offset);
   std::string results;
   for (char label : spec.result)
     if (var.count(label)) results += label;
@@ -119,20 +122,24 @@ void Lowering::contraction(Region& r, const Group& group, Block& out) {
     for (char label : summed) {
       bool contiguous = true;
       for (auto [names, view] : {std::pair{&spec.a, &a}, std::pair{&spec.b, &b}})
-        if (size_t i = names->find(label); i == std::string::npos || !view->strides[i].is_constant(1)) contiguous = false;
+        if (size_t i = names->find(label); i == std::string::npos || !view->strides[i].is_constant(1))
+          contiguous = false;
       if (contiguous) along = label;
     }
     std::string outer = summed;
     outer.erase(outer.find(along), 1);
-    statements.push_back({Reduce{var[along], labels.extent[along], ReduceOp::add, product, target, !outer.empty()}, node.origin});
+    statements.push_back(
+        {Reduce{var[along], labels.extent[along], ReduceOp::add, product, target, !outer.empty()}, node.origin});
     statements = loops(outer, std::move(statements), false);
-    if (!outer.empty()) statements.insert(statements.begin(), {Store{target, expr::constant(0.0, dtype), false}, node.origin});
+    if (!outer.empty())
+      statements.insert(statements.begin(), {Store{target, expr::constant(0.0, dtype), false}, node.origin});
     statements = loops(results, std::move(statements), false);
   } else {
     Block zero;
     zero.push_back({Store{target, expr::constant(0.0, dtype), false}, node.origin});
     for (Statement& s : loops(results, std::move(zero), true)) out.push_back(std::move(s));
-    Expr sum = expr::fma(product->args[0], product->args[1], expr::load(kernel_.buffers[target.buffer], target.buffer, target.offset));
+    Expr sum = expr::fma(product->args[0], product->args[1],
+                         expr::load(kernel_.buffers[target.buffer], target.buffer, target.offset));
     statements.push_back({Store{target, sum, false}, node.origin});
     statements = loops(summed, loops(results, std::move(statements), true), false);
   }
@@ -148,14 +155,22 @@ void Lowering::pack(Region& r, const Node& node, Block& out) {
   // [rows..., columns...] -> [columns..., rows...] is the exchange of two merged axes.
   size_t rows = static_cast<size_t>(permutation[0]);
   bool rotation = rows > 0;
-  for (size_t i = 0; i < permutation.size(); ++i) rotation = rotation && static_cast<size_t>(permutation[i]) == (i + rows) % permutation.size();
+  for (size_t i = 0; i < permutation.size(); ++i)
+    rotation = rotation && static_cast<size_t>(permutation[i]) == (i + rows) % permutation.size();
   if (rotation) {
-    Shape row_shape(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(rows)), column_shape(from.begin() + static_cast<std::ptrdiff_t>(rows), from.end());
+    Shape row_shape(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(rows)),
+        column_shape(from.begin() + static_cast<std::ptrdiff_t>(rows), from.end());
     Dim row_count = element_count(row_shape), column_count = element_count(column_shape);
     auto matrix = reshape_view(operand, from, {row_count, column_count});
-    if (matrix && (matrix->strides[1].is_constant(1) || column_count.is_constant(1)) && is_row_major(result, g.type(node.outputs[0]).shape)) {
-      out.push_back({Transpose{row_count, column_count, {matrix->buffer, matrix->offset, nullptr}, {result.buffer, result.offset, nullptr},
-                               matrix->strides[0], row_count}, node.origin});
+    if (matrix && (matrix->strides[1].is_constant(1) || column_count.is_constant(1)) &&
+        is_row_major(result, g.type(node.outputs[0]).shape)) {
+      out.push_back({Transpose{row_count,
+                               column_count,
+                               {matrix->buffer, matrix->offset, nullptr},
+                               {result.buffer, result.offset, nullptr},
+                               matrix->strides[0],
+                               row_count},
+                     node.origin});
       return;
     }
   }
@@ -193,7 +208,10 @@ void Lowering::pad(Region& r, const Node& node, Block& out) {
   }
   DType dtype = g.type(node.outputs[0]).dtype;
   Block zero;
-  zero.push_back({Store{{whole.buffer, whole.at(index), nullptr}, is_float(dtype) ? expr::constant(0.0, dtype) : expr::integer(0, dtype), false}, node.origin});
+  zero.push_back({Store{{whole.buffer, whole.at(index), nullptr},
+                        is_float(dtype) ? expr::constant(0.0, dtype) : expr::integer(0, dtype),
+                        false},
+                  node.origin});
   for (Statement& s : nest(extents, vars, std::move(zero), true)) out.push_back(std::move(s));
   int64_t axis = node.attributes.integer("axis");
   size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis);
@@ -218,7 +236,8 @@ void Lowering::scatter_add(Region& r, const Node& node, Block& out) {
     zero_index[i] = Dim::symbol(zero_vars.back());
   }
   Block zero;
-  zero.push_back({Store{{to.buffer, to.at(zero_index), nullptr}, expr::constant(0.0, result.dtype), false}, node.origin});
+  zero.push_back(
+      {Store{{to.buffer, to.at(zero_index), nullptr}, expr::constant(0.0, result.dtype), false}, node.origin});
   for (Statement& s : nest(zero_extents, zero_vars, std::move(zero), true)) out.push_back(std::move(s));
 
   Shape outer, inner;
@@ -232,14 +251,17 @@ void Lowering::scatter_add(Region& r, const Node& node, Block& out) {
     index[i] = Dim::symbol((trailing ? inner_vars : outer_vars).back());
   }
   Reader reader{*this, r, UINT32_MAX - 1};
-  Expr row = reader.read(node.inputs[0], Index(index.begin(), index.begin() + static_cast<std::ptrdiff_t>(indices.shape.size())));
+  Expr row = reader.read(node.inputs[0],
+                         Index(index.begin(), index.begin() + static_cast<std::ptrdiff_t>(indices.shape.size())));
   if (row->type != DType::i64) row = expr::convert(row, DType::i64);
   row = expr::binary(ExprOp::max, row, expr::integer(0, DType::i64));
   row = expr::binary(ExprOp::min, row, expr::index(result.shape[0] - 1));
   Index rest(result.shape.size(), Dim(0));
   std::copy(index.begin() + static_cast<std::ptrdiff_t>(indices.shape.size()), index.end(), rest.begin() + 1);
   Block store;
-  store.push_back({Store{{to.buffer, to.at(rest), row * expr::index(to.strides[0])}, reader.read(node.inputs[1], index), true}, node.origin});
+  store.push_back(
+      {Store{{to.buffer, to.at(rest), row * expr::index(to.strides[0])}, reader.read(node.inputs[1], index), true},
+       node.origin});
   Block loops = nest(inner, inner_vars, std::move(store), true);
   for (Statement& s : nest(outer, outer_vars, std::move(loops), false)) out.push_back(std::move(s));
 }
@@ -273,8 +295,12 @@ void Lowering::arg_max(Region& r, const Node& node, Block& out) {
   Expr far = expr::integer(dtype == DType::i64 ? INT64_MAX : INT32_MAX, dtype);
   Expr candidate = expr::select(expr::binary(ExprOp::equal, element, best), position, far);
   Block inner;
-  inner.push_back({Reduce{var, input.shape[along], ReduceOp::max, element, {greatest.buffer, greatest.at(result), nullptr}, false}, node.origin});
-  inner.push_back({Reduce{var, input.shape[along], ReduceOp::min, candidate, {to.buffer, to.at(result), nullptr}, false}, node.origin});
+  inner.push_back(
+      {Reduce{var, input.shape[along], ReduceOp::max, element, {greatest.buffer, greatest.at(result), nullptr}, false},
+       node.origin});
+  inner.push_back(
+      {Reduce{var, input.shape[along], ReduceOp::min, candidate, {to.buffer, to.at(result), nullptr}, false},
+       node.origin});
   for (Statement& s : nest(extents, vars, std::move(inner), false)) out.push_back(std::move(s));
 }
 

@@ -89,8 +89,10 @@ void Lowering::scan(Region& r, const Node& node, Block& out) {
   }
   std::vector<View> inputs;
   for (size_t j = 0; j < scan.carries; ++j) inputs.push_back(slice(plan.carries[j], false));
-  for (size_t i = 0; i < scan.sequences; ++i) inputs.push_back(at_step(*r.storage[node.inputs[scan.carries + i]], scan.axes[i], time));
-  for (size_t i = 0; i < scan.invariants; ++i) inputs.push_back(*r.storage[node.inputs[scan.carries + scan.sequences + i]]);
+  for (size_t i = 0; i < scan.sequences; ++i)
+    inputs.push_back(at_step(*r.storage[node.inputs[scan.carries + i]], scan.axes[i], time));
+  for (size_t i = 0; i < scan.invariants; ++i)
+    inputs.push_back(*r.storage[node.inputs[scan.carries + scan.sequences + i]]);
   std::vector<Destination> destinations;
   std::vector<StateWrite> state;
   for (size_t j = 0; j < scan.carries; ++j) {
@@ -102,7 +104,8 @@ void Lowering::scan(Region& r, const Node& node, Block& out) {
   }
   for (size_t k = 0; k < scan.stacks; ++k)
     if (!plan.from_carry[k])
-      destinations.push_back({body.results[scan.carries + k].value, at_step(*r.storage[node.outputs[scan.carries + k]], scan.output_axes[k], time)});
+      destinations.push_back({body.results[scan.carries + k].value,
+                              at_step(*r.storage[node.outputs[scan.carries + k]], scan.output_axes[k], time)});
   For loop{var, trip, ForKind::serial, {}};
   region(body, inputs, destinations, state, loop.body);
   out.push_back({std::move(loop), node.origin});
@@ -179,7 +182,9 @@ class Substitution {
 
 }  // namespace
 
-Dim Lowering::largest(const Dim& dim) const { return tile_symbol_.empty() ? dim : dim.substitute(tile_symbol_, tile_rows_); }
+Dim Lowering::largest(const Dim& dim) const {
+  return tile_symbol_.empty() ? dim : dim.substitute(tile_symbol_, tile_rows_);
+}
 
 void Lowering::prepare_tile(Region& r, const Node& node) {
   const Graph& g = *r.graph;
@@ -200,14 +205,16 @@ void Lowering::prepare_tile(Region& r, const Node& node) {
 void Lowering::tile(Region& r, const Node& node, Block& out) {
   const Graph& g = *r.graph;
   const Graph& body = node.bodies[0];
-  const size_t slices = static_cast<size_t>(node.attributes.integer("slices")), sums = static_cast<size_t>(node.attributes.integer("sums"));
+  const size_t slices = static_cast<size_t>(node.attributes.integer("slices")),
+               sums = static_cast<size_t>(node.attributes.integer("sums"));
   const Dim chunk = node.attributes.integer("chunk");
   const Dim batch = g.type(node.inputs[0]).shape[0];
   const Dim chunks = ceil_div(batch, chunk), used = min(Dim(partitions), chunks);
   const std::string partition_var = fresh_var("p"), chunk_var = fresh_var("c");
   const Dim partition = Dim::symbol(partition_var);
   // Partition p takes the chunks [p*chunks/used, (p+1)*chunks/used).
-  const Dim begin = floor_div(partition * chunks, max(used, 1)), end = floor_div((partition + 1) * chunks, max(used, 1));
+  const Dim begin = floor_div(partition * chunks, max(used, 1)),
+            end = floor_div((partition + 1) * chunks, max(used, 1));
   const Dim first_row = (begin + Dim::symbol(chunk_var)) * chunk;
   const Dim rows = min(chunk, batch - first_row);
 
@@ -223,7 +230,8 @@ void Lowering::tile(Region& r, const Node& node, Block& out) {
     inputs.push_back(view);
   }
   View first = allocate({DType::i64, {}}, {}, "first_row");
-  over_chunks.body.push_back({Store{{first.buffer, first.offset, nullptr}, expr::index(first_row), false}, node.origin});
+  over_chunks.body.push_back(
+      {Store{{first.buffer, first.offset, nullptr}, expr::index(first_row), false}, node.origin});
   inputs.push_back(first);
   std::vector<Destination> destinations;
   std::vector<View> gathered;
@@ -263,7 +271,8 @@ void Lowering::tile(Region& r, const Node& node, Block& out) {
     Dim elements = element_count(type.shape), slice = ceil_div(elements, Dim(64)) * 64;
     std::string p = fresh_var("p"), i = fresh_var("i");
     const View total = *r.storage[node.outputs[k]];
-    Expr other = expr::load(kernel_.buffers[total.buffer], total.buffer, total.offset + (Dim::symbol(p) + 1) * slice + Dim::symbol(i));
+    Expr other = expr::load(kernel_.buffers[total.buffer], total.buffer,
+                            total.offset + (Dim::symbol(p) + 1) * slice + Dim::symbol(i));
     Block add;
     add.push_back({Store{{total.buffer, total.offset + Dim::symbol(i), nullptr}, other, true}, node.origin});
     Block loops = nest({elements}, {i}, std::move(add), true);

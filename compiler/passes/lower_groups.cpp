@@ -43,7 +43,8 @@ Expr Lowering::Reader::compute(ValueId value, const Index& index) {
   auto input_shape = [&](size_t i) -> const Shape& { return g.type(node.inputs[i]).shape; };
   if (name == "fill") {
     double number = node.attributes.real("value");
-    return is_float(type.dtype) ? expr::constant(number, type.dtype) : expr::integer(static_cast<int64_t>(number), type.dtype);
+    return is_float(type.dtype) ? expr::constant(number, type.dtype)
+                                : expr::integer(static_cast<int64_t>(number), type.dtype);
   }
   if (name == "dim_value") {
     Expr dim = expr::index(node.attributes.shape("dim")[0]);
@@ -60,14 +61,16 @@ Expr Lowering::Reader::compute(ValueId value, const Index& index) {
     for (size_t i = 0; i < index.size(); ++i) flat += index[i] * strides[i];
     Expr element = expr::index(flat);
     if (node.inputs.size() > 2 && node.inputs[2] != no_value) element = element + read(node.inputs[2], {});
-    return random_uniform_expr(element, read(node.inputs[0], {}), read(node.inputs[1], {}), node.attributes.integer("stream"));
+    return random_uniform_expr(element, read(node.inputs[0], {}), read(node.inputs[1], {}),
+                               node.attributes.integer("stream"));
   }
   if (name == "gather") {
     size_t rank = input_shape(1).size();
     Index at(index.begin(), index.begin() + static_cast<std::ptrdiff_t>(rank));
     Expr row = read(node.inputs[1], at);
     if (row->type != DType::i64) row = expr::convert(row, DType::i64);
-    // Memory is safe whatever the data: an index out of range reads the nearest row (inputs were checked before the run).
+    // Memory is safe whatever the data: an index out of range reads the nearest row (inputs were checked before the
+    // run).
     row = expr::binary(ExprOp::max, row, expr::integer(0, DType::i64));
     row = expr::binary(ExprOp::min, row, expr::index(input_shape(0)[0] - 1));
     const View& table = *region.storage[node.inputs[0]];
@@ -108,7 +111,8 @@ Expr Lowering::Reader::compute(ValueId value, const Index& index) {
     const Shape& from = input_shape(0);
     bool keep = node.attributes.boolean("keep_dims");
     std::vector<bool> summed(from.size(), false);
-    for (int64_t axis : node.attributes.integers("axes")) summed[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(from.size()) : axis)] = true;
+    for (int64_t axis : node.attributes.integers("axes"))
+      summed[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(from.size()) : axis)] = true;
     Index inner;
     for (size_t i = 0, k = 0; i < from.size(); ++i) {
       check_internal(!summed[i] || from[i].is_constant(1), "a reduction's result is read from memory");
@@ -165,7 +169,8 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
   }
   for (uint32_t n : group.members) {
     const Node& node = g.nodes[n];
-    flat = flat && node.op->family != OpFamily::reduction && node.op->family != OpFamily::random && !is_constant(*node.op) && node.op->name != "gather";
+    flat = flat && node.op->family != OpFamily::reduction && node.op->family != OpFamily::random &&
+           !is_constant(*node.op) && node.op->name != "gather";
     for (ValueId v : node.outputs)
       if (r.stored[v]) flat = flat && is_row_major(*r.storage[v], g.type(v).shape);
   }
@@ -183,7 +188,9 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
       uint32_t p = r.producer[input];
       bool outside = p == UINT32_MAX || (r.group_of[p] != UINT32_MAX && r.group_of[p] != group_index);
       if (outside || element_count(shape).is_constant(1)) continue;
-      if (is_view(*g.nodes[p].op) || g.nodes[p].op->name == "iota" || g.nodes[p].op->family == OpFamily::random || g.nodes[p].op->name == "gather") flat = false;
+      if (is_view(*g.nodes[p].op) || g.nodes[p].op->name == "iota" || g.nodes[p].op->family == OpFamily::random ||
+          g.nodes[p].op->name == "gather")
+        flat = false;
       walk.push_back(p);
     }
   }
@@ -225,7 +232,8 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
       continue;
     }
     std::vector<bool> summed(group.space.size(), false);
-    for (int64_t axis : node.attributes.integers("axes")) summed[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(summed.size()) : axis)] = true;
+    for (int64_t axis : node.attributes.integers("axes"))
+      summed[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(summed.size()) : axis)] = true;
     bool keep = node.attributes.boolean("keep_dims");
     Index at;
     for (size_t i = 0; i < group.space.size(); ++i) {
@@ -236,11 +244,14 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
     }
     const View& view = *r.storage[value];
     Access target{view.buffer, view.at(at), nullptr};
-    ReduceOp op = node.op->name == "reduce_sum" ? ReduceOp::add : node.op->name == "reduce_max" ? ReduceOp::max : ReduceOp::min;
+    ReduceOp op = node.op->name == "reduce_sum"   ? ReduceOp::add
+                  : node.op->name == "reduce_max" ? ReduceOp::max
+                                                  : ReduceOp::min;
     DType dtype = g.type(value).dtype;
     auto identity = [&]() -> Expr {
       if (!is_float(dtype)) {
-        int64_t lowest = dtype == DType::i32 ? INT32_MIN : INT64_MIN, highest = dtype == DType::i32 ? INT32_MAX : INT64_MAX;
+        int64_t lowest = dtype == DType::i32 ? INT32_MIN : INT64_MIN,
+                highest = dtype == DType::i32 ? INT32_MAX : INT64_MAX;
         return expr::integer(op == ReduceOp::add ? 0 : op == ReduceOp::max ? lowest : highest, dtype);
       }
       double infinity = std::numeric_limits<double>::infinity();
@@ -249,7 +260,8 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
     bool last_summed = !real_axes.empty() && summed[real_axes.back()];
     bool outer_summed = false;
     for (size_t i = 0; i + 1 < real_axes.size(); ++i) outer_summed |= summed[real_axes[i]];
-    if (outer_summed || (!last_summed && real_axes.empty() == false && std::any_of(real_axes.begin(), real_axes.end(), [&](size_t i) { return summed[i]; }))) {
+    if (outer_summed || (!last_summed && real_axes.empty() == false &&
+                         std::any_of(real_axes.begin(), real_axes.end(), [&](size_t i) { return summed[i]; }))) {
       // The sum gathers in memory: start it from the identity.
       Shape kept;
       std::vector<std::string> kept_vars;
@@ -283,7 +295,10 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
       else if (op == ReduceOp::add)
         stores.push_back({Store{target, element, true}, node.origin});
       else
-        stores.push_back({Store{target, expr::binary(op == ReduceOp::max ? ExprOp::max : ExprOp::min, load(view, at), element), false}, node.origin});
+        stores.push_back(
+            {Store{target, expr::binary(op == ReduceOp::max ? ExprOp::max : ExprOp::min, load(view, at), element),
+                   false},
+             node.origin});
     }
   }
   Block inner;
@@ -408,12 +423,14 @@ Kernel Lowering::entry(const Graph& graph) {
     throw InternalError("lower: no slot '" + name + "'");
   };
   std::vector<View> inputs;
-  for (const GraphInput& input : graph.inputs) inputs.push_back(row_major_view(slot_index(input.slot), graph.type(input.value).shape));
+  for (const GraphInput& input : graph.inputs)
+    inputs.push_back(row_major_view(slot_index(input.slot), graph.type(input.value).shape));
   std::vector<Destination> destinations;
   std::vector<StateWrite> state;
   for (const GraphResult& result : graph.results) {
     View view = row_major_view(slot_index(result.slot), graph.type(result.value).shape);
-    auto read = std::find_if(graph.inputs.begin(), graph.inputs.end(), [&](const GraphInput& input) { return input.slot == result.slot; });
+    auto read = std::find_if(graph.inputs.begin(), graph.inputs.end(),
+                             [&](const GraphInput& input) { return input.slot == result.slot; });
     if (read != graph.inputs.end())
       state.push_back({result.value, read->value, view});
     else

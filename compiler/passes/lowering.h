@@ -27,40 +27,41 @@ struct View {
 View row_major_view(BufferId buffer, const Shape& shape, Dim offset = 0);
 /// The same elements under another shape, without moving them; nullopt if the strides do not allow it.
 std::optional<View> reshape_view(const View& view, const Shape& from, const Shape& to);
-std::optional<View> view_through(const Node& node, size_t output, const View& operand, const Shape& from, const Shape& to);
+std::optional<View> view_through(const Node& node, size_t output, const View& operand, const Shape& from,
+                                 const Shape& to);
 bool is_row_major(const View& view, const Shape& shape);
 
 enum class ContractionForm {
-  tiled,      // kernels.h Contraction, with an epilogue
-  dot,        // no columns to go along: a Reduce per result
-  loops,      // everything else: the sum in memory, one vector loop per depth point
+  tiled,  // kernels.h Contraction, with an epilogue
+  dot,    // no columns to go along: a Reduce per result
+  loops,  // everything else: the sum in memory, one vector loop per depth point
 };
 
 /// A fusion group: what one loop nest or one contraction computes.
 struct Group {
   enum class Kind { loop, contraction, other } kind = Kind::loop;
-  Shape space;                      // loop: iteration space; contraction: the result's shape
-  std::vector<uint32_t> members;    // nodes, in order; for contraction and other the root comes first
-  std::set<ValueId> reads;          // stored values of earlier groups
+  Shape space;                    // loop: iteration space; contraction: the result's shape
+  std::vector<uint32_t> members;  // nodes, in order; for contraction and other the root comes first
+  std::set<ValueId> reads;        // stored values of earlier groups
 };
 
 /// One graph being lowered.
 struct Region {
   const Graph* graph = nullptr;
-  std::vector<uint32_t> producer;                  // node by value, UINT32_MAX for inputs
+  std::vector<uint32_t> producer;  // node by value, UINT32_MAX for inputs
   std::vector<uint32_t> uses;
-  std::vector<std::optional<View>> storage;        // by value: its own memory, or an alias of another value's
-  std::vector<bool> demand;                        // must have memory (or an alias)
-  std::vector<bool> in_memory;                     // has memory: its own, or a view of another value's
-  std::vector<bool> own;                           // has memory that was allocated for it
-  std::vector<bool> anchor;                        // elementwise, computed in a group of its own choice
-  std::vector<bool> stored;                        // an anchor whose value leaves its group
-  std::vector<ContractionForm> form;               // by node
-  std::vector<uint32_t> group_of;                  // by node
+  std::vector<std::optional<View>> storage;  // by value: its own memory, or an alias of another value's
+  std::vector<bool> demand;                  // must have memory (or an alias)
+  std::vector<bool> in_memory;               // has memory: its own, or a view of another value's
+  std::vector<bool> own;                     // has memory that was allocated for it
+  std::vector<bool> anchor;                  // elementwise, computed in a group of its own choice
+  std::vector<bool> stored;                  // an anchor whose value leaves its group
+  std::vector<ContractionForm> form;         // by node
+  std::vector<uint32_t> group_of;            // by node
   std::vector<Group> groups;
-  std::vector<uint32_t> store_rank;                // by value: in a group, what overwrites old state is stored last
-  std::vector<std::vector<View>> copies;           // by value: further places it must be written to
-  std::vector<std::vector<int64_t>> layout;        // by value: axis order, outermost first; empty is row-major
+  std::vector<uint32_t> store_rank;          // by value: in a group, what overwrites old state is stored last
+  std::vector<std::vector<View>> copies;     // by value: further places it must be written to
+  std::vector<std::vector<int64_t>> layout;  // by value: axis order, outermost first; empty is row-major
 };
 
 /// A group's members in the order in which their results are stored.
@@ -113,9 +114,9 @@ class Lowering {
   struct Reader {
     Lowering& lowering;
     const Region& region;
-    uint32_t group;                                       // members of this group are read as expressions
-    ValueId accumulator = no_value;                       // the contraction's result in its epilogue
-    bool load_stored = false;                             // read stored members back from memory
+    uint32_t group;                  // members of this group are read as expressions
+    ValueId accumulator = no_value;  // the contraction's result in its epilogue
+    bool load_stored = false;        // read stored members back from memory
     std::map<std::pair<ValueId, std::vector<std::string>>, Expr> memo = {};
     Expr read(ValueId value, const Index& index);
     Expr compute(ValueId value, const Index& index);
@@ -133,7 +134,7 @@ class Lowering {
   void reshape_copy(Region& region, const Node& node, Block& out);
 
   // lower_control.cpp
-  void prepare_scan(Region& region, const Node& node);   // decides where carries and stacks lie
+  void prepare_scan(Region& region, const Node& node);  // decides where carries and stacks lie
   void prepare_tile(Region& region, const Node& node);
   void scan(Region& region, const Node& node, Block& out);
   void tile(Region& region, const Node& node, Block& out);
@@ -142,10 +143,11 @@ class Lowering {
   View allocate(const Type& type, const std::vector<int64_t>& layout, const std::string& name);
   std::string fresh_var(const char* stem) { return stem + std::to_string(next_var_++); }
 
-  /// Where one carry of a scan lives: in a stack with a slice per step and one more, or in one place, replaced every step.
+  /// Where one carry of a scan lives: in a stack with a slice per step and one more, or in one place, replaced every
+  /// step.
   struct CarryPlace {
-    View view;                 // of slice 0
-    Dim stride;                // elements from slice to slice
+    View view;   // of slice 0
+    Dim stride;  // elements from slice to slice
     bool stacked = false;
   };
   struct ScanPlan {

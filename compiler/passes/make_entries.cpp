@@ -25,7 +25,8 @@ int64_t stream_of(const std::string& path) {
 // One entry's graph while it is built: reads each slot once.
 class EntryBuilder {
  public:
-  EntryBuilder(Module& module, std::string name, bool training) : module_(module), training_(training), builder_(graph_) {
+  EntryBuilder(Module& module, std::string name, bool training)
+      : module_(module), training_(training), builder_(graph_) {
     graph_.name = std::move(name);
   }
 
@@ -56,7 +57,8 @@ class EntryBuilder {
 
 void add_slot(Module& module, Slot slot) {
   if (module.find_slot(slot.name))
-    throw CompileError({.stage = "make_entries", .what = "the name '" + slot.name + "' is used twice, by two inputs, outputs or layers",
+    throw CompileError({.stage = "make_entries",
+                        .what = "the name '" + slot.name + "' is used twice, by two inputs, outputs or layers",
                         .hint = "rename one of the layers"});
   module.slots.push_back(std::move(slot));
 }
@@ -85,21 +87,27 @@ std::string parameter_slot(const std::string& prefix, const Layer& layer, const 
 void add_parameter_slots(Module& module, Model& model) {
   for (const ParameterPath& path : all_parameters(model)) {
     Shape shape(path.parameter->shape.begin(), path.parameter->shape.end());
-    add_slot(module, {.name = path.path, .kind = SlotKind::parameter, .type = {DType::f32, shape}, .trainable = path.trainable});
+    add_slot(
+        module,
+        {.name = path.path, .kind = SlotKind::parameter, .type = {DType::f32, shape}, .trainable = path.trainable});
   }
 }
 
 using NodeValues = std::vector<std::vector<Value>>;  // by model node, by output
 
-NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const std::string& prefix);
-std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence, const std::string& prefix);
+NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs,
+                      const std::string& prefix);
+std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence,
+                                               const std::string& prefix);
 
 // The op's inputs: tensors in their places, then random state, then the parameters by name.
 std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
                               const std::vector<Value>& tensors, const std::string& prefix) {
   Builder& b = entry.builder();
   const Op* op = find_layer(layer.class_name);
-  if (!op) throw CompileError({.stage = "make_entries", .node = layer.name, .op = layer.class_name, .what = "this layer is not supported"});
+  if (!op)
+    throw CompileError(
+        {.stage = "make_entries", .node = layer.name, .op = layer.class_name, .what = "this layer is not supported"});
   Attributes attributes = layer.attributes;
   std::set<std::string, std::less<>> parameter_names;
   for (const Parameter& parameter : layer.parameters) parameter_names.insert(parameter.name);
@@ -109,7 +117,8 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
   auto place_parameters = [&] {
     if (parameters_placed) return;
     parameters_placed = true;
-    for (const Parameter& parameter : layer.parameters) inputs.push_back(entry.read(parameter_slot(prefix, layer, parameter.name)));
+    for (const Parameter& parameter : layer.parameters)
+      inputs.push_back(entry.read(parameter_slot(prefix, layer, parameter.name)));
   };
   for (const InputSpec& spec : op->inputs) {
     if (spec.variadic) {
@@ -127,11 +136,14 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
   }
   while (!inputs.empty() && !inputs.back()) inputs.pop_back();
   if (attributes.has("layer") && attributes.nested("layer").has("activity_regularizer"))
-    throw CompileError({.stage = "make_entries", .node = node.name, .op = layer.class_name,
+    throw CompileError({.stage = "make_entries",
+                        .node = node.name,
+                        .op = layer.class_name,
                         .what = "an activity_regularizer of the layer inside is not supported",
                         .hint = "regularize the kernel, or put the activity_regularizer on the layer behind"});
   b.set_origin(prefix + node.name);
-  bool has_stream = std::any_of(op->attributes.begin(), op->attributes.end(), [](const AttributeSpec& s) { return s.name == "stream"; });
+  bool has_stream = std::any_of(op->attributes.begin(), op->attributes.end(),
+                                [](const AttributeSpec& s) { return s.name == "stream"; });
   if (has_stream) attributes.set("stream", stream_of(prefix + node.name));
   std::vector<Value> outputs = b.call_all(op->name, inputs, attributes);
   if (attributes.has("activity_regularizer")) {
@@ -141,7 +153,8 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
   return outputs;
 }
 
-NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const std::string& prefix) {
+NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs,
+                      const std::string& prefix) {
   NodeValues values(model.nodes.size());
   for (size_t i = 0; i < model.inputs.size(); ++i) {
     auto& outputs = values[model.inputs[i].node];
@@ -167,7 +180,8 @@ NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const V
 }
 
 // Every step goes through the model as if it were one more row of the batch.
-std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence, const std::string& prefix) {
+std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence,
+                                               const std::string& prefix) {
   Builder& b = entry.builder();
   const Shape shape = sequence.shape();
   Shape step(shape.begin() + 1, shape.end());
@@ -188,9 +202,9 @@ std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer&
 
 struct OutputPlan {
   std::string name;
-  Type prediction;                   // raw units
-  Type network;                      // what the loss sees
-  const Layer* inverse = nullptr;    // the Normalization(invert) that makes this output
+  Type prediction;                 // raw units
+  Type network;                    // what the loss sees
+  const Layer* inverse = nullptr;  // the Normalization(invert) that makes this output
   TensorRef network_ref;
   bool has_loss = false;
   double weight = 1.0;
@@ -240,7 +254,10 @@ std::vector<OutputPlan> plan_outputs(const Model& model, const TrainingSpec& spe
       plan.target = plan.prediction;
       if (is_sparse(plan.loss_op)) {
         if (plan.network.shape.size() < 2)
-          throw CompileError({.stage = "make_entries", .node = plan.name, .what = plan.loss_op + " needs an output [batch, classes] but it is " + shape_text(plan.network.shape)});
+          throw CompileError(
+              {.stage = "make_entries",
+               .node = plan.name,
+               .what = plan.loss_op + " needs an output [batch, classes] but it is " + shape_text(plan.network.shape)});
         plan.target = {DType::i32, {plan.network.shape.begin(), plan.network.shape.end() - 1}};
       }
       if (i < spec.metrics.size())
@@ -253,7 +270,9 @@ std::vector<OutputPlan> plan_outputs(const Model& model, const TrainingSpec& spe
     plans.push_back(std::move(plan));
   }
   if (std::none_of(plans.begin(), plans.end(), [](const OutputPlan& p) { return p.has_loss; }))
-    throw CompileError({.stage = "make_entries", .what = "no output has a loss, so there is nothing to train", .hint = "set fit.loss"});
+    throw CompileError({.stage = "make_entries",
+                        .what = "no output has a loss, so there is nothing to train",
+                        .hint = "set fit.loss"});
   return plans;
 }
 
@@ -267,7 +286,8 @@ Value mean_of_all(Builder& b, Value values) {
 void accumulate(Module& module, EntryBuilder& entry, const std::string& key, std::span<const Value> increments) {
   for (size_t i = 0; i < increments.size(); ++i) {
     std::string slot = "metric/" + key + "/" + std::to_string(i);
-    if (!module.find_slot(slot)) add_slot(module, {.name = slot, .kind = SlotKind::metric_state, .type = increments[i].type()});
+    if (!module.find_slot(slot))
+      add_slot(module, {.name = slot, .kind = SlotKind::metric_state, .type = increments[i].type()});
     entry.write(slot, entry.read(slot) + increments[i]);
   }
 }
@@ -304,7 +324,8 @@ void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vecto
     Value y_true = target;
     if (plan.inverse) {
       std::vector<Value> parts = {target};
-      for (const Parameter& parameter : plan.inverse->parameters) parts.push_back(entry.read(parameter_slot("", *plan.inverse, parameter.name)));
+      for (const Parameter& parameter : plan.inverse->parameters)
+        parts.push_back(entry.read(parameter_slot("", *plan.inverse, parameter.name)));
       Attributes attributes = plan.inverse->attributes;
       attributes.set("invert", false);
       y_true = b.call_all("normalization", parts, attributes)[0];
@@ -375,17 +396,23 @@ Module make_entries(Model& model, const TrainingSpec* training) {
   std::vector<OutputPlan> plans = plan_outputs(model, *training);
   for (OutputPlan& plan : plans) {
     if (!plan.has_loss) continue;
-    int64_t limit = is_sparse(plan.loss_op) && plan.network.shape.back().is_constant() ? plan.network.shape.back().constant() : 0;
-    add_slot(module, {.name = plan.name + "/target", .kind = SlotKind::target, .type = plan.target, .index_limit = limit});
+    int64_t limit =
+        is_sparse(plan.loss_op) && plan.network.shape.back().is_constant() ? plan.network.shape.back().constant() : 0;
+    add_slot(module,
+             {.name = plan.name + "/target", .kind = SlotKind::target, .type = plan.target, .index_limit = limit});
     if (training->sample_weight)
-      add_slot(module, {.name = plan.name + "/sample_weight", .kind = SlotKind::sample_weight, .type = {DType::f32, {plan.network.shape[0]}}, .initial = 1.0});
+      add_slot(module, {.name = plan.name + "/sample_weight",
+                        .kind = SlotKind::sample_weight,
+                        .type = {DType::f32, {plan.network.shape[0]}},
+                        .initial = 1.0});
   }
   // Where it is not given, each optimizer has its own default.
   const Op& optimizer = get_op(optimizer_op_for(training->optimizer.op));
   double learning_rate = check_attributes(optimizer, training->optimizer.attributes, "optimizer").real("learning_rate");
   add_slot(module, {.name = "step", .kind = SlotKind::control, .type = {DType::i64, {}}});
   add_slot(module, {.name = "seed", .kind = SlotKind::control, .type = {DType::i64, {}}});
-  add_slot(module, {.name = "learning_rate", .kind = SlotKind::control, .type = {DType::f32, {}}, .initial = learning_rate});
+  add_slot(module,
+           {.name = "learning_rate", .kind = SlotKind::control, .type = {DType::f32, {}}, .initial = learning_rate});
   add_slot(module, {.name = "loss", .kind = SlotKind::output, .type = {DType::f32, {}}});
 
   std::vector<MetricKey> keys;
@@ -398,13 +425,15 @@ Module make_entries(Model& model, const TrainingSpec* training) {
 
   EntryBuilder reset(module, "reset_metrics", false);
   for (const Slot& slot : module.slots)
-    if (slot.kind == SlotKind::metric_state) reset.write(slot.name, reset.builder().fill(0.0, slot.type.shape, slot.type.dtype));
+    if (slot.kind == SlotKind::metric_state)
+      reset.write(slot.name, reset.builder().fill(0.0, slot.type.shape, slot.type.dtype));
   module.entries.push_back(reset.take());
 
   EntryBuilder results(module, "metric_results", false);
   for (const MetricKey& key : keys) {
     std::vector<Value> states;
-    for (size_t i = 0; i < key.states; ++i) states.push_back(results.read("metric/" + key.key + "/" + std::to_string(i)));
+    for (size_t i = 0; i < key.states; ++i)
+      states.push_back(results.read("metric/" + key.key + "/" + std::to_string(i)));
     Value result = results.builder().call_all(key.result_op, states, key.attributes)[0];
     std::string slot = "metric_results/" + key.key;
     add_slot(module, {.name = slot, .kind = SlotKind::output, .type = result.type()});

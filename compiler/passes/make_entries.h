@@ -12,9 +12,9 @@ namespace moru {
 ///
 /// Nodes are layers' ops, still unexpanded, each with the user's node as its origin. The total loss is
 ///   sum over outputs of loss_weight * mean(loss(y_true, y_pred) * sample_weight) + regularizers + activity / batch.
-/// An output made by an inverse Normalization is trained on the network's side of it: the loss compares the layer's input
-/// with the normalized target, while predictions and metrics stay in raw units.
-/// Throws CompileError if losses, weights and outputs do not fit together.
+/// An output made by an inverse Normalization is trained on the network's side of it: the loss compares the layer's
+/// input with the normalized target, while predictions and metrics stay in raw units. Throws CompileError if losses,
+/// weights and outputs do not fit together.
 Module make_entries(Model& model, const TrainingSpec* training);
 
 }  // namespace moru

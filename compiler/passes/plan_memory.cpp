@@ -23,7 +23,9 @@ template <typename Visit>
 class AccessWalk {
  public:
   explicit AccessWalk(Visit visit) : visit_(std::move(visit)) {}
-  void operator()(Statement& statement) { std::visit([&](auto& node) { walk(node); }, statement.node); }
+  void operator()(Statement& statement) {
+    std::visit([&](auto& node) { walk(node); }, statement.node);
+  }
 
  private:
   Visit visit_;
@@ -115,7 +117,8 @@ class Lives {
     size_t buffer;
     int64_t begin, end;
   };
-  std::vector<Loop> open_;  // buffers first touched inside a loop: stretched over it if they are touched again behind it
+  std::vector<Loop>
+      open_;  // buffers first touched inside a loop: stretched over it if they are touched again behind it
 
   void touch(BufferId buffer) {
     Life& life = lives_[buffer];
@@ -167,16 +170,19 @@ MemoryPlan plan_memory(Kernel& kernel) {
   std::vector<size_t> order;
   for (size_t b = 0; b < kernel.buffers.size(); ++b) {
     if (kernel.buffers[b].slot >= 0) continue;
-    plan.places.push_back({static_cast<BufferId>(b), whole_lines(kernel.buffers[b].elements * dtype_bytes(kernel.buffers[b].dtype)), 0, 0});
+    plan.places.push_back({static_cast<BufferId>(b),
+                           whole_lines(kernel.buffers[b].elements * dtype_bytes(kernel.buffers[b].dtype)), 0, 0});
     order.push_back(plan.places.size() - 1);
   }
   // Largest first, so that small buffers fill the gaps of large ones.
-  std::stable_sort(order.begin(), order.end(), [&](size_t x, size_t y) { return typical(plan.places[x].bytes) > typical(plan.places[y].bytes); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t x, size_t y) { return typical(plan.places[x].bytes) > typical(plan.places[y].bytes); });
   for (size_t p : order) {
     BufferPlace& place = plan.places[p];
     const Life& life = lives[place.buffer];
     auto fits = [&](const Bin& bin) {
-      bool free = std::none_of(bin.busy.begin(), bin.busy.end(), [&](const auto& span) { return span.first <= life.last && life.first <= span.second; });
+      bool free = std::none_of(bin.busy.begin(), bin.busy.end(),
+                               [&](const auto& span) { return span.first <= life.last && life.first <= span.second; });
       return free && (never_negative(bin.bytes - place.bytes) || never_negative(place.bytes - bin.bytes));
     };
     auto bin = std::find_if(bins.begin(), bins.end(), fits);
@@ -212,7 +218,8 @@ std::string MemoryPlan::text(const Kernel& kernel) const {
                 static_cast<long long>(typical(lower_bound_bytes)));
   std::string out = line;
   for (const BufferPlace& place : places)
-    out += "  bin " + std::to_string(place.bin) + ": " + kernel.buffers[place.buffer].name + ", " + place.bytes.text() + " bytes at " + place.offset.text() + "\n";
+    out += "  bin " + std::to_string(place.bin) + ": " + kernel.buffers[place.buffer].name + ", " + place.bytes.text() +
+           " bytes at " + place.offset.text() + "\n";
   return out;
 }
 

@@ -12,8 +12,8 @@ namespace moru {
 
 namespace {
 
-// Rewrites node by node into a fresh list: `rule` returns the replacements of a node's outputs, or nothing to keep it. It
-// may append nodes through the builder, which land in front of the node.
+// Rewrites node by node into a fresh list: `rule` returns the replacements of a node's outputs, or nothing to keep it.
+// It may append nodes through the builder, which land in front of the node.
 using Rule = std::function<std::vector<ValueId>(Builder&, const Node&, const std::vector<uint32_t>& producer)>;
 
 void rewrite_nodes(Graph& graph, const Rule& rule) {
@@ -47,9 +47,13 @@ void rewrite_nodes(Graph& graph, const Rule& rule) {
 struct Known {
   const Graph& graph;
   const std::vector<uint32_t>& producer;
-  const Node* node(ValueId v) const { return v < producer.size() && producer[v] != UINT32_MAX ? &graph.nodes[producer[v]] : nullptr; }
+  const Node* node(ValueId v) const {
+    return v < producer.size() && producer[v] != UINT32_MAX ? &graph.nodes[producer[v]] : nullptr;
+  }
   bool is(ValueId v, std::string_view op) const { return node(v) && node(v)->op->name == op; }
-  bool is_number(ValueId v, double number) const { return is(v, "fill") && node(v)->attributes.real("value") == number; }
+  bool is_number(ValueId v, double number) const {
+    return is(v, "fill") && node(v)->attributes.real("value") == number;
+  }
 };
 
 std::vector<ValueId> fold_node(Builder& b, const Node& node, const std::vector<uint32_t>& producer) {
@@ -97,7 +101,8 @@ std::vector<ValueId> simplify_node(Builder& b, const Node& node, const std::vect
   }
   if (name == "concat" && known.is(x, "split")) {
     const Node& split = *known.node(x);
-    if (split.outputs == node.inputs && split.attributes.integer("axis") == node.attributes.integer("axis")) return {split.inputs[0]};
+    if (split.outputs == node.inputs && split.attributes.integer("axis") == node.attributes.integer("axis"))
+      return {split.inputs[0]};
   }
   if (name == "split" && known.is(x, "concat")) {
     const Node& concat = *known.node(x);

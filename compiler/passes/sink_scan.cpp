@@ -45,7 +45,7 @@ class Sinker {
   // A body value over all time steps, outside: the operand itself if it is a sequence's slice, else a stacked output.
   struct Stacked {
     ValueId value;
-    int64_t axis;     // of time; -1 for an invariant
+    int64_t axis;  // of time; -1 for an invariant
   };
   Stacked outside(ValueId value) {
     ScanView scan(node());
@@ -56,7 +56,8 @@ class Sinker {
       if (body().inputs[at].value == value) return {node().inputs[at], -1};
     }
     for (size_t k = 0; k < scan.stacks; ++k)
-      if (body().results[scan.carries + k].value == value) return {node().outputs[scan.carries + k], scan.output_axes[k]};
+      if (body().results[scan.carries + k].value == value)
+        return {node().outputs[scan.carries + k], scan.output_axes[k]};
     Type type = body().type(value);
     type.shape.insert(type.shape.begin(), scan_trip_count(graph_, node()));
     body().add_result(value);
@@ -86,7 +87,8 @@ class Sinker {
     return nullptr;
   }
 
-  void collect_addends(ValueId value, ValueId carry, const std::vector<uint32_t>& uses, std::vector<ValueId>& addends, bool& found) {
+  void collect_addends(ValueId value, ValueId carry, const std::vector<uint32_t>& uses, std::vector<ValueId>& addends,
+                       bool& found) {
     if (value == carry) {
       found = true;
       return;

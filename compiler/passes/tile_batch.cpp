@@ -70,13 +70,16 @@ class Tiler {
   }
 
   bool contains_batch(const Dim& dim) const { return dim.contains(batch_); }
-  bool carries_batch(const Type& type) const { return std::any_of(type.shape.begin(), type.shape.end(), [&](const Dim& d) { return contains_batch(d); }); }
+  bool carries_batch(const Type& type) const {
+    return std::any_of(type.shape.begin(), type.shape.end(), [&](const Dim& d) { return contains_batch(d); });
+  }
 
   // True where the node treats every sample alike and apart.
   bool keeps_samples_apart(const Node& node) const {
     std::string_view name = node.op->name;
     const Shape& x = node.inputs.empty() ? graph_.type(node.outputs[0]).shape : graph_.type(node.inputs[0]).shape;
-    if (name == "slice" || name == "split" || name == "concat" || name == "pad" || name == "reverse" || name == "arg_max" || name == "iota") {
+    if (name == "slice" || name == "split" || name == "concat" || name == "pad" || name == "reverse" ||
+        name == "arg_max" || name == "iota") {
       const Shape& shape = name == "iota" ? graph_.type(node.outputs[0]).shape : x;
       int64_t axis = node.attributes.integer("axis");
       return !contains_batch(shape[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis)]);
@@ -84,18 +87,22 @@ class Tiler {
     if (name == "gather" || name == "scatter_add") return name != "gather" || !carries_[node.inputs[0]];
     if (name == "random_uniform") {
       const Shape& shape = graph_.type(node.outputs[0]).shape;
-      return node.inputs.size() <= 2 && std::none_of(shape.begin() + 1, shape.end(), [&](const Dim& d) { return contains_batch(d); });
+      return node.inputs.size() <= 2 &&
+             std::none_of(shape.begin() + 1, shape.end(), [&](const Dim& d) { return contains_batch(d); });
     }
     if (name == "scan") {
       ScanView scan(node);
       for (size_t i = 0; i < scan.sequences; ++i)
-        if (contains_batch(graph_.type(node.inputs[scan.carries + i]).shape[static_cast<size_t>(scan.axes[i])])) return false;
+        if (contains_batch(graph_.type(node.inputs[scan.carries + i]).shape[static_cast<size_t>(scan.axes[i])]))
+          return false;
       // A carry or stack without samples would be a sum over them in disguise.
-      return std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return carries_batch(graph_.type(v)); });
+      return std::all_of(node.outputs.begin(), node.outputs.end(),
+                         [&](ValueId v) { return carries_batch(graph_.type(v)); });
     }
     if (name.starts_with("reduce_"))
       for (int64_t axis : node.attributes.integers("axes"))
-        if (contains_batch(x[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(x.size()) : axis)])) return false;
+        if (contains_batch(x[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(x.size()) : axis)]))
+          return false;
     return name != "tile";
   }
 
@@ -150,7 +157,8 @@ class Tiler {
       for (ValueId output : node.outputs) {
         auto per_row = element_count(graph_.type(output).shape).coefficient(batch_);
         if (!per_row) continue;
-        bytes_per_row += per_row->evaluate([](std::string_view) { return int64_t{32}; }) * dtype_bytes(graph_.type(output).dtype);
+        bytes_per_row +=
+            per_row->evaluate([](std::string_view) { return int64_t{32}; }) * dtype_bytes(graph_.type(output).dtype);
       }
     }
     if (bytes_per_row * most_rows <= cache_bytes) return 0;
@@ -190,9 +198,12 @@ class Tiler {
     Node tile;
     tile.op = &get_op("tile");
     tile.origin = "batch";
-    tile.attributes = check_attributes(*tile.op, {{"chunk", rows}, {"symbol", std::string(rows_symbol)},
-                                                  {"slices", static_cast<int64_t>(slices.size())},
-                                                  {"sums", static_cast<int64_t>(sums_.size())}}, "batch");
+    tile.attributes = check_attributes(*tile.op,
+                                       {{"chunk", rows},
+                                        {"symbol", std::string(rows_symbol)},
+                                        {"slices", static_cast<int64_t>(slices.size())},
+                                        {"sums", static_cast<int64_t>(sums_.size())}},
+                                       "batch");
     tile.inputs = slices;
     tile.inputs.insert(tile.inputs.end(), invariants.begin(), invariants.end());
     tile.outputs = sums_;

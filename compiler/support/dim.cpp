@@ -53,10 +53,18 @@ std::optional<Dim> exact_quotient(const Dim& a, const Dim& b) {
     Dim part = term.coefficient / divisor.coefficient;
     for (const DimFactor& factor : rest) {
       switch (factor.kind) {
-        case DimFactor::Kind::symbol: part *= Dim::symbol(factor.symbol); break;
-        case DimFactor::Kind::floor_div: part *= floor_div(*factor.left, *factor.right); break;
-        case DimFactor::Kind::ceil_div: part *= ceil_div(*factor.left, *factor.right); break;
-        case DimFactor::Kind::max: part *= max(*factor.left, *factor.right); break;
+        case DimFactor::Kind::symbol:
+          part *= Dim::symbol(factor.symbol);
+          break;
+        case DimFactor::Kind::floor_div:
+          part *= floor_div(*factor.left, *factor.right);
+          break;
+        case DimFactor::Kind::ceil_div:
+          part *= ceil_div(*factor.left, *factor.right);
+          break;
+        case DimFactor::Kind::max:
+          part *= max(*factor.left, *factor.right);
+          break;
       }
     }
     quotient += part;
@@ -158,7 +166,9 @@ Dim Dim::substitute(std::string_view symbol, const Dim& value) const {
     Dim part = term.coefficient;
     for (const DimFactor& factor : term.factors) {
       switch (factor.kind) {
-        case DimFactor::Kind::symbol: part *= factor.symbol == symbol ? value : Dim::symbol(factor.symbol); break;
+        case DimFactor::Kind::symbol:
+          part *= factor.symbol == symbol ? value : Dim::symbol(factor.symbol);
+          break;
         case DimFactor::Kind::floor_div:
           part *= floor_div(factor.left->substitute(symbol, value), factor.right->substitute(symbol, value));
           break;
@@ -191,7 +201,9 @@ int64_t Dim::evaluate(const std::function<int64_t(std::string_view)>& value_of) 
     for (const DimFactor& factor : term.factors) {
       int64_t value = 0;
       switch (factor.kind) {
-        case DimFactor::Kind::symbol: value = value_of(factor.symbol); break;
+        case DimFactor::Kind::symbol:
+          value = value_of(factor.symbol);
+          break;
         case DimFactor::Kind::floor_div:
           value = floor_divide(factor.left->evaluate(value_of), factor.right->evaluate(value_of));
           break;
@@ -230,7 +242,8 @@ Dim operator*(const Dim& a, const Dim& b) {
     for (const DimTerm& y : b.terms_) {
       DimTerm product{checked_multiply(x.coefficient, y.coefficient), x.factors};
       product.factors.insert(product.factors.end(), y.factors.begin(), y.factors.end());
-      std::sort(product.factors.begin(), product.factors.end(), [](const DimFactor& p, const DimFactor& q) { return p < q; });
+      std::sort(product.factors.begin(), product.factors.end(),
+                [](const DimFactor& p, const DimFactor& q) { return p < q; });
       result.add_term(std::move(product));
     }
   return result;
@@ -270,11 +283,12 @@ Dim modulo(const Dim& a, const Dim& b) { return a - b * floor_div(a, b); }
 bool Dim::operator==(const Dim& other) const { return (*this <=> other) == 0; }
 
 std::strong_ordering Dim::operator<=>(const Dim& other) const {
-  return std::lexicographical_compare_three_way(
-      terms_.begin(), terms_.end(), other.terms_.begin(), other.terms_.end(), [](const DimTerm& a, const DimTerm& b) {
-        if (auto order = compare_factors(a.factors, b.factors); order != 0) return order;
-        return a.coefficient <=> b.coefficient;
-      });
+  return std::lexicographical_compare_three_way(terms_.begin(), terms_.end(), other.terms_.begin(), other.terms_.end(),
+                                                [](const DimTerm& a, const DimTerm& b) {
+                                                  if (auto order = compare_factors(a.factors, b.factors); order != 0)
+                                                    return order;
+                                                  return a.coefficient <=> b.coefficient;
+                                                });
 }
 
 std::string Dim::text() const {
@@ -298,10 +312,18 @@ std::string Dim::text() const {
       if (!first) out += "*";
       first = false;
       switch (factor.kind) {
-        case DimFactor::Kind::symbol: out += factor.symbol; break;
-        case DimFactor::Kind::floor_div: out += "floor(" + factor.left->text() + ", " + factor.right->text() + ")"; break;
-        case DimFactor::Kind::ceil_div: out += "ceil(" + factor.left->text() + ", " + factor.right->text() + ")"; break;
-        case DimFactor::Kind::max: out += "max(" + factor.left->text() + ", " + factor.right->text() + ")"; break;
+        case DimFactor::Kind::symbol:
+          out += factor.symbol;
+          break;
+        case DimFactor::Kind::floor_div:
+          out += "floor(" + factor.left->text() + ", " + factor.right->text() + ")";
+          break;
+        case DimFactor::Kind::ceil_div:
+          out += "ceil(" + factor.left->text() + ", " + factor.right->text() + ")";
+          break;
+        case DimFactor::Kind::max:
+          out += "max(" + factor.left->text() + ", " + factor.right->text() + ")";
+          break;
       }
     }
   };
@@ -384,7 +406,8 @@ class DimParser {
     if (!take(')')) error("missing ')'");
     if (name == "max") return max(left, right);
     if (name == "min") return min(left, right);
-    if ((name == "floor" || name == "ceil") && right.is_constant() && right.constant() <= 0) error("division by a number that is not positive");
+    if ((name == "floor" || name == "ceil") && right.is_constant() && right.constant() <= 0)
+      error("division by a number that is not positive");
     if (name == "floor") return floor_div(left, right);
     if (name == "ceil") return ceil_div(left, right);
     error("unknown function");

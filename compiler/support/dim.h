@@ -1,6 +1,7 @@
 // Dimensions and index expressions: integer expressions of named symbols in one normal form, so that two expressions
 // that are equal as polynomials compare equal. Shapes use them over program symbols ("batch", "time"); kernels use them
-// over loop variables as well. All values are int64; floor division rounds towards minus infinity, divisors are positive.
+// over loop variables as well. All values are int64; floor division rounds towards minus infinity, divisors are
+// positive.
 #pragma once
 
 #include <compare>
@@ -34,11 +35,11 @@ struct DimTerm {
 
 class Dim {
  public:
-  Dim(int64_t value = 0);                             // NOLINT(google-explicit-constructor): numbers are dimensions
+  Dim(int64_t value = 0);  // NOLINT(google-explicit-constructor): numbers are dimensions
   static Dim symbol(std::string name);
 
   bool is_constant() const;
-  int64_t constant() const;                           // throws InternalError unless is_constant()
+  int64_t constant() const;  // throws InternalError unless is_constant()
   bool is_constant(int64_t value) const { return is_constant() && constant() == value; }
   /// The name if this is exactly one symbol with coefficient 1.
   std::optional<std::string> as_symbol() const;
@@ -57,8 +58,8 @@ class Dim {
   /// Throws InternalError for a symbol that `value_of` does not know or on overflow.
   int64_t evaluate(const std::function<int64_t(std::string_view)>& value_of) const;
 
-  std::string text() const;                           // "24*batch + 1", "floor(time/2)", "max(time, 1)"
-  static Dim parse(std::string_view text);            // throws CompileError
+  std::string text() const;                 // "24*batch + 1", "floor(time/2)", "max(time, 1)"
+  static Dim parse(std::string_view text);  // throws CompileError
 
   friend Dim operator+(const Dim& a, const Dim& b);
   friend Dim operator-(const Dim& a, const Dim& b);
@@ -66,8 +67,8 @@ class Dim {
   friend Dim floor_div(const Dim& a, const Dim& b);
   friend Dim ceil_div(const Dim& a, const Dim& b);
   friend Dim max(const Dim& a, const Dim& b);
-  friend Dim min(const Dim& a, const Dim& b);         // -max(-a, -b)
-  friend Dim modulo(const Dim& a, const Dim& b);      // a - b*floor(a/b)
+  friend Dim min(const Dim& a, const Dim& b);     // -max(-a, -b)
+  friend Dim modulo(const Dim& a, const Dim& b);  // a - b*floor(a/b)
   Dim& operator+=(const Dim& b) { return *this = *this + b; }
   Dim& operator*=(const Dim& b) { return *this = *this * b; }
 
@@ -80,7 +81,7 @@ class Dim {
 };
 
 using Shape = std::vector<Dim>;
-std::string shape_text(const Shape& shape);           // "[batch, 24, 11]"
+std::string shape_text(const Shape& shape);  // "[batch, 24, 11]"
 Dim element_count(const Shape& shape);
 /// Elements to step over for one step along each axis, row-major.
 Shape row_major_strides(const Shape& shape);

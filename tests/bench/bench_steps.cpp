@@ -48,7 +48,8 @@ void bind_random(Session& session, int64_t batch, Bound& bound) {
       data = bound.floats.back().data();
     } else {
       bound.integers.emplace_back(static_cast<size_t>(count));
-      for (int32_t& v : bound.integers.back()) v = static_cast<int32_t>(random() % (slot.index_limit ? static_cast<uint32_t>(slot.index_limit) : 3));
+      for (int32_t& v : bound.integers.back())
+        v = static_cast<int32_t>(random() % (slot.index_limit ? static_cast<uint32_t>(slot.index_limit) : 3));
       data = bound.integers.back().data();
     }
     Status status = session.bind(i, data, shape);
@@ -68,11 +69,16 @@ int main(int argc, char** argv) {
   bool predict = false, verify = false;
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
-    if (a == "--only" && i + 1 < argc) only = argv[++i];
-    else if (a == "--batch" && i + 1 < argc) batches = {std::atoll(argv[++i])};
-    else if (a == "--threads" && i + 1 < argc) threads = std::atoi(argv[++i]);
-    else if (a == "--predict") predict = true;
-    else if (a == "--verify") verify = true;
+    if (a == "--only" && i + 1 < argc)
+      only = argv[++i];
+    else if (a == "--batch" && i + 1 < argc)
+      batches = {std::atoll(argv[++i])};
+    else if (a == "--threads" && i + 1 < argc)
+      threads = std::atoi(argv[++i]);
+    else if (a == "--predict")
+      predict = true;
+    else if (a == "--verify")
+      verify = true;
     else {
       std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify]\n");
       return 2;
@@ -95,7 +101,8 @@ int main(int argc, char** argv) {
     }
     double pass_us = 0;
     for (const PassTime& time : compiled.lowered.times) pass_us += time.microseconds;
-    std::printf("{\"workload\":\"%s\",\"compile_ms\":%.1f,\"passes_ms\":%.1f}\n", workload.name.c_str(), compile_seconds * 1e3, pass_us / 1e3);
+    std::printf("{\"workload\":\"%s\",\"compile_ms\":%.1f,\"passes_ms\":%.1f}\n", workload.name.c_str(),
+                compile_seconds * 1e3, pass_us / 1e3);
     for (int64_t batch : batches) {
       auto session = Session::create(*program, {.threads = threads});
       if (!session) {
@@ -136,10 +143,14 @@ int main(int argc, char** argv) {
         samples.push_back((now() - t0) / static_cast<double>(repeat));
       }
       std::sort(samples.begin(), samples.end());
-      std::printf("{\"workload\":\"%s\",\"mode\":\"%s\",\"batch\":%lld,\"threads\":%d,\"us_median\":%.2f,\"us_min\":%.2f,\"gflops\":%.1f,\"arena_bytes\":%llu}\n",
-                  workload.name.c_str(), predict ? "predict" : "train", static_cast<long long>(batch), threads, samples[12] * 1e6, samples[0] * 1e6,
-                  workload.flops_per_sample_training * (predict ? 1.0 / 3 : 1.0) * static_cast<double>(batch) / samples[12] / 1e9,
-                  static_cast<unsigned long long>((*session)->arena_bytes()));
+      std::printf(
+          "{\"workload\":\"%s\",\"mode\":\"%s\",\"batch\":%lld,\"threads\":%d,\"us_median\":%.2f,\"us_min\":%.2f,"
+          "\"gflops\":%.1f,\"arena_bytes\":%llu}\n",
+          workload.name.c_str(), predict ? "predict" : "train", static_cast<long long>(batch), threads,
+          samples[12] * 1e6, samples[0] * 1e6,
+          workload.flops_per_sample_training * (predict ? 1.0 / 3 : 1.0) * static_cast<double>(batch) / samples[12] /
+              1e9,
+          static_cast<unsigned long long>((*session)->arena_bytes()));
       std::fflush(stdout);
     }
   }

@@ -19,9 +19,7 @@ using namespace moru;
 
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// CPU time of this thread: what compiling costs whatever else the machine does.
 double cpu_now() {
@@ -57,21 +55,24 @@ std::string text(const char* format, long a = 0, long b = 0, long c = 0, long e 
 
 // y[rows, columns] = x[rows, depth] w[depth, columns] + bias
 Case forward(const char* name, const std::string& rows, long depth, long columns, double nominal_rows) {
-  std::string source = "kernel entry {\n  buffer \"x\": f32[" + std::to_string(depth) + "*(" + rows + ")]\n" +
-                       text("  buffer \"w\": f32[%ld]\n  buffer \"bias\": f32[%ld]\n", depth * columns, columns) +
-                       "  buffer \"y\": f32[" + std::to_string(columns) + "*(" + rows + ")]\n  contract f32 rows (i: " + rows +
-                       text(") columns (j: %ld) depth (k: %ld) a \"x\"[%ld*i + k] b \"w\"[%ld*k + j] init load \"bias\"[j] {\n", columns,
-                            depth, depth, columns) +
-                       text("    \"y\"[%ld*i + j] = acc\n  }\n}\n", columns);
+  std::string source =
+      "kernel entry {\n  buffer \"x\": f32[" + std::to_string(depth) + "*(" + rows + ")]\n" +
+      text("  buffer \"w\": f32[%ld]\n  buffer \"bias\": f32[%ld]\n", depth * columns, columns) +
+      "  buffer \"y\": f32[" + std::to_string(columns) + "*(" + rows + ")]\n  contract f32 rows (i: " + rows +
+      text(") columns (j: %ld) depth (k: %ld) a \"x\"[%ld*i + k] b \"w\"[%ld*k + j] init load \"bias\"[j] {\n", columns,
+           depth, depth, columns) +
+      text("    \"y\"[%ld*i + j] = acc\n  }\n}\n", columns);
   return {name, parse_kernel(source), 2 * nominal_rows * static_cast<double>(depth * columns)};
 }
 
 // dw[features, columns] = sum over samples of x[sample, features] dy[sample, columns]
 Case gradient(const char* name, long features, const std::string& samples, long columns, double nominal_samples) {
-  std::string source = "kernel entry {\n  buffer \"x\": f32[" + std::to_string(features) + "*" + samples + "]\n  buffer \"dy\": f32[" +
-                       std::to_string(columns) + "*" + samples + "]\n" + text("  buffer \"dw\": f32[%ld]\n", features * columns) +
+  std::string source = "kernel entry {\n  buffer \"x\": f32[" + std::to_string(features) + "*" + samples +
+                       "]\n  buffer \"dy\": f32[" + std::to_string(columns) + "*" + samples + "]\n" +
+                       text("  buffer \"dw\": f32[%ld]\n", features * columns) +
                        text("  contract f32 rows (i: %ld) columns (j: %ld) depth (k: ", features, columns) + samples +
-                       text(") a \"x\"[i + %ld*k] b \"dy\"[%ld*k + j] {\n    \"dw\"[%ld*i + j] = acc\n  }\n}\n", features, columns, columns);
+                       text(") a \"x\"[i + %ld*k] b \"dy\"[%ld*k + j] {\n    \"dw\"[%ld*i + j] = acc\n  }\n}\n",
+                            features, columns, columns);
   return {name, parse_kernel(source), 2 * nominal_samples * static_cast<double>(features * columns)};
 }
 
@@ -83,7 +84,9 @@ Kernel make_kernel(std::vector<std::pair<std::string, Dim>> buffers, const std::
   return kernel;
 }
 
-Expr at(const Kernel& kernel, BufferId id, const std::string& offset) { return expr::load(kernel.buffers[id], id, d(offset)); }
+Expr at(const Kernel& kernel, BufferId id, const std::string& offset) {
+  return expr::load(kernel.buffers[id], id, d(offset));
+}
 
 Statement vector_loop(std::string var, Dim extent, std::vector<Store> stores) {
   For loop{std::move(var), std::move(extent), ForKind::vector, {}};
@@ -100,30 +103,42 @@ Case map(const char* name, long elements, const std::function<Expr(Expr)>& f) {
 
 Case lstm_cell(const char* name, long hidden) {
   const std::string h = std::to_string(hidden), g = std::to_string(4 * hidden);
-  Kernel kernel = make_kernel({{"z", d(g + "*batch")}, {"c", d(h + "*batch")}, {"cn", d(h + "*batch")}, {"tc", d(h + "*batch")}, {"h", d(h + "*batch")}},
-                              [&](const Kernel& k) {
-    const auto gate = [&](int which) { return at(k, 0, g + "*i + j + " + std::to_string(which * hidden)); };
-    Expr i = sigmoid_expr(gate(0)), f = sigmoid_expr(gate(1)), u = tanh_expr(gate(2)), o = sigmoid_expr(gate(3));
-    Expr c = f * at(k, 1, h + "*i + j") + i * u;
-    Expr t = tanh_expr(c);
-    const auto to = [&](BufferId id, const std::string& offset) { return Access{id, d(offset), nullptr}; };
-    For rows{"i", d("batch"), ForKind::serial, {vector_loop("j", hidden, {
-      {to(2, h + "*i + j"), c, false}, {to(3, h + "*i + j"), t, false}, {to(4, h + "*i + j"), o * t, false}})}};
-    return Block{{rows, {}}};
-  });
+  Kernel kernel = make_kernel(
+      {{"z", d(g + "*batch")},
+       {"c", d(h + "*batch")},
+       {"cn", d(h + "*batch")},
+       {"tc", d(h + "*batch")},
+       {"h", d(h + "*batch")}},
+      [&](const Kernel& k) {
+        const auto gate = [&](int which) { return at(k, 0, g + "*i + j + " + std::to_string(which * hidden)); };
+        Expr i = sigmoid_expr(gate(0)), f = sigmoid_expr(gate(1)), u = tanh_expr(gate(2)), o = sigmoid_expr(gate(3));
+        Expr c = f * at(k, 1, h + "*i + j") + i * u;
+        Expr t = tanh_expr(c);
+        const auto to = [&](BufferId id, const std::string& offset) { return Access{id, d(offset), nullptr}; };
+        For rows{"i",
+                 d("batch"),
+                 ForKind::serial,
+                 {vector_loop("j", hidden,
+                              {{to(2, h + "*i + j"), c, false},
+                               {to(3, h + "*i + j"), t, false},
+                               {to(4, h + "*i + j"), o * t, false}})}};
+        return Block{{rows, {}}};
+      });
   return {name, kernel, 32.0 * static_cast<double>(hidden), true};
 }
 
 // p -= rate * m' / (sqrt(v') + epsilon), then v' and m'
 Case adam(const char* name, long elements) {
-  Kernel kernel = make_kernel({{"p", elements}, {"g", elements}, {"m", elements}, {"v", elements}}, [&](const Kernel& k) {
-    Expr g = at(k, 1, "i");
-    Expr m = at(k, 2, "i") * expr::constant(0.9) + g * expr::constant(0.1);
-    Expr v = at(k, 3, "i") * expr::constant(0.999) + g * g * expr::constant(0.001);
-    Expr step = expr::constant(1e-3) * m / (expr::unary(ExprOp::sqrt, v) + 1e-7);
-    const auto to = [&](BufferId id) { return Access{id, d("i"), nullptr}; };
-    return Block{vector_loop("i", elements, {{to(0), at(k, 0, "i") - step, false}, {to(2), m, false}, {to(3), v, false}})};
-  });
+  Kernel kernel =
+      make_kernel({{"p", elements}, {"g", elements}, {"m", elements}, {"v", elements}}, [&](const Kernel& k) {
+        Expr g = at(k, 1, "i");
+        Expr m = at(k, 2, "i") * expr::constant(0.9) + g * expr::constant(0.1);
+        Expr v = at(k, 3, "i") * expr::constant(0.999) + g * g * expr::constant(0.001);
+        Expr step = expr::constant(1e-3) * m / (expr::unary(ExprOp::sqrt, v) + 1e-7);
+        const auto to = [&](BufferId id) { return Access{id, d("i"), nullptr}; };
+        return Block{
+            vector_loop("i", elements, {{to(0), at(k, 0, "i") - step, false}, {to(2), m, false}, {to(3), v, false}})};
+      });
   return {name, kernel, static_cast<double>(elements), true};
 }
 
@@ -169,17 +184,20 @@ std::vector<Case> make_cases() {
     buffer "x": f32[256*time*batch]
     buffer "s": f32[256]
     for j: 256 { reduce add i: time*batch into "s"[j] { load "x"[256*i + j] } }
-  })"), 768.0 * 256, true});
+  })"),
+                   768.0 * 256, true});
   cases.push_back({"row sums 256x768", parse_kernel(R"(kernel entry {
     buffer "x": f32[256*time*batch]
     buffer "s": f32[time*batch]
     for j: time*batch { reduce add i: 256 into "s"[j] { load "x"[256*j + i] } }
-  })"), 768.0 * 256, true});
+  })"),
+                   768.0 * 256, true});
   cases.push_back({"transpose 768x32", parse_kernel(R"(kernel entry {
     buffer "x": f32[24576]
     buffer "y": f32[24576]
     transpose (768, 32) from "x"[0] stride (32) to "y"[0] stride (768)
-  })"), 24576, true});
+  })"),
+                   24576, true});
   return cases;
 }
 
@@ -228,7 +246,8 @@ void run_case(const Case& item, const Target& target, const EmitOptions& options
   entry(&call);
   interpret_kernel(item.kernel, expected_pointers, item.symbols);
   bool equal = true;
-  for (size_t b = 0; b < sizes.size(); ++b) equal = equal && std::memcmp(native_pointers[b], expected_pointers[b], sizes[b]) == 0;
+  for (size_t b = 0; b < sizes.size(); ++b)
+    equal = equal && std::memcmp(native_pointers[b], expected_pointers[b], sizes[b]) == 0;
 
   double best = 1e9;
   const double stop = now() + 0.25;
@@ -243,7 +262,8 @@ void run_case(const Case& item, const Target& target, const EmitOptions& options
   }
   std::printf("%-28s %10.3f us  %8.3f %s  %s  compiled in %6.2f ms, %zu bytes\n", item.name.c_str(), best * 1e6,
               item.per_element ? best * 1e9 / item.operations : item.operations / best / 1e9,
-              item.per_element ? "ns/element" : "GFLOP/s   ", equal ? "equal bits" : "DIFFERENT BITS", compile_seconds * 1e3, bytes_of_code);
+              item.per_element ? "ns/element" : "GFLOP/s   ", equal ? "equal bits" : "DIFFERENT BITS",
+              compile_seconds * 1e3, bytes_of_code);
   std::fflush(stdout);
 }
 
@@ -256,12 +276,18 @@ int main(int argc, char** argv) {
   std::string filter, assembly;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
-    if (argument == "--target" && i + 1 < argc) target = Target::parse(argv[++i]);
-    else if (argument == "--vector-bytes" && i + 1 < argc) options.vector_bytes = std::atoi(argv[++i]);
-    else if (argument == "--optimization" && i + 1 < argc) options.optimization = std::atoi(argv[++i]);
-    else if (argument == "--assembly" && i + 1 < argc) assembly = argv[++i];
-    else if (argument == "--llvm" && i + 1 < argc) assembly = "@" + std::string(argv[++i]);
-    else filter = argument;
+    if (argument == "--target" && i + 1 < argc)
+      target = Target::parse(argv[++i]);
+    else if (argument == "--vector-bytes" && i + 1 < argc)
+      options.vector_bytes = std::atoi(argv[++i]);
+    else if (argument == "--optimization" && i + 1 < argc)
+      options.optimization = std::atoi(argv[++i]);
+    else if (argument == "--assembly" && i + 1 < argc)
+      assembly = argv[++i];
+    else if (argument == "--llvm" && i + 1 < argc)
+      assembly = "@" + std::string(argv[++i]);
+    else
+      filter = argument;
   }
   std::vector<Case> cases = make_cases();
   std::printf("target %s\n", target.text().c_str());
@@ -297,7 +323,9 @@ int main(int argc, char** argv) {
       jit_load(code);
       load_seconds = std::min(load_seconds, now() - loading);
     }
-    std::printf("all %zu kernels, %d thread%s: compiled in %.1f ms (%.1f ms of CPU time on the first), linked into this process in %.1f ms\n", cases.size(),
-                threads, threads == 1 ? "" : "s", emit_seconds * 1e3, cpu_seconds * 1e3, load_seconds * 1e3);
+    std::printf(
+        "all %zu kernels, %d thread%s: compiled in %.1f ms (%.1f ms of CPU time on the first), linked into this "
+        "process in %.1f ms\n",
+        cases.size(), threads, threads == 1 ? "" : "s", emit_seconds * 1e3, cpu_seconds * 1e3, load_seconds * 1e3);
   }
 }

@@ -9,16 +9,21 @@ namespace {
 using namespace layers;
 
 Model t1() {
-  return sequential({input({12}, "x"), dense(64, {.activation = "relu"}), dropout(0.2), dense(32, {.activation = "relu"}), dense(1)}, "t1");
+  return sequential(
+      {input({12}, "x"), dense(64, {.activation = "relu"}), dropout(0.2), dense(32, {.activation = "relu"}), dense(1)},
+      "t1");
 }
 
 Model t2() {
-  return sequential({input({784}, "x"), dense(512, {.activation = "relu"}), dropout(0.2), dense(512, {.activation = "relu"}), dropout(0.2), dense(10)}, "t2");
+  return sequential({input({784}, "x"), dense(512, {.activation = "relu"}), dropout(0.2),
+                     dense(512, {.activation = "relu"}), dropout(0.2), dense(10)},
+                    "t2");
 }
 
 Model t3() {
-  return sequential({input({24, 11}, "x"), lstm(64, {.return_sequences = true}), lstm(32, {.return_sequences = true}), flatten(),
-                     dense(32, {.activation = "relu"}), dense(1)}, "t3");
+  return sequential({input({24, 11}, "x"), lstm(64, {.return_sequences = true}), lstm(32, {.return_sequences = true}),
+                     flatten(), dense(32, {.activation = "relu"}), dense(1)},
+                    "t3");
 }
 
 Model t4() {
@@ -34,7 +39,10 @@ Model t5() {
 }
 
 TrainingSpec spec(std::vector<OpSpec> losses) {
-  return {.optimizer = {"adam", {{"learning_rate", 0.001}}}, .losses = std::move(losses), .loss_weights = {}, .metrics = {}};
+  return {.optimizer = {"adam", {{"learning_rate", 0.001}}},
+          .losses = std::move(losses),
+          .loss_weights = {},
+          .metrics = {}};
 }
 
 const OpSpec mse{"mean_squared_error", {}};

@@ -4,7 +4,8 @@
 
 namespace moru {
 
-Result<std::vector<std::byte>> make_moru_file(const Model& model, const CompiledModel& compiled, std::span<const std::byte> recipe) {
+Result<std::vector<std::byte>> make_moru_file(const Model& model, const CompiledModel& compiled,
+                                              std::span<const std::byte> recipe) {
   std::vector<std::byte> model_bytes = write_model(model);
   WeightsSection weights = make_weights_section(model);
   std::vector<MoruSection> sections;
@@ -26,8 +27,9 @@ struct JitProgram {
 
 }  // namespace
 
-Result<std::shared_ptr<const Program>> make_native_program(Model& model, const CompileOptions& options, const EmitOptions& emit,
-                                                           std::span<const std::byte> recipe, CompiledModel* compiled_out) {
+Result<std::shared_ptr<const Program>> make_native_program(Model& model, const CompileOptions& options,
+                                                           const EmitOptions& emit, std::span<const std::byte> recipe,
+                                                           CompiledModel* compiled_out) {
   CompiledModel compiled = compile(model, options);
   auto jit = std::make_shared<JitProgram>();
   jit->code = jit_compile(compiled.lowered.kernels, compiled.target, emit);
@@ -38,7 +40,8 @@ Result<std::shared_ptr<const Program>> make_native_program(Model& model, const C
   // Sections are aligned within the file, so the file must be aligned in memory.
   jit->file_memory.resize(bytes->size() + MORU_BUFFER_ALIGNMENT);
   auto address = reinterpret_cast<uintptr_t>(jit->file_memory.data());
-  std::byte* aligned = jit->file_memory.data() + (MORU_BUFFER_ALIGNMENT - address % MORU_BUFFER_ALIGNMENT) % MORU_BUFFER_ALIGNMENT;
+  std::byte* aligned =
+      jit->file_memory.data() + (MORU_BUFFER_ALIGNMENT - address % MORU_BUFFER_ALIGNMENT) % MORU_BUFFER_ALIGNMENT;
   std::copy(bytes->begin(), bytes->end(), aligned);
   Result<std::shared_ptr<const MoruFile>> file = MoruFile::from_memory({aligned, bytes->size()}, jit);
   if (!file) return file.status();

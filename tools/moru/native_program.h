@@ -16,11 +16,12 @@ namespace moru {
 Result<std::vector<std::byte>> make_moru_file(const Model& model, const CompiledModel& compiled,
                                               std::span<const std::byte> recipe = {});
 
-/// Compiles `model` (weights included) and gives the program with native code from the JIT, loaded from a `.moru` in memory
-/// so that it can be saved again. CompileError is thrown as the compiler does; what the runtime refuses comes back as a
-/// status. `compiled`, if given, receives what was compiled.
+/// Compiles `model` (weights included) and gives the program with native code from the JIT, loaded from a `.moru` in
+/// memory so that it can be saved again. CompileError is thrown as the compiler does; what the runtime refuses comes
+/// back as a status. `compiled`, if given, receives what was compiled.
 Result<std::shared_ptr<const Program>> make_native_program(Model& model, const CompileOptions& options,
-                                                           const EmitOptions& emit = {}, std::span<const std::byte> recipe = {},
+                                                           const EmitOptions& emit = {},
+                                                           std::span<const std::byte> recipe = {},
                                                            CompiledModel* compiled = nullptr);
 
 }  // namespace moru
