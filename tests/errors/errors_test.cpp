@@ -1,5 +1,5 @@
-// What users are told about wrong input, word by word: one table of what is wrong, the exit code and the message. `@` stands
-// for the directory of the small project. Nothing crashes, and nothing is left half written.
+// What users are told about wrong input, word by word: one table of what is wrong, the exit code and the message. `@`
+// stands for the directory of the small project. Nothing crashes, and nothing is left half written.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -17,7 +17,8 @@ using namespace moru::test;
 namespace {
 
 std::string replace_all(std::string text, const std::string& from, const std::string& to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) text.replace(at, from.size(), to);
+  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
   return text;
 }
 
@@ -54,13 +55,18 @@ struct WrongProject : SmallProject {
     file("list.json", "[1, 2]");
     file("nothing.json", "{\"layers\": []}");
     file("layer.json", model_json(input_layer("3") + R"(, {"class_name": "Conv9D", "config": {"name": "c"}})"));
-    file("flat_lstm.json", model_json(input_layer("24, 3") + R"(, {"class_name": "LSTM", "config": {"name": "lstm_1", "units": 4}},
+    file("flat_lstm.json",
+         model_json(input_layer("24, 3") + R"(, {"class_name": "LSTM", "config": {"name": "lstm_1", "units": 4}},
       {"class_name": "LSTM", "config": {"name": "lstm_2", "units": 4}})"));
     file("no_units.json", model_json(input_layer("3") + R"(, {"class_name": "Dense", "config": {"name": "d"}})"));
-    file("minus_units.json", model_json(input_layer("3") + R"(, {"class_name": "Dense", "config": {"name": "d", "units": -4}})"));
-    file("activation.json", model_json(input_layer("3") + R"(, {"class_name": "Dense", "config": {"name": "d", "units": 4, "activation": "rellu"}})"));
+    file("minus_units.json",
+         model_json(input_layer("3") + R"(, {"class_name": "Dense", "config": {"name": "d", "units": -4}})"));
+    file("activation.json",
+         model_json(input_layer("3") +
+                    R"(, {"class_name": "Dense", "config": {"name": "d", "units": 4, "activation": "rellu"}})"));
     file("wide.json", model_json(input_layer("5") + dense));
-    file("two_units.json", model_json(input_layer("3") + R"(, {"class_name": "Dense", "config": {"name": "y", "units": 2}})"));
+    file("two_units.json",
+         model_json(input_layer("3") + R"(, {"class_name": "Dense", "config": {"name": "y", "units": 2}})"));
     file("model.h5", "x");
     file("model.keras", "x");
     file("model.onnx", "x");
@@ -79,15 +85,19 @@ struct WrongProject : SmallProject {
     file("r_width.json", recipe("model.json", "data.csv", "{\"columns\": [\"a\", \"b\"], \"scaler\": \"standard\"}"));
     file("r_wide.json", recipe("wide.json"));
     file("r_target.json", recipe("two_units.json"));
-    file("r_output.json", replace_all(recipe(), "\"target\": {\"column\": \"y\", \"scaler\": \"standard\"}", "\"targets\": {\"z\": {\"column\": \"y\"}}"));
+    file("r_output.json", replace_all(recipe(), "\"target\": {\"column\": \"y\", \"scaler\": \"standard\"}",
+                                      "\"targets\": {\"z\": {\"column\": \"y\"}}"));
     file("r_loss.json", replace_all(recipe(), "\"mse\"", "\"msee\""));
     file("r_metric.json", replace_all(recipe(), "[\"mae\"]", "[\"maee\"]"));
     file("r_auc.json", replace_all(recipe(), "[\"mae\"]", "[\"auc\"]"));
     file("r_optimizer.json", replace_all(recipe(), "\"adam\"", "\"adamm\""));
     file("r_split.json", replace_all(recipe(), "\"train\": 0.7", "\"train\": 0.9"));
     file("r_batch.json", replace_all(recipe(), "\"batch_size\": 16", "\"batch_size\": 0"));
-    file("r_monitor.json", replace_all(recipe(), "\"epochs\": 3", "\"epochs\": 3, \"callbacks\": {\"early_stopping\": {\"monitor\": \"val_auc\"}}"));
-    file("r_window.json", replace_all(recipe(), "\"split\"", "\"window\": {\"length\": 24, \"horizon\": 1}, \"split\""));
+    file("r_monitor.json",
+         replace_all(recipe(), "\"epochs\": 3",
+                     "\"epochs\": 3, \"callbacks\": {\"early_stopping\": {\"monitor\": \"val_auc\"}}"));
+    file("r_window.json",
+         replace_all(recipe(), "\"split\"", "\"window\": {\"length\": 24, \"horizon\": 1}, \"split\""));
     // tables
     file("missing.csv", "a,b,c,y\n1,2,3,4\n1,,3,4\n");
     file("words.csv", "a,b,c,y\n1,2,3,4\n1,two,3,4\n");
@@ -131,7 +141,8 @@ struct WrongProject : SmallProject {
     file("wider.json", replace_all(recipe("wider_model.json"), "\"epochs\": 3", "\"epochs\": 5"));
     file("wider_model.json", replace_all(small_model(), "\"units\": 8", "\"units\": 9"));
     fs::create_directory(directory / "locked");
-    fs::permissions(directory / "locked", fs::perms::owner_read | fs::perms::owner_exec | fs::perms::others_read | fs::perms::others_exec);
+    fs::permissions(directory / "locked",
+                    fs::perms::owner_read | fs::perms::owner_exec | fs::perms::others_read | fs::perms::others_exec);
     // Whoever gives up root must still be able to read.
     fs::permissions(directory.path(), fs::perms::all);
   }
@@ -147,277 +158,483 @@ struct Wrong {
 
 std::vector<Wrong> wrong_inputs() {
   return {
-      {"no command", {}, 2,
+      {"no command",
+       {},
+       2,
        "error: A subcommand is required\n"
        "  hint: moru --help\n"},
-      {"a misspelt command", {"trian"}, 2,
+      {"a misspelt command",
+       {"trian"},
+       2,
        "error: there is no command 'trian'\n"
        "  hint: did you mean 'train'?\n"},
-      {"no model", {"summary"}, 2,
+      {"no model",
+       {"summary"},
+       2,
        "error: MODEL is required\n"
        "  hint: moru summary --help\n"},
-      {"an unknown flag", {"summary", "@/model.json", "--jsn"}, 2,
+      {"an unknown flag",
+       {"summary", "@/model.json", "--jsn"},
+       2,
        "error: The following argument was not expected: --jsn\n"
        "  hint: moru summary --help\n"},
-      {"an ending that says nothing", {"compile", "@/model.json", "-o", "@/out.txt"}, 2,
+      {"an ending that says nothing",
+       {"compile", "@/model.json", "-o", "@/out.txt"},
+       2,
        "error: --output: '@/out.txt': the ending says what to write; it must be .so, .o, .ll or .s\n"
        "  hint: moru compile --help\n"},
-      {"WebAssembly", {"compile", "@/model.json", "-o", "@/out.wasm"}, 2,
+      {"WebAssembly",
+       {"compile", "@/model.json", "-o", "@/out.wasm"},
+       2,
        "error: --output: '@/out.wasm': WebAssembly is not supported yet; the ending must be .so, .o, .ll or .s\n"
        "  hint: moru compile --help\n"},
-      {"no threads", {"run", "@/model.json", "@/x.npy", "--output-dir", "@/out", "--threads", "0"}, 2,
+      {"no threads",
+       {"run", "@/model.json", "@/x.npy", "--output-dir", "@/out", "--threads", "0"},
+       2,
        "error: --threads: Value 0 not in range 1 to 1024\n"
        "  hint: moru run --help\n"},
-      {"threads in words", {"train", "@/recipe.json", "--threads", "many"}, 2,
+      {"threads in words",
+       {"train", "@/recipe.json", "--threads", "many"},
+       2,
        "error: --threads: Value many not in range 1 to 1024\n"
        "  hint: moru train --help\n"},
-      {"a batch of nothing", {"bench", "@/model.json", "--batch", "0"}, 2,
+      {"a batch of nothing",
+       {"bench", "@/model.json", "--batch", "0"},
+       2,
        "error: --batch: Value 0 not in range 1 to 16777216\n"
        "  hint: moru bench --help\n"},
-      {"epochs below zero", {"train", "@/recipe.json", "--epochs", "-1"}, 2,
+      {"epochs below zero",
+       {"train", "@/recipe.json", "--epochs", "-1"},
+       2,
        "error: --epochs: Value -1 not in range 0 to 1000000000\n"
        "  hint: moru train --help\n"},
-      {"two stages at once", {"dump", "@/model.json", "--kernels", "--memory"}, 2,
+      {"two stages at once",
+       {"dump", "@/model.json", "--kernels", "--memory"},
+       2,
        "error: Requires at most 1 options be given from [--after,--drawn,--kernels,--llvm,--asm,--memory]\n"
        "  hint: moru dump --help\n"},
-      {"a model that is not there", {"summary", "@/lost.json"}, 1,
+      {"a model that is not there",
+       {"summary", "@/lost.json"},
+       1,
        "error: cannot read '@/lost.json': No such file or directory\n"},
-      {"a directory for a model", {"summary", "@/nothing_here"}, 1,
+      {"a directory for a model",
+       {"summary", "@/nothing_here"},
+       1,
        "error: cannot read '@/nothing_here': it is a directory\n"},
-      {"HDF5", {"import", "@/model.h5", "-o", "@/out.moru"}, 1,
+      {"HDF5",
+       {"import", "@/model.h5", "-o", "@/out.moru"},
+       1,
        "error: '@/model.h5': reading .h5 files is not supported yet\n"
        "  hint: write the model as JSON, in Python: open('model.json', 'w').write(model.to_json())\n"},
-      {"a Keras archive", {"import", "@/model.keras", "-o", "@/out.moru"}, 1,
+      {"a Keras archive",
+       {"import", "@/model.keras", "-o", "@/out.moru"},
+       1,
        "error: '@/model.keras': reading .keras files is not supported yet\n"
        "  hint: write the model as JSON, in Python: open('model.json', 'w').write(model.to_json())\n"},
-      {"ONNX", {"summary", "@/model.onnx"}, 1,
+      {"ONNX",
+       {"summary", "@/model.onnx"},
+       1,
        "error: '@/model.onnx': reading ONNX is not supported yet\n"
        "  hint: give a Keras model as JSON (model.to_json()) or a .moru file\n"},
-      {"an unknown ending", {"summary", "@/model.txt"}, 1,
+      {"an unknown ending",
+       {"summary", "@/model.txt"},
+       1,
        "error: cannot tell what kind of model '@/model.txt' is\n"
        "  hint: a model is a .moru, a compiled .so, or Keras JSON (.json)\n"},
-      {"an empty JSON file", {"summary", "@/empty.json"}, 1,
-       "error: @/empty.json: is empty\n"},
-      {"broken JSON", {"summary", "@/syntax.json"}, 1,
-       "error: @/syntax.json: is not valid JSON at line 1, column 30: unexpected end of input; expected string literal\n"},
-      {"JSON that is no object", {"summary", "@/list.json"}, 1,
+      {"an empty JSON file", {"summary", "@/empty.json"}, 1, "error: @/empty.json: is empty\n"},
+      {"broken JSON",
+       {"summary", "@/syntax.json"},
+       1,
+       "error: @/syntax.json: is not valid JSON at line 1, column 30: unexpected end of input; expected string "
+       "literal\n"},
+      {"JSON that is no object",
+       {"summary", "@/list.json"},
+       1,
        "error: @/list.json: is not a Keras model: expected an object but got [1,2]\n"},
-      {"JSON that is no model", {"summary", "@/nothing.json"}, 1,
+      {"JSON that is no model",
+       {"summary", "@/nothing.json"},
+       1,
        "error: @/nothing.json: is not a Keras model: the key 'class_name' is missing\n"
        "  hint: give it the output of model.to_json()\n"},
-      {"an unknown layer", {"summary", "@/layer.json"}, 1,
+      {"an unknown layer",
+       {"summary", "@/layer.json"},
+       1,
        "error: @/layer.json: one thing in this model is not supported:\n"
        "  layer 'c' (Conv9D): layers of this class are not supported\n"},
-      {"a sequence that ended", {"summary", "@/flat_lstm.json"}, 1,
+      {"a sequence that ended",
+       {"summary", "@/flat_lstm.json"},
+       1,
        "error: layer 'lstm_2' (LSTM): needs a sequence [batch, time, features] but got [batch, 4]\n"
        "  the input is the output of 'lstm_1', which returns only its last step\n"
        "  hint: set return_sequences=true on 'lstm_1'\n"},
-      {"a layer without its size", {"summary", "@/no_units.json"}, 1,
+      {"a layer without its size",
+       {"summary", "@/no_units.json"},
+       1,
        "error: layer 'd' (Dense): needs the attribute 'units' (an integer)\n"},
-      {"a layer of negative size", {"summary", "@/minus_units.json"}, 1,
+      {"a layer of negative size",
+       {"summary", "@/minus_units.json"},
+       1,
        "error: layer 'd' (Dense): attribute 'units' is -4 but must be at least 1\n"},
-      {"a misspelt activation", {"summary", "@/activation.json"}, 1,
+      {"a misspelt activation",
+       {"summary", "@/activation.json"},
+       1,
        "error: @/activation.json: one thing in this model is not supported:\n"
        "  layer 'd' (Dense): attribute 'activation' is the unknown activation 'rellu'\n"},
-      {"text called .moru", {"summary", "@/text.moru"}, 1,
-       "error: '@/text.moru' is not a .moru file\n"},
-      {"an empty .moru", {"summary", "@/empty.moru"}, 1,
-       "error: '@/empty.moru' is not a .moru file\n"},
-      {"half a .moru", {"run", "@/cut.moru", "@/x.npy", "--output-dir", "@/out"}, 1,
+      {"text called .moru", {"summary", "@/text.moru"}, 1, "error: '@/text.moru' is not a .moru file\n"},
+      {"an empty .moru", {"summary", "@/empty.moru"}, 1, "error: '@/empty.moru' is not a .moru file\n"},
+      {"half a .moru",
+       {"run", "@/cut.moru", "@/x.npy", "--output-dir", "@/out"},
+       1,
        "error: '@/cut.moru' is damaged: it should have # bytes but has #\n"},
-      {"a .moru cut in its header", {"summary", "@/header.moru"}, 1,
+      {"a .moru cut in its header",
+       {"summary", "@/header.moru"},
+       1,
        "error: '@/header.moru' is damaged: it ends inside its header\n"},
-      {"a flipped bit in the weights", {"summary", "@/flip_weights.moru"}, 1,
+      {"a flipped bit in the weights",
+       {"summary", "@/flip_weights.moru"},
+       1,
        "error: '@/flip_weights.moru' is damaged: its section 'weights' has another checksum\n"},
-      {"a flipped bit in the header", {"summary", "@/flip_magic.moru"}, 1,
+      {"a flipped bit in the header",
+       {"summary", "@/flip_magic.moru"},
+       1,
        "error: '@/flip_magic.moru' is not a .moru file\n"},
-      {"text called .so", {"run", "@/text.so", "@/x.npy", "--output-dir", "@/out"}, 1,
+      {"text called .so",
+       {"run", "@/text.so", "@/x.npy", "--output-dir", "@/out"},
+       1,
        "error: cannot load '@/text.so': @/text.so: file too short\n"},
-      {"a recipe with broken syntax", {"train", "@/r_syntax.json", "--run-dir", "@/r"}, 1,
-       "error: @/r_syntax.json: is not valid JSON at line 2, column 10: unexpected '}'; expected '[', '{', or a literal\n"},
-      {"a misspelt key", {"train", "@/r_key.json", "--run-dir", "@/r"}, 1,
+      {"a recipe with broken syntax",
+       {"train", "@/r_syntax.json", "--run-dir", "@/r"},
+       1,
+       "error: @/r_syntax.json: is not valid JSON at line 2, column 10: unexpected '}'; expected '[', '{', or a "
+       "literal\n"},
+      {"a misspelt key",
+       {"train", "@/r_key.json", "--run-dir", "@/r"},
+       1,
        "error: @/r_key.json: fit: \"epoch\" is not known here\n"
        "  hint: did you mean 'epochs'?\n"},
-      {"a column that is not there", {"train", "@/r_column.json", "--run-dir", "@/r"}, 1,
+      {"a column that is not there",
+       {"train", "@/r_column.json", "--run-dir", "@/r"},
+       1,
        "error: @/data.csv: has no column 'cc'\n"
        "  hint: did you mean 'c'?\n"},
-      {"a recipe whose model is not there", {"train", "@/r_model.json", "--run-dir", "@/r"}, 1,
+      {"a recipe whose model is not there",
+       {"train", "@/r_model.json", "--run-dir", "@/r"},
+       1,
        "error: there is no '@/lost.json', the model of the recipe '@/r_model.json'\n"},
-      {"a recipe without a model", {"train", "@/r_no_model.json", "--run-dir", "@/r"}, 1,
+      {"a recipe without a model",
+       {"train", "@/r_no_model.json", "--run-dir", "@/r"},
+       1,
        "error: the recipe '@/r_no_model.json' names no model\n"
        "  hint: add \"model\": \"MODEL.json\"\n"},
-      {"a recipe that names a recipe", {"train", "@/r_nested.json", "--run-dir", "@/r"}, 1,
+      {"a recipe that names a recipe",
+       {"train", "@/r_nested.json", "--run-dir", "@/r"},
+       1,
        "error: '@/recipe.json' is a recipe, but a recipe's \"model\" must be a model\n"},
-      {"a recipe whose data are not there", {"train", "@/r_data.json", "--run-dir", "@/r"}, 1,
+      {"a recipe whose data are not there",
+       {"train", "@/r_data.json", "--run-dir", "@/r"},
+       1,
        "error: @/lost.csv: cannot be opened: No such file or directory\n"
        "  hint: check the path; \"csv\" in a recipe is relative to the recipe\n"},
-      {"fewer columns than the model takes", {"train", "@/r_width.json", "--run-dir", "@/r"}, 1,
+      {"fewer columns than the model takes",
+       {"train", "@/r_width.json", "--run-dir", "@/r"},
+       1,
        "error: the input 'x' of model.json takes [3] per sample, but r_width.json gives it [2]\n"
        "  its 2 columns are a, b\n"
        "  hint: change the shape of the model's input, or the recipe's columns and window\n"},
-      {"the same when compiling", {"compile", "@/model.json", "--recipe", "@/r_width.json", "-o", "@/out.so"}, 1,
+      {"the same when compiling",
+       {"compile", "@/model.json", "--recipe", "@/r_width.json", "-o", "@/out.so"},
+       1,
        "error: the input 'x' of model.json takes [3] per sample, but r_width.json gives it [2]\n"
        "  its 2 columns are a, b\n"
        "  hint: change the shape of the model's input, or the recipe's columns and window\n"},
-      {"a model that takes more columns", {"train", "@/r_wide.json", "--run-dir", "@/r"}, 1,
+      {"a model that takes more columns",
+       {"train", "@/r_wide.json", "--run-dir", "@/r"},
+       1,
        "error: the input 'x' of wide.json takes [5] per sample, but r_wide.json gives it [3]\n"
        "  its 3 columns are a, b, c\n"
        "  hint: change the shape of the model's input, or the recipe's columns and window\n"},
-      {"more units than the target has columns", {"train", "@/r_target.json", "--run-dir", "@/r"}, 1,
+      {"more units than the target has columns",
+       {"train", "@/r_target.json", "--run-dir", "@/r"},
+       1,
        "error: the output 'y' of two_units.json is [2] per sample, but the target in r_target.json is [1]\n"
        "  its 1 column is y\n"
        "  hint: give the last layer as many units as the target has columns, or change the target\n"},
-      {"a window for a model without a time axis", {"train", "@/r_window.json", "--run-dir", "@/r"}, 1,
+      {"a window for a model without a time axis",
+       {"train", "@/r_window.json", "--run-dir", "@/r"},
+       1,
        "error: the input 'x' of model.json takes [3] per sample, but r_window.json gives it [24, 3]\n"
        "  its 3 columns are a, b, c\n"
        "  hint: change the shape of the model's input, or the recipe's columns and window\n"},
-      {"a target the model lacks", {"train", "@/r_output.json", "--run-dir", "@/r"}, 1,
+      {"a target the model lacks",
+       {"train", "@/r_output.json", "--run-dir", "@/r"},
+       1,
        "error: the recipe has an output 'z', which the model lacks\n"
        "  hint: the model's outputs are 'y'\n"},
-      {"a misspelt loss", {"train", "@/r_loss.json", "--run-dir", "@/r"}, 1,
+      {"a misspelt loss",
+       {"train", "@/r_loss.json", "--run-dir", "@/r"},
+       1,
        "error: @/r_loss.json: fit.loss: 'msee' is not a loss\n"
-       "  hint: the losses are: mean_squared_error, mean_absolute_error, mean_absolute_percentage_error, mean_squared_logarithmic_error, huber, log_cosh, binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence, poisson, hinge, and 3 more\n"},
-      {"a misspelt metric", {"train", "@/r_metric.json", "--run-dir", "@/r"}, 1,
+       "  hint: the losses are: mean_squared_error, mean_absolute_error, mean_absolute_percentage_error, "
+       "mean_squared_logarithmic_error, huber, log_cosh, binary_crossentropy, categorical_crossentropy, "
+       "sparse_categorical_crossentropy, kl_divergence, poisson, hinge, and 3 more\n"},
+      {"a misspelt metric",
+       {"train", "@/r_metric.json", "--run-dir", "@/r"},
+       1,
        "error: @/r_metric.json: fit.metrics[0]: 'maee' is not a metric\n"
-       "  hint: the metrics are: mean_squared_error, mean_absolute_error, mean_absolute_percentage_error, mean_squared_logarithmic_error, huber, log_cosh, binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence, poisson, hinge, and 15 more\n"},
-      {"a metric that cannot be compiled", {"train", "@/r_auc.json", "--run-dir", "@/r"}, 1,
+       "  hint: the metrics are: mean_squared_error, mean_absolute_error, mean_absolute_percentage_error, "
+       "mean_squared_logarithmic_error, huber, log_cosh, binary_crossentropy, categorical_crossentropy, "
+       "sparse_categorical_crossentropy, kl_divergence, poisson, hinge, and 15 more\n"},
+      {"a metric that cannot be compiled",
+       {"train", "@/r_auc.json", "--run-dir", "@/r"},
+       1,
        "error: there is no metric 'auc'\n"
-       "  hint: use one of 'accuracy', 'binary_accuracy', 'binary_crossentropy', 'categorical_accuracy', 'categorical_crossentropy', 'categorical_hinge', 'hinge', 'huber', 'kl_divergence', 'log_cosh', 'mae', 'mean', 'mean_absolute_error', 'mean_absolute_percentage_error', 'mean_squared_error', 'mean_squared_logarithmic_error', 'mse', 'poisson', 'r2', 'r2_score', 'rmse', 'root_mean_squared_error', 'sparse_categorical_accuracy', 'sparse_categorical_crossentropy', 'squared_hinge'\n"},
-      {"a misspelt optimizer", {"train", "@/r_optimizer.json", "--run-dir", "@/r"}, 1,
+       "  hint: use one of 'accuracy', 'binary_accuracy', 'binary_crossentropy', 'categorical_accuracy', "
+       "'categorical_crossentropy', 'categorical_hinge', 'hinge', 'huber', 'kl_divergence', 'log_cosh', 'mae', 'mean', "
+       "'mean_absolute_error', 'mean_absolute_percentage_error', 'mean_squared_error', "
+       "'mean_squared_logarithmic_error', 'mse', 'poisson', 'r2', 'r2_score', 'rmse', 'root_mean_squared_error', "
+       "'sparse_categorical_accuracy', 'sparse_categorical_crossentropy', 'squared_hinge'\n"},
+      {"a misspelt optimizer",
+       {"train", "@/r_optimizer.json", "--run-dir", "@/r"},
+       1,
        "error: @/r_optimizer.json: fit.optimizer.name: 'adamm' is not an optimizer\n"
        "  hint: did you mean 'adam'?\n"},
-      {"parts that sum to more than one", {"train", "@/r_split.json", "--run-dir", "@/r"}, 1,
+      {"parts that sum to more than one",
+       {"train", "@/r_split.json", "--run-dir", "@/r"},
+       1,
        "error: @/r_split.json: data.split: train, validation and test add up to 1.2\n"
        "  hint: they must not exceed 1\n"},
-      {"a batch size of zero", {"train", "@/r_batch.json", "--run-dir", "@/r"}, 1,
+      {"a batch size of zero",
+       {"train", "@/r_batch.json", "--run-dir", "@/r"},
+       1,
        "error: @/r_batch.json: fit.batch_size: 0 is out of range\n"
        "  hint: it must be at least 1\n"},
-      {"a callback that monitors nothing", {"train", "@/r_monitor.json", "--run-dir", "@/r"}, 1,
-       "error: callback 'early_stopping' monitors 'val_auc', which this run does not measure; it measures loss, mae, val_loss, val_mae\n"},
-      {"a model where a recipe is needed", {"train", "@/model.json", "--run-dir", "@/r"}, 1,
+      {"a callback that monitors nothing",
+       {"train", "@/r_monitor.json", "--run-dir", "@/r"},
+       1,
+       "error: callback 'early_stopping' monitors 'val_auc', which this run does not measure; it measures loss, mae, "
+       "val_loss, val_mae\n"},
+      {"a model where a recipe is needed",
+       {"train", "@/model.json", "--run-dir", "@/r"},
+       1,
        "error: '@/model.json' carries no recipe, so it is not known what the columns of a CSV mean\n"
        "  hint: give a recipe, or a model that `moru train` made\n"},
-      {"a missing cell", {"train", "@/recipe.json", "--data", "@/missing.csv", "--run-dir", "@/r"}, 1,
+      {"a missing cell",
+       {"train", "@/recipe.json", "--data", "@/missing.csv", "--run-dir", "@/r"},
+       1,
        "error: @/missing.csv, line 3, column 'b': the cell is missing\n"
        "  hint: set \"missing\" to \"drop\" or {\"fill\": \"mean\" | \"median\" | \"previous\" | \"constant\"}\n"},
-      {"a word among numbers", {"train", "@/recipe.json", "--data", "@/words.csv", "--run-dir", "@/r"}, 1,
+      {"a word among numbers",
+       {"train", "@/recipe.json", "--data", "@/words.csv", "--run-dir", "@/r"},
+       1,
        "error: @/words.csv, line 3, column 'b': 'two' is not a number\n"
        "  hint: give the column an encoder (\"one_hot\" or \"ordinal\"), or list 'two' in \"missing_values\"\n"},
-      {"a row that is too short", {"train", "@/recipe.json", "--data", "@/ragged.csv", "--run-dir", "@/r"}, 1,
+      {"a row that is too short",
+       {"train", "@/recipe.json", "--data", "@/ragged.csv", "--run-dir", "@/r"},
+       1,
        "error: @/ragged.csv, line 3: 3 cells where the header names 4 (the first one missing is 'y')\n"
        "  hint: the separator is ','; put a cell that holds it in double quotes, or set \"separator\"\n"},
-      {"an empty table", {"train", "@/recipe.json", "--data", "@/empty.csv", "--run-dir", "@/r"}, 1,
+      {"an empty table",
+       {"train", "@/recipe.json", "--data", "@/empty.csv", "--run-dir", "@/r"},
+       1,
        "error: @/empty.csv: is empty\n"
        "  hint: the first line must name the columns\n"},
-      {"a header without rows", {"train", "@/recipe.json", "--data", "@/header.csv", "--run-dir", "@/r"}, 1,
+      {"a header without rows",
+       {"train", "@/recipe.json", "--data", "@/header.csv", "--run-dir", "@/r"},
+       1,
        "error: @/header.csv: has a header and no rows\n"
        "  hint: is this the right file?\n"},
-      {"a quote that is never closed", {"train", "@/recipe.json", "--data", "@/quote.csv", "--run-dir", "@/r"}, 1,
+      {"a quote that is never closed",
+       {"train", "@/recipe.json", "--data", "@/quote.csv", "--run-dir", "@/r"},
+       1,
        "error: @/quote.csv, line 2: a quoted cell begins here and is never closed\n"
        "  hint: close the quote, or double a quote that belongs to the text (\"\")\n"},
-      {"two columns of one name", {"train", "@/recipe.json", "--data", "@/twice.csv", "--run-dir", "@/r"}, 1,
+      {"two columns of one name",
+       {"train", "@/recipe.json", "--data", "@/twice.csv", "--run-dir", "@/r"},
+       1,
        "error: @/twice.csv, line 1: two columns are called 'a'\n"
        "  hint: rename one of them\n"},
-      {"too few rows", {"train", "@/recipe.json", "--data", "@/few.csv", "--run-dir", "@/r"}, 1,
+      {"too few rows",
+       {"train", "@/recipe.json", "--data", "@/few.csv", "--run-dir", "@/r"},
+       1,
        "error: @/few.csv: no sample for training among its 1 rows\n"
        "  hint: give more rows, a larger fraction, or fill missing cells instead of dropping their rows\n"},
-      {"a table without a column, for predict", {"predict", "@/run/model.moru", "--data", "@/no_c.csv"}, 1,
+      {"a table without a column, for predict",
+       {"predict", "@/run/model.moru", "--data", "@/no_c.csv"},
+       1,
        "error: @/no_c.csv: has no column 'c'\n"
        "  hint: the columns are: a, b, y\n"},
-      {"a table that is not there, for evaluate", {"evaluate", "@/run/model.moru", "--data", "@/lost.csv"}, 1,
+      {"a table that is not there, for evaluate",
+       {"evaluate", "@/run/model.moru", "--data", "@/lost.csv"},
+       1,
        "error: @/lost.csv: cannot be opened: No such file or directory\n"
        "  hint: check the path; \"csv\" in a recipe is relative to the recipe\n"},
-      {"a model without a recipe, for predict", {"predict", "@/model.moru", "--data", "@/data.csv"}, 1,
+      {"a model without a recipe, for predict",
+       {"predict", "@/model.moru", "--data", "@/data.csv"},
+       1,
        "error: '@/model.moru' carries no recipe, so it is not known what the columns of a CSV mean\n"
        "  hint: give a recipe, or a model that `moru train` made\n"},
-      {"a recipe that was never fitted, for predict", {"predict", "@/recipe.json", "--data", "@/data.csv"}, 1,
+      {"a recipe that was never fitted, for predict",
+       {"predict", "@/recipe.json", "--data", "@/data.csv"},
+       1,
        "error: recipe: has not been fitted to training data\n"
        "  hint: train first; the trained model carries a fitted recipe\n"},
-      {"an array of another width", {"run", "@/model.json", "@/x32.npy", "--output-dir", "@/out"}, 1,
+      {"an array of another width",
+       {"run", "@/model.json", "@/x32.npy", "--output-dir", "@/out"},
+       1,
        "error: slot 'x' (input f32[batch, 3]): axis 1 must be 3 but is 2; the bound shape is [3, 2]\n"},
-      {"an array of another rank", {"run", "@/model.json", "@/x6.npy", "--output-dir", "@/out"}, 1,
+      {"an array of another rank",
+       {"run", "@/model.json", "@/x6.npy", "--output-dir", "@/out"},
+       1,
        "error: slot 'x' (input f32[batch, 3]) has 2 axes but was given the shape [6]\n"},
-      {"the same, interpreted", {"run", "@/model.json", "@/x6.npy", "--output-dir", "@/out", "--interpret"}, 1,
+      {"the same, interpreted",
+       {"run", "@/model.json", "@/x6.npy", "--output-dir", "@/out", "--interpret"},
+       1,
        "error: 'x' takes f32[batch, 3] but got f32[6]\n"},
-      {"half an array", {"run", "@/model.json", "@/cut.npy", "--output-dir", "@/out"}, 1,
+      {"half an array",
+       {"run", "@/model.json", "@/cut.npy", "--output-dir", "@/out"},
+       1,
        "error: @/cut.npy: is not a usable .npy file: its shape needs 24 bytes of data and it holds 12\n"
        "  hint: write it again with numpy.save\n"},
-      {"text called .npy", {"run", "@/model.json", "@/text.npy", "--output-dir", "@/out"}, 1,
+      {"text called .npy",
+       {"run", "@/model.json", "@/text.npy", "--output-dir", "@/out"},
+       1,
        "error: @/text.npy: is not a .npy file (it does not begin with \\x93NUMPY)\n"
        "  hint: write arrays with numpy.save; .npz archives and pickles are not supported\n"},
-      {"an array that is not there", {"run", "@/model.json", "@/lost.npy", "--output-dir", "@/out"}, 1,
+      {"an array that is not there",
+       {"run", "@/model.json", "@/lost.npy", "--output-dir", "@/out"},
+       1,
        "error: cannot open '@/lost.npy': No such file or directory\n"},
-      {"an input the model lacks", {"run", "@/model.json", "z=@/x.npy", "--output-dir", "@/out"}, 1,
+      {"an input the model lacks",
+       {"run", "@/model.json", "z=@/x.npy", "--output-dir", "@/out"},
+       1,
        "error: 'z' is not an input of the model; its inputs are 'x'\n"},
-      {"an input too many", {"run", "@/model.json", "x=@/x.npy", "z=@/x.npy", "--output-dir", "@/out"}, 1,
+      {"an input too many",
+       {"run", "@/model.json", "x=@/x.npy", "z=@/x.npy", "--output-dir", "@/out"},
+       1,
        "error: 'z' is not an input of the model; its inputs are 'x'\n"},
-      {"an input given twice", {"run", "@/model.json", "x=@/x.npy", "x=@/x.npy", "--output-dir", "@/out"}, 1,
+      {"an input given twice",
+       {"run", "@/model.json", "x=@/x.npy", "x=@/x.npy", "--output-dir", "@/out"},
+       1,
        "error: the input 'x' is given twice\n"},
-      {"arrays without names", {"run", "@/model.json", "@/x.npy", "@/x.npy", "--output-dir", "@/out"}, 1,
+      {"arrays without names",
+       {"run", "@/model.json", "@/x.npy", "@/x.npy", "--output-dir", "@/out"},
+       1,
        "error: where there are several arrays, each needs its input's name, as NAME=FILE.npy; the inputs are 'x'\n"},
-      {"an unknown pass to leave out", {"compile", "@/model.json", "-o", "@/out.s", "--disable", "fuze"}, 1,
+      {"an unknown pass to leave out",
+       {"compile", "@/model.json", "-o", "@/out.s", "--disable", "fuze"},
+       1,
        "error: there is no pass 'fuze'\n"
        "  hint: moru passes lists them\n"},
-      {"a pass that is needed", {"compile", "@/model.json", "-o", "@/out.s", "--disable", "lower"}, 1,
+      {"a pass that is needed",
+       {"compile", "@/model.json", "-o", "@/out.s", "--disable", "lower"},
+       1,
        "error: the pass 'lower' cannot be left out: there is no program without it\n"},
-      {"an unknown pass to stop after", {"dump", "@/model.json", "--after", "expnd"}, 1,
+      {"an unknown pass to stop after",
+       {"dump", "@/model.json", "--after", "expnd"},
+       1,
        "error: there is no pass 'expnd' here (without a recipe nothing is trained)\n"
        "  hint: did you mean 'expand'?\n"},
-      {"a pass of training without a recipe", {"dump", "@/model.json", "--after", "differentiate"}, 1,
+      {"a pass of training without a recipe",
+       {"dump", "@/model.json", "--after", "differentiate"},
+       1,
        "error: there is no pass 'differentiate' here (without a recipe nothing is trained)\n"
        "  hint: moru passes lists them\n"},
-      {"an unknown pass to run", {"opt", "@/good.txt", "--passes", "simplfy"}, 1,
+      {"an unknown pass to run",
+       {"opt", "@/good.txt", "--passes", "simplfy"},
+       1,
        "error: there is no graph pass 'simplfy' that can run alone\n"
        "  hint: moru passes lists them\n"},
-      {"a graph that does not parse", {"opt", "@/syntax.txt"}, 1,
+      {"a graph that does not parse",
+       {"opt", "@/syntax.txt"},
+       1,
        "error: graph text, line 3: there is no op 'nonsense'\n"},
-      {"an unknown op", {"ops", "lsmt"}, 1,
+      {"an unknown op",
+       {"ops", "lsmt"},
+       1,
        "error: there is no op 'lsmt'\n"
        "  hint: did you mean 'lstm'?\n"},
-      {"an unknown entry", {"compile", "@/model.json", "-o", "@/out.so", "--entry", "pedict"}, 1,
+      {"an unknown entry",
+       {"compile", "@/model.json", "-o", "@/out.so", "--entry", "pedict"},
+       1,
        "error: there is no entry 'pedict'\n"
        "  hint: did you mean 'predict'?\n"},
-      {"training without a recipe", {"compile", "@/model.json", "-o", "@/out.so", "--entry", "predict,train_step"}, 1,
+      {"training without a recipe",
+       {"compile", "@/model.json", "-o", "@/out.so", "--entry", "predict,train_step"},
+       1,
        "error: the entry 'train_step' needs a loss and an optimizer\n"
        "  hint: give a recipe with --recipe R.json\n"},
-      {"an unknown target", {"compile", "@/model.json", "-o", "@/out.so", "--target", "z80"}, 1,
+      {"an unknown target",
+       {"compile", "@/model.json", "-o", "@/out.so", "--target", "z80"},
+       1,
        "error: unknown target 'z80'\n"
        "  hint: known are host, x86-64-v4, x86-64-v3, x86-64-v2, aarch64\n"},
-      {"an unknown dimension", {"bench", "@/model.json", "--size", "tmie=3"}, 1,
+      {"an unknown dimension",
+       {"bench", "@/model.json", "--size", "tmie=3"},
+       1,
        "error: the model has no open dimension 'tmie'; it has 'batch'\n"},
-      {"a checkpoint that is not there", {"checkpoint", "@/lost.moruckpt"}, 1,
+      {"a checkpoint that is not there",
+       {"checkpoint", "@/lost.moruckpt"},
+       1,
        "error: cannot open '@/lost.moruckpt': No such file or directory\n"},
-      {"half a checkpoint", {"checkpoint", "@/cut.moruckpt"}, 1,
+      {"half a checkpoint",
+       {"checkpoint", "@/cut.moruckpt"},
+       1,
        "error: '@/cut.moruckpt' is damaged: it should have # bytes but has #\n"},
-      {"a flipped bit in a checkpoint", {"checkpoint", "@/flip.moruckpt"}, 1,
+      {"a flipped bit in a checkpoint",
+       {"checkpoint", "@/flip.moruckpt"},
+       1,
        "error: '@/flip.moruckpt' is damaged: the checksum of its table differs\n"},
-      {"text called a checkpoint", {"checkpoint", "@/text.moruckpt"}, 1,
+      {"text called a checkpoint",
+       {"checkpoint", "@/text.moruckpt"},
+       1,
        "error: '@/text.moruckpt' is not a checkpoint\n"},
-      {"an empty checkpoint", {"checkpoint", "@/empty.moruckpt"}, 1,
+      {"an empty checkpoint",
+       {"checkpoint", "@/empty.moruckpt"},
+       1,
        "error: '@/empty.moruckpt' is damaged: it is empty\n"},
-      {"a directory without a checkpoint", {"checkpoint", "@/nothing_here"}, 1,
+      {"a directory without a checkpoint",
+       {"checkpoint", "@/nothing_here"},
+       1,
        "error: there is no good checkpoint in '@/nothing_here'\n"},
-      {"a run of another model to resume", {"train", "@/wider.json", "--run-dir", "@/run", "--resume", "--quiet"}, 1,
-       "error: the checkpoint belongs to another program (hash #, here #): the model, the optimizer, the target or the version of Moru differs. Going on with it is possible if asked for, but the result will not be the same, bit for bit, as without the interruption\n"
+      {"a run of another model to resume",
+       {"train", "@/wider.json", "--run-dir", "@/run", "--resume", "--quiet"},
+       1,
+       "error: the checkpoint belongs to another program (hash #, here #): the model, the optimizer, the target or the "
+       "version of Moru differs. Going on with it is possible if asked for, but the result will not be the same, bit "
+       "for bit, as without the interruption\n"
        "  hint: train into another --run-dir, or ask for it with --allow-other-program\n"},
-      {"a directory that is not there", {"import", "@/model.json", "-o", "@/nowhere/out.moru"}, 1,
+      {"a directory that is not there",
+       {"import", "@/model.json", "-o", "@/nowhere/out.moru"},
+       1,
        "error: cannot write '@/nowhere/out.moru': No such file or directory\n"},
-      {"a full disk", {"import", "@/model.json", "-o", "@/out.moru"}, 1,
+      {"a full disk",
+       {"import", "@/model.json", "-o", "@/out.moru"},
+       1,
        "error: cannot write '@/out.moru': File too large\n",
        {.most_file_bytes = 500}},
-      {"a full disk for a library", {"compile", "@/model.json", "-o", "@/out.s", "--no-cache"}, 1,
+      {"a full disk for a library",
+       {"compile", "@/model.json", "-o", "@/out.s", "--no-cache"},
+       1,
        "error: cannot write '@/out.s': File too large\n",
        {.most_file_bytes = 500}},
-      {"a full disk for predictions", {"predict", "@/run/model.moru", "--data", "@/data.csv", "-o", "@/p.csv", "--no-cache"}, 1,
+      {"a full disk for predictions",
+       {"predict", "@/run/model.moru", "--data", "@/data.csv", "-o", "@/p.csv", "--no-cache"},
+       1,
        "error: cannot write '@/p.csv': File too large\n",
        {.most_file_bytes = 100}},
-      {"a directory without permission", {"import", "@/model.json", "-o", "@/locked/out.moru"}, 1,
+      {"a directory without permission",
+       {"import", "@/model.json", "-o", "@/locked/out.moru"},
+       1,
        "error: cannot write '@/locked/out.moru': Permission denied\n",
        {.as_nobody = true}},
-      {"a run directory without permission", {"train", "@/recipe.json", "--run-dir", "@/locked/run", "--quiet"}, 1,
+      {"a run directory without permission",
+       {"train", "@/recipe.json", "--run-dir", "@/locked/run", "--quiet"},
+       1,
        "error: cannot make the run directory '@/locked/run': Permission denied\n",
        {.as_nobody = true}},
-      {"an output directory without permission", {"run", "@/model.json", "@/x.npy", "--output-dir", "@/locked/out"}, 1,
+      {"an output directory without permission",
+       {"run", "@/model.json", "@/x.npy", "--output-dir", "@/locked/out"},
+       1,
        "error: cannot make '@/locked/out': Permission denied\n",
        {.as_nobody = true}},
   };
@@ -434,7 +651,8 @@ TEST_CASE("every wrong input gets its message, its exit code, and leaves nothing
     const std::string what = wrong.what;
     CAPTURE(what);
     std::vector<std::string> arguments;
-    for (const std::string& argument : wrong.arguments) arguments.push_back(replace_all(argument, "@", project.directory.path()));
+    for (const std::string& argument : wrong.arguments)
+      arguments.push_back(replace_all(argument, "@", project.directory.path()));
     const std::vector<std::string> before = list_files(project.directory.path());
     const Outcome outcome = project.moru(arguments, wrong.options);
     const std::string message = without_accidents(replace_all(outcome.err, project.directory.path(), "@"));
@@ -455,7 +673,9 @@ TEST_CASE("every wrong input gets its message, its exit code, and leaves nothing
 
 TEST_CASE("a disk that fills up while training ends the run with a message, and no half file") {
   const SmallProject project;
-  const Outcome outcome = project.moru({"train", project / "recipe.json", "--run-dir", project / "run", "--quiet", "--no-cache"}, {.most_file_bytes = 2500});
+  const Outcome outcome =
+      project.moru({"train", project / "recipe.json", "--run-dir", project / "run", "--quiet", "--no-cache"},
+                   {.most_file_bytes = 2500});
   CHECK(outcome.code == 1);
   CHECK(outcome.err.starts_with("error: cannot write '" + (project / "run/checkpoints/")));
   CHECK(outcome.err.ends_with("': File too large\n"));
@@ -483,8 +703,11 @@ TEST_CASE("models and checkpoints that were cut or bent anywhere are refused, ne
     std::string path, name;
     std::vector<std::string> arguments;
   };
-  const std::vector<File> files = {{project / "run/model.moru", "bent.moru", {"predict", project / "bent.moru", "--data", project / "data.csv", "-o", project / "p.csv"}},
-                                   {project.checkpoint, "bent.moruckpt", {"checkpoint", project / "bent.moruckpt"}}};
+  const std::vector<File> files = {
+      {project / "run/model.moru",
+       "bent.moru",
+       {"predict", project / "bent.moru", "--data", project / "data.csv", "-o", project / "p.csv"}},
+      {project.checkpoint, "bent.moruckpt", {"checkpoint", project / "bent.moruckpt"}}};
   for (const File& file : files) {
     const std::string whole = read_file(file.path);
     write_file(project / file.name, whole);

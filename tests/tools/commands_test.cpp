@@ -17,8 +17,8 @@ using nlohmann::json;
 
 namespace {
 
-const std::vector<std::string> commands = {"import", "summary", "compile", "run", "train", "evaluate", "predict", "bench", "opt",
-                                           "compare", "passes", "ops", "dump", "checkpoint"};
+const std::vector<std::string> commands = {"import", "summary", "compile", "run",    "train", "evaluate", "predict",
+                                           "bench",  "opt",     "compare", "passes", "ops",   "dump",     "checkpoint"};
 
 void succeeds(const Outcome& outcome) {
   CAPTURE(outcome.out);
@@ -173,7 +173,8 @@ TEST_CASE("dump prints every stage, and opt takes a graph back") {
 
 TEST_CASE("run computes what the layers say, from JSON, .moru and .so, interpreted and with any number of threads") {
   const SmallProject project;
-  write_file(project / "one.json", SmallProject::model_json(SmallProject::input_layer("2") + R"(, {"class_name": "Dense", "config": {"name": "y/1",
+  write_file(project / "one.json", SmallProject::model_json(SmallProject::input_layer("2") +
+                                                            R"(, {"class_name": "Dense", "config": {"name": "y/1",
     "units": 1, "use_bias": false, "kernel_initializer": {"class_name": "Constant", "config": {"value": 0.5}}}})"));
   write_floats(project / "x.npy", {3, 2}, {1, 2, 3, 4, -5, 5});
   succeeds(project.moru({"run", project / "one.json", project / "x.npy", "--output-dir", project / "out"}));
@@ -185,8 +186,10 @@ TEST_CASE("run computes what the layers say, from JSON, .moru and .so, interpret
   for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i));
   write_floats(project / "x41.npy", {41, 3}, x);
   succeeds(project.moru({"run", project / "m.moru", project / "x41.npy", "--output-dir", project / "jit"}));
-  succeeds(project.moru({"run", project / "m.moru", "x=" + (project / "x41.npy"), "--output-dir", project / "threads", "--threads", "3"}));
-  succeeds(project.moru({"run", project / "m.moru", project / "x41.npy", "--output-dir", project / "kernels", "--interpret"}));
+  succeeds(project.moru({"run", project / "m.moru", "x=" + (project / "x41.npy"), "--output-dir", project / "threads",
+                         "--threads", "3"}));
+  succeeds(project.moru(
+      {"run", project / "m.moru", project / "x41.npy", "--output-dir", project / "kernels", "--interpret"}));
   succeeds(project.moru({"run", project / "m.so", project / "x41.npy", "--output-dir", project / "aot"}));
   const std::string bytes = read_file(project / "jit/y.npy");
   CHECK(bytes.size() > 41 * 4);
@@ -207,11 +210,13 @@ TEST_CASE("compile writes libraries with a header, LLVM and assembly, and moru-r
   const Outcome info = project.moru({project / "net.so", "info", "--json"}, {.binary = "moru-run"});
   succeeds(info);
   CHECK(json::parse(info.out)["parameters"] == 41);
-  const Outcome timed = project.moru({"compile", project / "model.json", "-o", project / "t.s", "--time", "--no-cache"});
+  const Outcome timed =
+      project.moru({"compile", project / "model.json", "-o", project / "t.s", "--time", "--no-cache"});
   succeeds(timed);
   CHECK(timed.err.find("choose_layouts") != std::string::npos);
   CHECK(timed.err.find("native code") != std::string::npos);
-  succeeds(project.moru({"compile", project / "model.json", "-o", project / "d.s", "--dump-dir", project / "dumps", "--disable", "simplify", "--disable", "share_common"}));
+  succeeds(project.moru({"compile", project / "model.json", "-o", project / "d.s", "--dump-dir", project / "dumps",
+                         "--disable", "simplify", "--disable", "share_common"}));
   CHECK(fs::exists(project / "dumps/00_make_entries.txt"));
 }
 
@@ -221,8 +226,11 @@ TEST_CASE("compile with a recipe embeds training, so that moru-run trains to the
   recipe.replace(recipe.find("\"epochs\""), 0, "\"seed\": 5, ");
   write_file(project / "seeded.json", recipe);
   succeeds(project.moru({"train", project / "seeded.json", "--run-dir", project / "jit", "--quiet"}));
-  succeeds(project.moru({"compile", project / "model.json", "--recipe", project / "seeded.json", "-o", project / "net.so"}));
-  succeeds(project.moru({project / "net.so", "train", "--data", project / "data.csv", "--run-dir", project / "aot", "--quiet"}, {.binary = "moru-run"}));
+  succeeds(
+      project.moru({"compile", project / "model.json", "--recipe", project / "seeded.json", "-o", project / "net.so"}));
+  succeeds(project.moru(
+      {project / "net.so", "train", "--data", project / "data.csv", "--run-dir", project / "aot", "--quiet"},
+      {.binary = "moru-run"}));
   CHECK(read_file(project / "aot/history.json") == read_file(project / "jit/history.json"));
   CHECK(read_file(project / "aot/predictions.csv") == read_file(project / "jit/predictions.csv"));
   CHECK(read_file(project / "aot/history.json") != read_file(trained().run + "/history.json"));  // another seed
@@ -230,7 +238,8 @@ TEST_CASE("compile with a recipe embeds training, so that moru-run trains to the
 
 TEST_CASE("train leaves a run directory whose metrics are in raw units") {
   const Trained& one = trained();
-  for (const char* name : {"recipe.json", "model.moru", "history.json", "history.csv", "metrics.json", "predictions.csv"}) {
+  for (const char* name :
+       {"recipe.json", "model.moru", "history.json", "history.csv", "metrics.json", "predictions.csv"}) {
     CAPTURE(name);
     CHECK(fs::exists(one.run + "/" + name));
   }
@@ -238,7 +247,7 @@ TEST_CASE("train leaves a run directory whose metrics are in raw units") {
   CHECK(metrics["epochs"] == 3);
   CHECK(metrics["test"]["mae"].get<double>() > 0);
   CHECK(metrics["test"]["mae"].get<double>() < 60);  // the target lies between 20 and 110
-  CHECK(metrics["parameters"] == 41 + 2 * 3 + 2);     // with the scalers' means and variances
+  CHECK(metrics["parameters"] == 41 + 2 * 3 + 2);    // with the scalers' means and variances
   const json history = json::parse(read_file(one.run + "/history.json"));
   CHECK(history["loss"].size() == 3);
   CHECK(history.contains("val_mae"));
@@ -260,8 +269,10 @@ TEST_CASE("training is a function of the seed, whatever the number of threads") 
 
 TEST_CASE("an interrupted number of epochs goes on with --resume to the same bits") {
   const Trained& one = trained();
-  succeeds(one.project.moru({"train", one.project / "recipe.json", "--run-dir", one.project / "half", "--epochs", "1", "--quiet"}));
-  succeeds(one.project.moru({"train", one.project / "recipe.json", "--run-dir", one.project / "half", "--resume", "--quiet"}));
+  succeeds(one.project.moru(
+      {"train", one.project / "recipe.json", "--run-dir", one.project / "half", "--epochs", "1", "--quiet"}));
+  succeeds(one.project.moru(
+      {"train", one.project / "recipe.json", "--run-dir", one.project / "half", "--resume", "--quiet"}));
   CHECK(read_file(one.project / "half/history.json") == read_file(one.run + "/history.json"));
   CHECK(read_file(one.project / "half/predictions.csv") == read_file(one.run + "/predictions.csv"));
 }
@@ -285,7 +296,8 @@ TEST_CASE("evaluate and predict take raw rows and answer in raw units") {
   CHECK(count_lines(predicted.out) == 3);
   // A trained model compiled ahead of time gives the same answers without the compiler.
   succeeds(one.project.moru({"compile", model, "-o", one.project / "trained.so"}));
-  const Outcome native = one.project.moru({one.project / "trained.so", "predict", "--data", one.project / "new.csv"}, {.binary = "moru-run"});
+  const Outcome native = one.project.moru({one.project / "trained.so", "predict", "--data", one.project / "new.csv"},
+                                          {.binary = "moru-run"});
   succeeds(native);
   CHECK(native.out == predicted.out);
 }
@@ -294,7 +306,8 @@ TEST_CASE("a trained model is trained further without being scaled twice") {
   const Trained& one = trained();
   write_file(one.project / "further.json", SmallProject::recipe(one.run + "/model.moru"));
   succeeds(one.project.moru({"train", one.project / "further.json", "--run-dir", one.project / "further", "--quiet"}));
-  const json before = json::parse(read_file(one.run + "/metrics.json")), after = json::parse(read_file(one.project / "further/metrics.json"));
+  const json before = json::parse(read_file(one.run + "/metrics.json")),
+             after = json::parse(read_file(one.project / "further/metrics.json"));
   CHECK(after["parameters"] == before["parameters"]);
   CHECK(after["train"]["loss"].get<double>() < before["train"]["loss"].get<double>());
 }
@@ -351,4 +364,21 @@ TEST_CASE("compiled objects are kept in the cache, unless that is not wanted") {
   CHECK(objects() > 0);
   succeeds(project.moru({"compile", project / "model.json", "-o", project / "c.so"}));
   CHECK(read_file(project / "b.so") == read_file(project / "c.so"));
+}
+
+TEST_CASE("every pass that is not needed can be left out, and training still learns") {
+  const SmallProject project;
+  const Outcome listed = project.moru({"passes", "--json"});
+  succeeds(listed);
+  const std::vector<std::string> needed = {"make_entries",  "expand", "differentiate", "add_update",
+                                           "expand_update", "lower",  "plan_memory"};
+  for (const json& pass : json::parse(listed.out)) {
+    const std::string name = pass["name"];
+    CAPTURE(name);
+    if (std::find(needed.begin(), needed.end(), name) != needed.end()) continue;
+    const std::string run = project / ("without_" + name);
+    succeeds(project.moru({"train", project / "recipe.json", "--run-dir", run, "--quiet", "--disable", name}));
+    const json history = json::parse(read_file(run + "/history.json"));
+    CHECK(history["loss"][2].get<double>() < history["loss"][0].get<double>());
+  }
 }

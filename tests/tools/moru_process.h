@@ -21,9 +21,9 @@ struct Outcome {
 };
 
 struct ProcessOptions {
-  std::string input = {};          // for standard input
-  rlim_t most_file_bytes = 0;      // a limit on the size of files: what a full disk looks like; 0 is none
-  bool as_nobody = false;          // give up root, so that permissions count
+  std::string input = {};      // for standard input
+  rlim_t most_file_bytes = 0;  // a limit on the size of files: what a full disk looks like; 0 is none
+  bool as_nobody = false;      // give up root, so that permissions count
   std::string binary = "moru";
 };
 
@@ -38,7 +38,8 @@ inline void write_file(const std::string& path, const std::string& text) {
 }
 
 /// Runs MORU_BINARY_DIR/bin/<binary> with these arguments. The cache of compiled objects lives in `cache`.
-inline Outcome run_moru(const std::vector<std::string>& arguments, const std::string& cache, const ProcessOptions& options = {}) {
+inline Outcome run_moru(const std::vector<std::string>& arguments, const std::string& cache,
+                        const ProcessOptions& options = {}) {
   const TemporaryDirectory streams;
   write_file(streams / "in", options.input);
   std::vector<std::string> words = {std::string(MORU_BINARY_DIR) + "/bin/" + options.binary};
@@ -77,24 +78,32 @@ struct SmallProject {
     return R"({"class_name": "Sequential", "config": {"name": "small", "layers": [)" + layers + "]}}";
   }
   static std::string input_layer(const std::string& shape) {
-    return R"({"class_name": "InputLayer", "config": {"batch_input_shape": [null, )" + shape + R"(], "dtype": "float32", "name": "x"}})";
+    return R"({"class_name": "InputLayer", "config": {"batch_input_shape": [null, )" + shape +
+           R"(], "dtype": "float32", "name": "x"}})";
   }
   static std::string small_model() {
-    return model_json(input_layer("3") + R"(, {"class_name": "Dense", "config": {"name": "hidden", "units": 8, "activation": "tanh"}},
+    return model_json(input_layer("3") +
+                      R"(, {"class_name": "Dense", "config": {"name": "hidden", "units": 8, "activation": "tanh"}},
       {"class_name": "Dense", "config": {"name": "y", "units": 1}})");
   }
-  static std::string recipe(const std::string& model = "model.json", const std::string& data = "data.csv",
-                            const std::string& features = R"({"columns": ["a", "b", "c"], "scaler": "standard"})",
-                            const std::string& fit = R"("optimizer": {"name": "adam", "learning_rate": 0.01}, "loss": "mse", "metrics": ["mae"], "epochs": 3, "batch_size": 16)") {
-    return "{\"model\": \"" + model + "\", // the model\n \"data\": {\"csv\": \"" + data + "\", \"features\": [" + features +
-           "], \"target\": {\"column\": \"y\", \"scaler\": \"standard\"},\n \"split\": {\"train\": 0.7, \"validation\": 0.15, \"test\": 0.15}},\n \"fit\": {" +
+  static std::string recipe(
+      const std::string& model = "model.json", const std::string& data = "data.csv",
+      const std::string& features = R"({"columns": ["a", "b", "c"], "scaler": "standard"})",
+      const std::string& fit =
+          R"("optimizer": {"name": "adam", "learning_rate": 0.01}, "loss": "mse", "metrics": ["mae"],
+             "epochs": 3, "batch_size": 16)") {
+    return "{\"model\": \"" + model + "\", // the model\n \"data\": {\"csv\": \"" + data + "\", \"features\": [" +
+           features +
+           "], \"target\": {\"column\": \"y\", \"scaler\": \"standard\"},\n \"split\": {\"train\": 0.7, "
+           "\"validation\": 0.15, \"test\": 0.15}},\n \"fit\": {" +
            fit + "}}\n";
   }
   static std::string data(int rows = 120) {
     std::string text = "a,b,c,y\n";
     for (int i = 0; i < rows; ++i) {
       const double a = (i * 37 % 101) / 10.0, b = (i * 53 % 97) / 5.0, c = (i * 29 % 89) * 3.0;
-      text += std::to_string(a) + "," + std::to_string(b) + "," + std::to_string(c) + "," + std::to_string(3 * a - b + 0.1 * c + 50) + "\n";
+      text += std::to_string(a) + "," + std::to_string(b) + "," + std::to_string(c) + "," +
+              std::to_string(3 * a - b + 0.1 * c + 50) + "\n";
     }
     return text;
   }
@@ -105,7 +114,9 @@ struct SmallProject {
     write_file(directory / "recipe.json", recipe());
   }
   std::string operator/(const std::string& name) const { return directory / name; }
-  Outcome moru(const std::vector<std::string>& arguments, const ProcessOptions& options = {}) const { return run_moru(arguments, cache, options); }
+  Outcome moru(const std::vector<std::string>& arguments, const ProcessOptions& options = {}) const {
+    return run_moru(arguments, cache, options);
+  }
 };
 
 }  // namespace moru::test

@@ -15,11 +15,16 @@ namespace {
 
 DType dtype_of_npy(NpyType type) {
   switch (type) {
-    case NpyType::f4: return DType::f32;
-    case NpyType::f8: return DType::f64;
-    case NpyType::i4: return DType::i32;
-    case NpyType::b1: return DType::boolean;
-    default: return DType::i64;
+    case NpyType::f4:
+      return DType::f32;
+    case NpyType::f8:
+      return DType::f64;
+    case NpyType::i4:
+      return DType::i32;
+    case NpyType::b1:
+      return DType::boolean;
+    default:
+      return DType::i64;
   }
 }
 
@@ -40,13 +45,20 @@ class Uniform {
 };
 
 void put(SavedTensor& tensor, size_t index, double value) {
-  const auto store = [&](auto element) { std::memcpy(tensor.bytes.data() + index * sizeof element, &element, sizeof element); };
+  const auto store = [&](auto element) {
+    std::memcpy(tensor.bytes.data() + index * sizeof element, &element, sizeof element);
+  };
   switch (tensor.dtype) {
-    case DType::f32: return store(static_cast<float>(value));
-    case DType::f64: return store(value);
-    case DType::i32: return store(static_cast<int32_t>(value));
-    case DType::i64: return store(static_cast<int64_t>(value));
-    case DType::boolean: return store(static_cast<uint8_t>(value != 0));
+    case DType::f32:
+      return store(static_cast<float>(value));
+    case DType::f64:
+      return store(value);
+    case DType::i32:
+      return store(static_cast<int32_t>(value));
+    case DType::i64:
+      return store(static_cast<int64_t>(value));
+    case DType::boolean:
+      return store(static_cast<uint8_t>(value != 0));
   }
 }
 
@@ -54,7 +66,8 @@ double random_value(const ProgramSlot& slot, Uniform& uniform) {
   if (slot.kind == SlotKind::sample_weight) return 1;
   const double value = uniform.next();
   if (slot.dtype == DType::boolean) return value < 0.5 ? 0 : 1;
-  if (is_integer(slot.dtype)) return std::floor(value * static_cast<double>(slot.index_limit > 0 ? slot.index_limit : 2));
+  if (is_integer(slot.dtype))
+    return std::floor(value * static_cast<double>(slot.index_limit > 0 ? slot.index_limit : 2));
   return slot.kind == SlotKind::target ? value : 2 * value - 1;
 }
 
@@ -84,13 +97,16 @@ std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedT
   const ProgramEntry& entry = program.entries()[program.find_entry("predict").value()];
   std::string names;
   for (const uint32_t slot : entry.inputs)
-    if (program.slots()[slot].kind == SlotKind::input) names += (names.empty() ? "'" : ", '") + program.slots()[slot].name + "'";
+    if (program.slots()[slot].kind == SlotKind::input)
+      names += (names.empty() ? "'" : ", '") + program.slots()[slot].name + "'";
   for (const SavedTensor& tensor : given) {
     const bool known = std::any_of(entry.inputs.begin(), entry.inputs.end(), [&](uint32_t slot) {
       return program.slots()[slot].kind == SlotKind::input && program.slots()[slot].name == tensor.name;
     });
-    if (!known && !tensor.name.empty()) fail("'" + tensor.name + "' is not an input of the model; its inputs are " + names);
-    if (tensor.name.empty() && given.size() > 1) fail("where there are several arrays, each needs its input's name, as NAME=FILE.npy; the inputs are " + names);
+    if (!known && !tensor.name.empty())
+      fail("'" + tensor.name + "' is not an input of the model; its inputs are " + names);
+    if (tensor.name.empty() && given.size() > 1)
+      fail("where there are several arrays, each needs its input's name, as NAME=FILE.npy; the inputs are " + names);
   }
   std::vector<SavedTensor> inputs;
   for (const uint32_t slot : entry.inputs) {
@@ -99,7 +115,8 @@ std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedT
     const auto found = std::find_if(given.begin(), given.end(), [&](const SavedTensor& tensor) {
       return tensor.name == wanted.name || (tensor.name.empty() && given.size() == 1);
     });
-    if (found == given.end()) fail("the model needs the input '" + wanted.name + "', which is not given\n  hint: its inputs are " + names);
+    if (found == given.end())
+      fail("the model needs the input '" + wanted.name + "', which is not given\n  hint: its inputs are " + names);
     SavedTensor input = *found;
     given.erase(found);
     if (input.dtype != wanted.dtype) {
@@ -114,7 +131,8 @@ std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedT
   return inputs;
 }
 
-std::map<std::string, int64_t> bind_symbols(const Program& program, const std::map<std::string, int64_t>& sizes, int64_t fallback) {
+std::map<std::string, int64_t> bind_symbols(const Program& program, const std::map<std::string, int64_t>& sizes,
+                                            int64_t fallback) {
   std::map<std::string, int64_t> symbols;
   std::string names;
   for (const std::string& symbol : program.symbols()) {
@@ -123,14 +141,15 @@ std::map<std::string, int64_t> bind_symbols(const Program& program, const std::m
     names += (names.empty() ? "'" : ", '") + symbol + "'";
   }
   for (const auto& [name, size] : sizes) {
-    if (!symbols.count(name)) fail("the model has no open dimension '" + name + "'; it has " + (names.empty() ? "none" : names));
+    if (!symbols.count(name))
+      fail("the model has no open dimension '" + name + "'; it has " + (names.empty() ? "none" : names));
     symbols[name] = size;
   }
   return symbols;
 }
 
-std::vector<SavedTensor> random_tensors(const Program& program, std::string_view entry, const std::map<std::string, int64_t>& symbols,
-                                        uint64_t seed) {
+std::vector<SavedTensor> random_tensors(const Program& program, std::string_view entry,
+                                        const std::map<std::string, int64_t>& symbols, uint64_t seed) {
   std::vector<int64_t> values;
   for (const std::string& symbol : program.symbols()) values.push_back(symbol == "workers" ? 1 : symbols.at(symbol));
   Uniform uniform(seed);
@@ -142,10 +161,12 @@ std::vector<SavedTensor> random_tensors(const Program& program, std::string_view
     int64_t count = 1;
     for (const DimExpression& dim : slot.shape) {
       const std::optional<int64_t> size = dim.evaluate(values);
-      if (!size || *size < 0) fail("'" + slot.name + "' has no size for these dimensions: " + program.slot_type_text(number));
+      if (!size || *size < 0)
+        fail("'" + slot.name + "' has no size for these dimensions: " + program.slot_type_text(number));
       tensor.shape.push_back(*size);
       if (__builtin_mul_overflow(count, *size, &count) || count > (int64_t{1} << 40))
-        fail("'" + slot.name + "' would have too many elements: " + program.slot_type_text(number) + " as " + sizes_text(tensor.shape));
+        fail("'" + slot.name + "' would have too many elements: " + program.slot_type_text(number) + " as " +
+             sizes_text(tensor.shape));
     }
     tensor.bytes.resize(static_cast<size_t>(count * dtype_bytes(slot.dtype)));
     for (int64_t i = 0; i < count; ++i) put(tensor, static_cast<size_t>(i), random_value(slot, uniform));
@@ -164,11 +185,21 @@ std::vector<double> to_doubles(const SavedTensor& tensor) {
     }
   };
   switch (tensor.dtype) {
-    case DType::f32: load(float{}); break;
-    case DType::f64: load(double{}); break;
-    case DType::i32: load(int32_t{}); break;
-    case DType::i64: load(int64_t{}); break;
-    case DType::boolean: load(uint8_t{}); break;
+    case DType::f32:
+      load(float{});
+      break;
+    case DType::f64:
+      load(double{});
+      break;
+    case DType::i32:
+      load(int32_t{});
+      break;
+    case DType::i64:
+      load(int64_t{});
+      break;
+    case DType::boolean:
+      load(uint8_t{});
+      break;
   }
   return values;
 }

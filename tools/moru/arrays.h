@@ -21,14 +21,15 @@ void write_arrays(const std::string& directory, std::span<const SavedTensor> ten
 /// Names the tensors as the program's inputs, and converts them to their element types; the rule of predict_tensors.
 std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedTensor> given);
 
-/// Values for the dimensions that a program leaves open: `sizes`, and `fallback` for those it does not name. Throws Failure
-/// for a name that no input has.
-std::map<std::string, int64_t> bind_symbols(const Program& program, const std::map<std::string, int64_t>& sizes, int64_t fallback);
+/// Values for the dimensions that a program leaves open: `sizes`, and `fallback` for those it does not name. Throws
+/// Failure for a name that no input has.
+std::map<std::string, int64_t> bind_symbols(const Program& program, const std::map<std::string, int64_t>& sizes,
+                                            int64_t fallback);
 
-/// Random tensors for every slot that the entry's caller has to bind: floats in [-1, 1) for inputs and in [0, 1) for targets
-/// (which suits every loss), integers below the slot's limit, sample weights of one.
-std::vector<SavedTensor> random_tensors(const Program& program, std::string_view entry, const std::map<std::string, int64_t>& symbols,
-                                        uint64_t seed);
+/// Random tensors for every slot that the entry's caller has to bind: floats in [-1, 1) for inputs and in [0, 1) for
+/// targets (which suits every loss), integers below the slot's limit, sample weights of one.
+std::vector<SavedTensor> random_tensors(const Program& program, std::string_view entry,
+                                        const std::map<std::string, int64_t>& symbols, uint64_t seed);
 
 /// A tensor's elements as doubles.
 std::vector<double> to_doubles(const SavedTensor& tensor);

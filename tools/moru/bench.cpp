@@ -52,7 +52,8 @@ void check_finite(const Session& session, uint32_t slot) {
   const std::string& name = session.program().slots()[slot].name;
   const auto check = [&](auto elements) {
     for (const auto element : elements)
-      if (!std::isfinite(static_cast<double>(element))) fail("'" + name + "' is not finite: its time would mean nothing");
+      if (!std::isfinite(static_cast<double>(element)))
+        fail("'" + name + "' is not finite: its time would mean nothing");
   };
   check(view.elements<float>());
   check(view.elements<double>());
@@ -73,7 +74,8 @@ int run(const Options& options) {
   const std::map<std::string, int64_t> symbols = bind_symbols(*program, parse_sizes(options), options.batch);
   const std::vector<SavedTensor> tensors = random_tensors(*program, entry_name, symbols, options.seed);
   const std::unique_ptr<Session> session = need(Session::create(program, {.threads = options.threads}));
-  for (const SavedTensor& tensor : tensors) need(session->bind(*program->find_slot(tensor.name), tensor.bytes.data(), tensor.shape));
+  for (const SavedTensor& tensor : tensors)
+    need(session->bind(*program->find_slot(tensor.name), tensor.bytes.data(), tensor.shape));
 
   std::vector<double> microseconds;
   const auto step = [&] {
@@ -111,9 +113,11 @@ int run(const Options& options) {
   }
   std::string sizes;
   for (const auto& [name, size] : symbols) sizes += (sizes.empty() ? "" : ", ") + name + "=" + std::to_string(size);
-  std::printf("%s  %s, %d thread%s, %s\n", entry_name, sizes.c_str(), options.threads, options.threads == 1 ? "" : "s", program->target().c_str());
-  std::printf("median %.1f us, min %.1f us of %zu steps; %.0f samples/s; compiled in %.0f ms; arena %.2f MiB\n", median, least, microseconds.size(),
-              samples_per_second, compile_ms, static_cast<double>(session->arena_bytes()) / (1 << 20));
+  std::printf("%s  %s, %d thread%s, %s\n", entry_name, sizes.c_str(), options.threads, options.threads == 1 ? "" : "s",
+              program->target().c_str());
+  std::printf("median %.1f us, min %.1f us of %zu steps; %.0f samples/s; compiled in %.0f ms; arena %.2f MiB\n", median,
+              least, microseconds.size(), samples_per_second, compile_ms,
+              static_cast<double>(session->arena_bytes()) / (1 << 20));
   return 0;
 }
 
@@ -122,16 +126,24 @@ int run(const Options& options) {
 void add_bench(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("bench", "Measure a prediction, or a training step, on random data");
-  command->footer("Examples: moru bench model.json --batch 64 --json\n"
-                  "          moru bench recipe.json --train\n"
-                  "          moru bench model.json --size time=1000");
+  command->footer(
+      "Examples: moru bench model.json --batch 64 --json\n"
+      "          moru bench recipe.json --train\n"
+      "          moru bench model.json --size time=1000");
   command->add_option("MODEL", options->model, "A .moru, .so or Keras JSON file, or a recipe")->required();
   command->add_flag("--train", options->train, "Measure a training step; without a recipe by squared error and Adam");
   command->add_option("--recipe", options->recipe, "Train by this recipe")->type_name("R.json");
-  command->add_option("--batch", options->batch, "Samples per step (default: 32)")->check(CLI::Range(int64_t{1}, int64_t{1} << 24))->type_name("N");
-  command->add_option("--size", options->sizes, "The size of another open dimension (default: that of the batch)")->type_name("NAME=N");
-  command->add_option("--seconds", options->seconds, "How long to measure (default: 1)")->check(CLI::Range(0.0, 3600.0))->type_name("S");
-  command->add_option("--warm-up", options->warm_up, "Steps before that (default: 5)")->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->type_name("N");
+  command->add_option("--batch", options->batch, "Samples per step (default: 32)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->type_name("N");
+  command->add_option("--size", options->sizes, "The size of another open dimension (default: that of the batch)")
+      ->type_name("NAME=N");
+  command->add_option("--seconds", options->seconds, "How long to measure (default: 1)")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->type_name("S");
+  command->add_option("--warm-up", options->warm_up, "Steps before that (default: 5)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->type_name("N");
   command->add_option("--threads", options->threads, "Threads to use")->check(CLI::Range(1, 1024))->type_name("N");
   command->add_option("--seed", options->seed, "Seed of the data and of weights that the model lacks")->type_name("S");
   command->add_flag("--json", options->json, "Print it as JSON");

@@ -63,11 +63,12 @@ void print_json(const std::string& path, const Checkpoint& checkpoint) {
 
 void print_text(const std::string& path, const Checkpoint& checkpoint) {
   std::printf("%s is whole\n", path.c_str());
-  std::printf("epoch      %lld completed, %lld steps into the next, %lld steps in all%s\n", static_cast<long long>(checkpoint.epoch),
-              static_cast<long long>(checkpoint.batch), static_cast<long long>(checkpoint.step),
-              checkpoint.finished ? "; finished" : "");
+  std::printf("epoch      %lld completed, %lld steps into the next, %lld steps in all%s\n",
+              static_cast<long long>(checkpoint.epoch), static_cast<long long>(checkpoint.batch),
+              static_cast<long long>(checkpoint.step), checkpoint.finished ? "; finished" : "");
   std::printf("seed       %lld\n", static_cast<long long>(checkpoint.seed));
-  std::printf("program    %s, by Moru %s\n", hash_text(checkpoint.program_hash).c_str(), checkpoint.moru_version.c_str());
+  std::printf("program    %s, by Moru %s\n", hash_text(checkpoint.program_hash).c_str(),
+              checkpoint.moru_version.c_str());
   std::printf("data       %s\n", checkpoint.data_fingerprint.c_str());
   std::printf("trained    %.2f s\n", checkpoint.seconds);
   for (const SavedSeries& series : checkpoint.history) {
@@ -82,7 +83,8 @@ void print_text(const std::string& path, const Checkpoint& checkpoint) {
     std::printf("callback   %s:%s\n", callback.name.c_str(), numbers.c_str());
   }
   for (const SavedTensor& slot : checkpoint.slots)
-    std::printf("slot       %s  %s%s\n", slot.name.c_str(), std::string(dtype_name(slot.dtype)).c_str(), sizes_text(slot.shape).c_str());
+    std::printf("slot       %s  %s%s\n", slot.name.c_str(), std::string(dtype_name(slot.dtype)).c_str(),
+                sizes_text(slot.shape).c_str());
 }
 
 int run(const Options& options) {
@@ -109,8 +111,9 @@ int run(const Options& options) {
 void add_checkpoint(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("checkpoint", "Check a checkpoint and show what it holds");
-  command->footer("Examples: moru checkpoint runs/bikes/checkpoints/ckpt-640.moruckpt\n"
-                  "          moru checkpoint runs/bikes --json     # the newest good one of a run");
+  command->footer(
+      "Examples: moru checkpoint runs/bikes/checkpoints/ckpt-640.moruckpt\n"
+      "          moru checkpoint runs/bikes --json     # the newest good one of a run");
   command->add_option("FILE", options->path, "A .moruckpt file, or a run directory")->required();
   command->add_flag("--json", options->json, "Print it as JSON");
   command->callback([options, &job] { job = [options] { return run(*options); }; });

@@ -1,5 +1,5 @@
-// The subcommands of moru, one file each. Each function adds one subcommand to `app`; when the command line names it, `job`
-// becomes what it does. main.cpp joins them, runs the job and words what went wrong.
+// The subcommands of moru, one file each. Each function adds one subcommand to `app`; when the command line names it,
+// `job` becomes what it does. main.cpp joins them, runs the job and words what went wrong.
 #pragma once
 
 #include <functional>
@@ -33,7 +33,8 @@ void add_ops(CLI::App& app, Job& job);
 void add_dump(CLI::App& app, Job& job);
 void add_checkpoint(CLI::App& app, Job& job);
 
-/// A status on its way to main, which prints it and exits with 1: the runtime's errors beside the compiler's exceptions.
+/// A status on its way to main, which prints it and exits with 1: the runtime's errors beside the compiler's
+/// exceptions.
 struct Failure {
   Status status;
 };

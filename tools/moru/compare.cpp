@@ -1,5 +1,5 @@
-// moru compare: runs a model by the ops' reference formulas, by interpreted kernels and by native code, and names the first
-// node where they part.
+// moru compare: runs a model by the ops' reference formulas, by interpreted kernels and by native code, and names the
+// first node where they part.
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
@@ -47,8 +47,10 @@ Difference difference(const SavedTensor& a, const SavedTensor& b) {
     if (left[i] == right[i] || (std::isnan(left[i]) && std::isnan(right[i]))) continue;
     const double gap = std::abs(left[i] - right[i]);
     out.absolute = std::isnan(gap) ? INFINITY : std::max(out.absolute, gap);
-    const int64_t from = a.dtype == DType::f64 ? rank<double, int64_t>(left[i]) : rank<float, int32_t>(static_cast<float>(left[i]));
-    const int64_t to = a.dtype == DType::f64 ? rank<double, int64_t>(right[i]) : rank<float, int32_t>(static_cast<float>(right[i]));
+    const int64_t from =
+        a.dtype == DType::f64 ? rank<double, int64_t>(left[i]) : rank<float, int32_t>(static_cast<float>(left[i]));
+    const int64_t to =
+        a.dtype == DType::f64 ? rank<double, int64_t>(right[i]) : rank<float, int32_t>(static_cast<float>(right[i]));
     const auto steps = static_cast<uint64_t>(from > to ? from - to : to - from);
     out.ulp = std::max(out.ulp, steps);
   }
@@ -69,27 +71,42 @@ SavedTensor from_host(const std::string& name, const HostTensor& host) {
   SavedTensor tensor{name, host.dtype, host.shape, {}};
   tensor.bytes.resize(host.data.size() * static_cast<size_t>(dtype_bytes(host.dtype)));
   for (size_t i = 0; i < host.data.size(); ++i) {
-    const auto put = [&](auto element) { std::memcpy(tensor.bytes.data() + i * sizeof element, &element, sizeof element); };
+    const auto put = [&](auto element) {
+      std::memcpy(tensor.bytes.data() + i * sizeof element, &element, sizeof element);
+    };
     switch (host.dtype) {
-      case DType::f32: put(static_cast<float>(host.data[i])); break;
-      case DType::f64: put(host.data[i]); break;
-      case DType::i32: put(static_cast<int32_t>(host.data[i])); break;
-      case DType::i64: put(static_cast<int64_t>(host.data[i])); break;
-      case DType::boolean: put(static_cast<uint8_t>(host.data[i] != 0)); break;
+      case DType::f32:
+        put(static_cast<float>(host.data[i]));
+        break;
+      case DType::f64:
+        put(host.data[i]);
+        break;
+      case DType::i32:
+        put(static_cast<int32_t>(host.data[i]));
+        break;
+      case DType::i64:
+        put(static_cast<int64_t>(host.data[i]));
+        break;
+      case DType::boolean:
+        put(static_cast<uint8_t>(host.data[i] != 0));
+        break;
     }
   }
   return tensor;
 }
 
 /// Runs one entry in all three ways and compares the slots `results` asks for.
-std::vector<Row> compare_entry(Model model, const Options& options, const TrainingSpec* training, const std::string& entry,
-                               const std::vector<SavedTensor>& given, const std::function<std::vector<std::string>(const Model&)>& results) {
+std::vector<Row> compare_entry(Model model, const Options& options, const TrainingSpec* training,
+                               const std::string& entry, const std::vector<SavedTensor>& given,
+                               const std::function<std::vector<std::string>(const Model&)>& results) {
   const CompileOptions compile_options = make_compile_options(options.flags, training);
   CompiledModel compiled;
-  const std::shared_ptr<const Program> program = need(make_native_program(model, compile_options, make_emit_options(options.flags), {}, &compiled));
+  const std::shared_ptr<const Program> program =
+      need(make_native_program(model, compile_options, make_emit_options(options.flags), {}, &compiled));
   std::vector<SavedTensor> tensors;
   if (given.empty()) {
-    tensors = random_tensors(*program, entry, bind_symbols(*program, {{"batch", options.batch}}, options.batch), options.seed);
+    tensors = random_tensors(*program, entry, bind_symbols(*program, {{"batch", options.batch}}, options.batch),
+                             options.seed);
   } else {
     tensors = match_inputs(*program, given);
   }
@@ -117,7 +134,8 @@ std::vector<Row> compare_entry(Model model, const Options& options, const Traini
   for (const std::string& name : results(model)) {
     const SavedTensor wanted = from_host(name, slots.at(name)), interpreted = kernels.get(name);
     const SavedTensor native = capture_slot(*session, *program->find_slot(name));
-    Row row{name, std::string(dtype_name(wanted.dtype)) + sizes_text(wanted.shape), difference(wanted, interpreted), difference(interpreted, native)};
+    Row row{name, std::string(dtype_name(wanted.dtype)) + sizes_text(wanted.shape), difference(wanted, interpreted),
+            difference(interpreted, native)};
     for (const double value : to_doubles(wanted)) row.scale = std::max(row.scale, std::abs(value));
     rows.push_back(std::move(row));
   }
@@ -151,8 +169,9 @@ const Row* find_parting(const std::vector<Row>& rows, double tolerance) {
 void print_rows(const std::string& title, const std::vector<Row>& rows) {
   std::printf("%s\n  %-32s %-22s %24s %24s\n", title.c_str(), "", "", "kernels - reference", "native - kernels");
   for (const Row& row : rows)
-    std::printf("  %-32s %-22s %12.3g %7llu ulp %12.3g %7llu ulp\n", row.name.c_str(), row.type.c_str(), row.kernels.absolute,
-                static_cast<unsigned long long>(row.kernels.ulp), row.native.absolute, static_cast<unsigned long long>(row.native.ulp));
+    std::printf("  %-32s %-22s %12.3g %7llu ulp %12.3g %7llu ulp\n", row.name.c_str(), row.type.c_str(),
+                row.kernels.absolute, static_cast<unsigned long long>(row.kernels.ulp), row.native.absolute,
+                static_cast<unsigned long long>(row.native.ulp));
 }
 
 void write_rows(JsonWriter& json, const std::vector<Row>& rows) {
@@ -173,10 +192,11 @@ void write_rows(JsonWriter& json, const std::vector<Row>& rows) {
 void fail_at(const std::string& what, const Row& row, double tolerance) {
   char text[160];
   if (native_parts(row)) {
-    std::snprintf(text, sizeof text, "native code differs from the interpreted kernels by up to %.3g (%llu ulp)", row.native.absolute,
-                  static_cast<unsigned long long>(row.native.ulp));
+    std::snprintf(text, sizeof text, "native code differs from the interpreted kernels by up to %.3g (%llu ulp)",
+                  row.native.absolute, static_cast<unsigned long long>(row.native.ulp));
   } else {
-    std::snprintf(text, sizeof text, "the kernels differ from the reference by up to %.3g, more than %.3g", row.kernels.absolute, tolerance * row.scale);
+    std::snprintf(text, sizeof text, "the kernels differ from the reference by up to %.3g, more than %.3g",
+                  row.kernels.absolute, tolerance * row.scale);
   }
   fail(what + " '" + row.name + "': " + text);
 }
@@ -215,9 +235,12 @@ int run(const Options& options) {
     if (!nodes.empty()) print_rows("predict, node by node", nodes);
     if (!trained.empty()) print_rows("train_step", trained);
   }
-  if (const Row* row = find_parting(nodes, options.tolerance)) fail_at("the first node that differs is", *row, options.tolerance);
-  if (const Row* row = find_parting(results, options.tolerance)) fail_at("every node alone agrees, but not the result", *row, options.tolerance);
-  if (const Row* row = find_parting(trained, options.tolerance)) fail_at("after one training step", *row, options.tolerance);
+  if (const Row* row = find_parting(nodes, options.tolerance))
+    fail_at("the first node that differs is", *row, options.tolerance);
+  if (const Row* row = find_parting(results, options.tolerance))
+    fail_at("every node alone agrees, but not the result", *row, options.tolerance);
+  if (const Row* row = find_parting(trained, options.tolerance))
+    fail_at("after one training step", *row, options.tolerance);
   return 0;
 }
 
@@ -225,15 +248,25 @@ int run(const Options& options) {
 
 void add_compare(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("compare", "Find the first node where reference, interpreted kernels and native code part");
-  command->footer("Examples: moru compare model.json\n"
-                  "          moru compare model.moru x.npy --nodes\n"
-                  "          moru compare recipe.json       # a training step too");
+  CLI::App* command =
+      app.add_subcommand("compare", "Find the first node where reference, interpreted kernels and native code part");
+  command->footer(
+      "Examples: moru compare model.json\n"
+      "          moru compare model.moru x.npy --nodes\n"
+      "          moru compare recipe.json       # a training step too");
   command->add_option("MODEL", options->model, "A .moru, .so or Keras JSON file, or a recipe")->required();
-  command->add_option("ARRAY", options->arrays, "NAME=FILE.npy for every input; without any, random data")->type_name("NAME=FILE.npy");
+  command->add_option("ARRAY", options->arrays, "NAME=FILE.npy for every input; without any, random data")
+      ->type_name("NAME=FILE.npy");
   command->add_option("--recipe", options->recipe, "A recipe, which adds a training step")->type_name("R.json");
-  command->add_option("--batch", options->batch, "Samples of random data (default: 5)")->check(CLI::Range(int64_t{1}, int64_t{1} << 16))->type_name("N");
-  command->add_option("--tolerance", options->tolerance, "Of kernels against the reference, relative to the largest value (default: 1e-4); native code must have the same bits as the kernels")->check(CLI::Range(0.0, 1.0))->type_name("T");
+  command->add_option("--batch", options->batch, "Samples of random data (default: 5)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
+      ->type_name("N");
+  command
+      ->add_option("--tolerance", options->tolerance,
+                   "Of kernels against the reference, relative to the largest value (default: 1e-4); native code must "
+                   "have the same bits as the kernels")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("T");
   command->add_option("--seed", options->seed, "Seed of the data and of weights that the model lacks")->type_name("S");
   command->add_flag("--nodes", options->nodes, "Compare every node even where the results agree");
   command->add_flag("--json", options->json, "Print it as JSON");

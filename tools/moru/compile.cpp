@@ -28,25 +28,30 @@ struct Options {
 
 std::string ending_of(const std::string& path) { return std::filesystem::path(path).extension().string(); }
 
-/// Looks at the recipe's data where they are at hand: widths are checked, and what was learned of the columns travels along.
-/// Where the file is elsewhere, what is trained on later is checked then.
+/// Looks at the recipe's data where they are at hand: widths are checked, and what was learned of the columns travels
+/// along. Where the file is elsewhere, what is trained on later is checked then.
 void fit_recipe(ModelSource& source) {
   Recipe& recipe = *source.recipe;
   std::error_code ignored;
-  if (recipe.fitted || (recipe.data.source == SourceKind::csv && !std::filesystem::exists(recipe.data.path, ignored))) return;
+  if (recipe.fitted || (recipe.data.source == SourceKind::csv && !std::filesystem::exists(recipe.data.path, ignored)))
+    return;
   PreparedData prepared = need(prepare_training(recipe));
-  check_data(source.model, prepared.train, recipe, file_name(source.path), file_name(source.recipe_path.empty() ? source.path : source.recipe_path));
+  check_data(source.model, prepared.train, recipe, file_name(source.path),
+             file_name(source.recipe_path.empty() ? source.path : source.recipe_path));
   recipe = std::move(prepared.recipe);
 }
 
 /// True if the entries asked for train. Throws Failure for names that are none.
 bool wants_training(const Options& options, const ModelSource& source) {
-  static const std::vector<std::string> known = {"predict", "train_step", "evaluate", "reset_metrics", "metric_results"};
+  static const std::vector<std::string> known = {"predict", "train_step", "evaluate", "reset_metrics",
+                                                 "metric_results"};
   bool training = options.entries.empty() && source.recipe.has_value();
   for (const std::string& entry : options.entries) {
-    if (std::find(known.begin(), known.end(), entry) == known.end()) fail("there is no entry '" + entry + "'\n  hint: " + near_names_hint(entry, known));
+    if (std::find(known.begin(), known.end(), entry) == known.end())
+      fail("there is no entry '" + entry + "'\n  hint: " + near_names_hint(entry, known));
     if (entry == "predict") continue;
-    if (!source.recipe) fail("the entry '" + entry + "' needs a loss and an optimizer\n  hint: give a recipe with --recipe R.json");
+    if (!source.recipe)
+      fail("the entry '" + entry + "' needs a loss and an optimizer\n  hint: give a recipe with --recipe R.json");
     training = true;
   }
   return training;
@@ -56,7 +61,9 @@ bool wants_training(const Options& options, const ModelSource& source) {
 KernelModule selected(const KernelModule& kernels, const std::vector<std::string>& entries) {
   KernelModule out = kernels;
   if (!entries.empty())
-    std::erase_if(out.kernels, [&](const Kernel& kernel) { return std::find(entries.begin(), entries.end(), kernel.entry) == entries.end(); });
+    std::erase_if(out.kernels, [&](const Kernel& kernel) {
+      return std::find(entries.begin(), entries.end(), kernel.entry) == entries.end();
+    });
   return out;
 }
 
@@ -81,13 +88,16 @@ int run(const Options& options) {
   const PreparedModel prepared = prepare_model(source, training);
   if (source.recipe) set_statistics(source.model, *source.recipe);
 
-  const CompiledModel compiled = compile(source.model, make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr,
-                                                                            static_cast<int64_t>(options.seed.value_or(source.recipe ? source.recipe->fit.seed : 0))));
+  const CompiledModel compiled = compile(
+      source.model,
+      make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr,
+                           static_cast<int64_t>(options.seed.value_or(source.recipe ? source.recipe->fit.seed : 0))));
   EmitOptions emit = make_emit_options(options.flags);
   const auto begin = std::chrono::steady_clock::now();
   if (ending == ".ll" || ending == ".s") {
     const KernelModule kernels = selected(compiled.lowered.kernels, options.entries);
-    need(write_file_atomically(options.output, ending == ".ll" ? emit_llvm_ir(kernels, compiled.target, emit) : emit_assembly(kernels, compiled.target, emit)));
+    need(write_file_atomically(options.output, ending == ".ll" ? emit_llvm_ir(kernels, compiled.target, emit)
+                                                               : emit_assembly(kernels, compiled.target, emit)));
   } else {
     if (!options.prefix.empty()) {
       emit.prefix = c_identifier(options.prefix);
@@ -102,7 +112,8 @@ int run(const Options& options) {
     const std::string header = std::filesystem::path(options.output).replace_extension(".h").string();
     need(write_file_atomically(header, c_header(code.prefix, code.entries, source.model.name)));
   }
-  report_times(options.flags, compiled.lowered.times, "native code", std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
+  report_times(options.flags, compiled.lowered.times, "native code",
+               std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
   return 0;
 }
 
@@ -110,7 +121,8 @@ std::string check_output(const std::string& path) {
   const std::string ending = ending_of(path);
   for (const char* known : {".so", ".o", ".ll", ".s"})
     if (ending == known) return {};
-  if (ending == ".wasm") return "'" + path + "': WebAssembly is not supported yet; the ending must be .so, .o, .ll or .s";
+  if (ending == ".wasm")
+    return "'" + path + "': WebAssembly is not supported yet; the ending must be .so, .o, .ll or .s";
   return "'" + path + "': the ending says what to write; it must be .so, .o, .ll or .s";
 }
 
@@ -119,19 +131,27 @@ std::string check_output(const std::string& path) {
 void add_compile(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("compile", "Compile a model to native code ahead of time");
-  command->footer("Examples: moru compile model.moru -o model.so\n"
-                  "          moru compile model.json --recipe recipe.json -o bikes.so    # for moru-run bikes.so train\n"
-                  "          moru compile model.moru -o model.o --target x86-64-v3\n"
-                  "A .so or .o comes with a C header beside it, and carries model, weights and recipe.");
+  command->footer(
+      "Examples: moru compile model.moru -o model.so\n"
+      "          moru compile model.json --recipe recipe.json -o bikes.so    # for moru-run bikes.so train\n"
+      "          moru compile model.moru -o model.o --target x86-64-v3\n"
+      "A .so or .o comes with a C header beside it, and carries model, weights and recipe.");
   command->add_option("MODEL", options->model, "A .moru or Keras JSON file, or a recipe")->required();
-  command->add_option("-o,--output", options->output, "What to write, by its ending: .so, .o, .ll (LLVM) or .s (assembly)")
+  command
+      ->add_option("-o,--output", options->output, "What to write, by its ending: .so, .o, .ll (LLVM) or .s (assembly)")
       ->required()
       ->check(CLI::Validator(check_output, "OUT.{so,o,ll,s}"));
-  command->add_option("--target", options->flags.target, "x86-64-v2, x86-64-v3, x86-64-v4, aarch64 or host (default)")->type_name("T");
-  command->add_option("--entry", options->entries, "predict alone leaves training out; for .ll and .s the entries to print")->delimiter(',')->type_name("E,F");
+  command->add_option("--target", options->flags.target, "x86-64-v2, x86-64-v3, x86-64-v4, aarch64 or host (default)")
+      ->type_name("T");
+  command
+      ->add_option("--entry", options->entries,
+                   "predict alone leaves training out; for .ll and .s the entries to print")
+      ->delimiter(',')
+      ->type_name("E,F");
   command->add_option("--recipe", options->recipe, "Embed this recipe and what training needs")->type_name("R.json");
   command->add_option("--seed", options->seed, "Seed of weights that the model lacks, and of training")->type_name("S");
-  command->add_option("--prefix", options->prefix, "Of every symbol (default: moru_ for .so, the file's name for .o)")->type_name("P");
+  command->add_option("--prefix", options->prefix, "Of every symbol (default: moru_ for .so, the file's name for .o)")
+      ->type_name("P");
   add_compile_flags(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }

@@ -20,7 +20,8 @@ constexpr std::string_view required_passes[] = {"make_entries",  "expand", "diff
 void check_pass(const std::string& name) {
   std::vector<std::string> names;
   for (const PassDescription& pass : describe_passes()) names.emplace_back(pass.name);
-  if (std::find(names.begin(), names.end(), name) == names.end()) fail("there is no pass '" + name + "'\n  hint: " + name_hint(name, names, "moru passes lists them"));
+  if (std::find(names.begin(), names.end(), name) == names.end())
+    fail("there is no pass '" + name + "'\n  hint: " + name_hint(name, names, "moru passes lists them"));
   if (std::find(std::begin(required_passes), std::end(required_passes), name) != std::end(required_passes))
     fail("the pass '" + name + "' cannot be left out: there is no program without it");
 }
@@ -28,15 +29,20 @@ void check_pass(const std::string& name) {
 }  // namespace
 
 void add_compile_flags(CLI::App& command, CompileFlags& flags) {
-  command.add_option("--disable", flags.disable, "Leave out this pass; may be given several times")->type_name("PASS")->delimiter(',');
-  command.add_option("--dump-dir", flags.dump_directory, "Write the program after each pass that changed it, as text")->type_name("DIR");
+  command.add_option("--disable", flags.disable, "Leave out this pass; may be given several times")
+      ->type_name("PASS")
+      ->delimiter(',');
+  command.add_option("--dump-dir", flags.dump_directory, "Write the program after each pass that changed it, as text")
+      ->type_name("DIR");
   command.add_flag("--time", flags.time, "Say on stderr how long each pass took");
   command.add_flag("--no-cache", flags.no_cache, "Neither use nor keep compiled objects in the cache");
 }
 
 std::string cache_directory() {
-  if (const char* given = std::getenv("XDG_CACHE_HOME"); given != nullptr && given[0] == '/') return std::string(given) + "/moru";
-  if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/') return std::string(home) + "/.cache/moru";
+  if (const char* given = std::getenv("XDG_CACHE_HOME"); given != nullptr && given[0] == '/')
+    return std::string(given) + "/moru";
+  if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/')
+    return std::string(home) + "/.cache/moru";
   return {};
 }
 
@@ -53,7 +59,8 @@ CompileOptions make_compile_options(const CompileFlags& flags, const TrainingSpe
     std::error_code error;
     std::filesystem::create_directories(flags.dump_directory, error);
     if (error) need(file_error("make", flags.dump_directory, error.value()));
-    options.pipeline.dump = [directory = flags.dump_directory, number = 0](std::string_view pass, const std::string& text) mutable {
+    options.pipeline.dump = [directory = flags.dump_directory, number = 0](std::string_view pass,
+                                                                           const std::string& text) mutable {
       char prefix[16];
       std::snprintf(prefix, sizeof prefix, "%02d_", number++);
       need(write_file_atomically(directory + "/" + prefix + std::string(pass) + ".txt", text));
@@ -72,7 +79,8 @@ EmitOptions make_emit_options(const CompileFlags& flags) {
   return options;
 }
 
-void report_times(const CompileFlags& flags, const std::vector<PassTime>& times, const std::string& rest_name, double rest_microseconds) {
+void report_times(const CompileFlags& flags, const std::vector<PassTime>& times, const std::string& rest_name,
+                  double rest_microseconds) {
   if (!flags.time) return;
   double total = rest_microseconds;
   const auto line = [](const std::string& name, double microseconds) {
@@ -96,11 +104,13 @@ PreparedModel prepare_model(ModelSource& source, bool training) {
   return prepared;
 }
 
-std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFlags& flags, const PreparedModel& prepared) {
+std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFlags& flags,
+                                            const PreparedModel& prepared) {
   if (source.program) return source.program;
   const auto begin = std::chrono::steady_clock::now();
-  const CompileOptions options = make_compile_options(flags, prepared.trains ? &prepared.training : nullptr,
-                                                      source.recipe ? static_cast<int64_t>(source.recipe->fit.seed) : 0);
+  const CompileOptions options =
+      make_compile_options(flags, prepared.trains ? &prepared.training : nullptr,
+                           source.recipe ? static_cast<int64_t>(source.recipe->fit.seed) : 0);
   std::vector<std::byte> recipe;
   if (source.recipe) {
     Recipe carried = *source.recipe;
@@ -108,7 +118,8 @@ std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFl
     recipe = write_recipe(carried);
   }
   CompiledModel compiled;
-  std::shared_ptr<const Program> program = need(make_native_program(source.model, options, make_emit_options(flags), recipe, &compiled));
+  std::shared_ptr<const Program> program =
+      need(make_native_program(source.model, options, make_emit_options(flags), recipe, &compiled));
   double all = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
   for (const PassTime& time : compiled.lowered.times) all -= time.microseconds;
   report_times(flags, compiled.lowered.times, "native code", all);

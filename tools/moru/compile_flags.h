@@ -36,7 +36,8 @@ EmitOptions make_emit_options(const CompileFlags& flags);
 std::string cache_directory();
 
 /// With --time: a table on stderr, one line per pass, ending with `rest`, which is named.
-void report_times(const CompileFlags& flags, const std::vector<PassTime>& times, const std::string& rest_name, double rest_microseconds);
+void report_times(const CompileFlags& flags, const std::vector<PassTime>& times, const std::string& rest_name,
+                  double rest_microseconds);
 
 /// What training, bench and the like work on: a model with its recipe's scalers, and the specification for training.
 struct PreparedModel {
@@ -47,6 +48,7 @@ struct PreparedModel {
 PreparedModel prepare_model(ModelSource& source, bool training);
 
 /// The program with native code: a shared object's own, or compiled in memory. `flags` say how.
-std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFlags& flags, const PreparedModel& prepared);
+std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFlags& flags,
+                                            const PreparedModel& prepared);
 
 }  // namespace moru::cli

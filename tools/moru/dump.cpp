@@ -34,7 +34,8 @@ std::string text_of(const Options& options) {
   // The last graph pass stands before `lower`.
   pipeline.stop_after = whole ? "" : options.after.empty() ? names[names.size() - 3] : options.after;
   if (!pipeline.stop_after.empty() && std::find(names.begin(), names.end(), pipeline.stop_after) == names.end())
-    fail("there is no pass '" + options.after + "' here" + (prepared.trains ? "" : " (without a recipe nothing is trained)") +
+    fail("there is no pass '" + options.after + "' here" +
+         (prepared.trains ? "" : " (without a recipe nothing is trained)") +
          "\n  hint: " + name_hint(options.after, names, "moru passes lists them"));
   Lowered lowered = run_pipeline(source.model, pipeline);
   report_times(options.flags, lowered.times, "rest", 0);
@@ -65,9 +66,10 @@ int run(const Options& options) {
 void add_dump(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("dump", "Print a model's program at any stage of the compiler");
-  command->footer("Examples: moru dump model.json                    # the graphs behind the last graph pass\n"
-                  "          moru dump model.json --after expand\n"
-                  "          moru dump recipe.json --kernels          # of training too");
+  command->footer(
+      "Examples: moru dump model.json                    # the graphs behind the last graph pass\n"
+      "          moru dump model.json --after expand\n"
+      "          moru dump recipe.json --kernels          # of training too");
   command->add_option("MODEL", options->model, "A .moru, .so or Keras JSON file, or a recipe")->required();
   command->add_option("--recipe", options->recipe, "A recipe, which adds training")->type_name("R.json");
   CLI::Option_group* stage = command->add_option_group("stage", "What to print");
@@ -78,8 +80,10 @@ void add_dump(CLI::App& app, Job& job) {
   stage->add_flag("--asm", options->assembly, "Assembly");
   stage->add_flag("--memory", options->memory, "The plan of the arena, by entry");
   stage->require_option(0, 1);
-  command->add_option("--target", options->flags.target, "For --llvm and --asm: what to compile for (default: host)")->type_name("T");
-  command->add_option("-o,--output", options->output, "Where the text goes (default: standard output)")->type_name("FILE");
+  command->add_option("--target", options->flags.target, "For --llvm and --asm: what to compile for (default: host)")
+      ->type_name("T");
+  command->add_option("-o,--output", options->output, "Where the text goes (default: standard output)")
+      ->type_name("FILE");
   add_compile_flags(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }

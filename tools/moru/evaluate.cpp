@@ -29,7 +29,8 @@ int run(const Options& options) {
   const Dataset data = need(prepare_evaluation(recipe, options.data));
   if (!source.program) check_data(source.model, data, recipe, file_name(source.path), file_name(options.data));
   const PreparedModel prepared = prepare_model(source, true);
-  const std::unique_ptr<Session> session = need(Session::create(make_program(source, options.flags, prepared), {.threads = options.threads}));
+  const std::unique_ptr<Session> session =
+      need(Session::create(make_program(source, options.flags, prepared), {.threads = options.threads}));
   const std::vector<SavedTensor> answers = need(predict(*session, data));
   const std::vector<NamedValue> values = need(measure(*session, recipe, data, answers));
   if (options.json) {
@@ -50,10 +51,13 @@ int run(const Options& options) {
 
 void add_evaluate(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("evaluate", "Losses and metrics of a trained model on the rows of a CSV, in raw units");
+  CLI::App* command =
+      app.add_subcommand("evaluate", "Losses and metrics of a trained model on the rows of a CSV, in raw units");
   command->footer("Example: moru evaluate runs/bikes/model.moru --data 2019.csv --json");
   command->add_option("MODEL", options->model, "A model that moru train made")->required();
-  command->add_option("--data", options->data, "A CSV with the columns of the recipe, targets included")->required()->type_name("F.csv");
+  command->add_option("--data", options->data, "A CSV with the columns of the recipe, targets included")
+      ->required()
+      ->type_name("F.csv");
   command->add_option("--threads", options->threads, "Threads to use")->check(CLI::Range(1, 1024))->type_name("N");
   command->add_flag("--json", options->json, "Print it as JSON");
   add_compile_flags(*command, options->flags);

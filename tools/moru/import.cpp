@@ -28,9 +28,10 @@ int run(const Options& options) {
   sections.push_back({SectionKind::weights, weights.pieces});
   need(write_moru_file(options.output, sections));
   int64_t elements = 0;
-  for (const ParameterPath& path : all_parameters(source.model)) elements += static_cast<int64_t>(path.parameter->data.size());
-  std::printf("%s: '%s', %zu layers, %lld parameters\n", options.output.c_str(), source.model.name.c_str(), source.model.layers.size(),
-              static_cast<long long>(elements));
+  for (const ParameterPath& path : all_parameters(source.model))
+    elements += static_cast<int64_t>(path.parameter->data.size());
+  std::printf("%s: '%s', %zu layers, %lld parameters\n", options.output.c_str(), source.model.name.c_str(),
+              source.model.layers.size(), static_cast<long long>(elements));
   return 0;
 }
 
@@ -40,9 +41,12 @@ void add_import(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("import", "Read a Keras model and write it as a .moru file");
   command->footer("Example: moru import model.json -o model.moru --seed 7");
-  command->add_option("MODEL", options->model, "What Keras' model.to_json() gives, of Keras 2 or 3")->required()->type_name("MODEL.json");
+  command->add_option("MODEL", options->model, "What Keras' model.to_json() gives, of Keras 2 or 3")
+      ->required()
+      ->type_name("MODEL.json");
   command->add_option("-o,--output", options->output, "The file to write")->required()->type_name("M.moru");
-  command->add_option("--seed", options->seed, "Seed of the initial weights (default: 0, or that of the recipe)")->type_name("S");
+  command->add_option("--seed", options->seed, "Seed of the initial weights (default: 0, or that of the recipe)")
+      ->type_name("S");
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }
 

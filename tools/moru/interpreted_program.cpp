@@ -16,20 +16,27 @@ void fill(std::vector<std::byte>& memory, DType dtype, int64_t elements, double 
   memory.assign(static_cast<size_t>(elements * dtype_bytes(dtype)) + MORU_BUFFER_ALIGNMENT, std::byte{0});
   if (value == 0) return;
   const auto put = [&](auto element) {
-    for (size_t i = 0; i < static_cast<size_t>(elements); ++i) std::memcpy(memory.data() + i * sizeof element, &element, sizeof element);
+    for (size_t i = 0; i < static_cast<size_t>(elements); ++i)
+      std::memcpy(memory.data() + i * sizeof element, &element, sizeof element);
   };
   switch (dtype) {
-    case DType::f32: return put(static_cast<float>(value));
-    case DType::f64: return put(value);
-    case DType::i32: return put(static_cast<int32_t>(value));
-    case DType::i64: return put(static_cast<int64_t>(value));
-    case DType::boolean: return put(static_cast<uint8_t>(1));
+    case DType::f32:
+      return put(static_cast<float>(value));
+    case DType::f64:
+      return put(value);
+    case DType::i32:
+      return put(static_cast<int32_t>(value));
+    case DType::i64:
+      return put(static_cast<int64_t>(value));
+    case DType::boolean:
+      return put(static_cast<uint8_t>(1));
   }
 }
 
 }  // namespace
 
-InterpretedProgram::InterpretedProgram(const Lowered& lowered, Model& model) : lowered_(lowered), memory_(lowered.module.slots.size()) {
+InterpretedProgram::InterpretedProgram(const Lowered& lowered, Model& model)
+    : lowered_(lowered), memory_(lowered.module.slots.size()) {
   symbols_["workers"] = 1;
   for (const ParameterPath& path : all_parameters(model)) {
     const size_t slot = find(path.path);

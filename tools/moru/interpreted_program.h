@@ -1,5 +1,5 @@
-// A compiled program without native code: its slots in host memory, its kernels run by the kernel interpreter. The oracle
-// beside which `moru compare` puts native code, and what `moru run --interpret` uses.
+// A compiled program without native code: its slots in host memory, its kernels run by the kernel interpreter. The
+// oracle beside which `moru compare` puts native code, and what `moru run --interpret` uses.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ class InterpretedProgram {
   /// Slots start with the model's weights and their initial values. Both must outlive this.
   InterpretedProgram(const Lowered& lowered, Model& model);
 
-  /// Sets an input, target, sample weight, parameter or control. Open dimensions take their sizes from what is set. Throws
-  /// Failure where name, element type or shape do not fit.
+  /// Sets an input, target, sample weight, parameter or control. Open dimensions take their sizes from what is set.
+  /// Throws Failure where name, element type or shape do not fit.
   void set(const SavedTensor& tensor);
   /// Runs an entry, after `prepare` if the program has that.
   void run(std::string_view entry);

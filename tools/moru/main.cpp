@@ -1,4 +1,5 @@
-// moru: the command line. Exits with 0 on success, 1 after one message on stderr for the user's error, 2 on wrong usage.
+// moru: the command line. Exits with 0 on success, 1 after one message on stderr for the user's error, 2 on wrong
+// usage.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
@@ -16,7 +17,9 @@ int run(const moru::cli::Job& job) {
     std::fprintf(stderr, "error: %s\n", message.c_str());
     return 1;
   };
-  const auto bug = [&](const char* what) { return fail("this is a bug in Moru, please report it: " + std::string(what)); };
+  const auto bug = [&](const char* what) {
+    return fail("this is a bug in Moru, please report it: " + std::string(what));
+  };
   try {
     const int code = job();
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) return fail("cannot write to standard output");
@@ -45,7 +48,8 @@ int main(int argument_count, char** arguments) {
       "Examples: moru train recipe.json --run-dir runs/bikes\n"
       "          moru predict runs/bikes/model.moru --data new.csv -o predictions.csv\n"
       "          moru compile model.json -o model.so\n"
-      "`moru COMMAND --help` says more about one command. A MODEL is a .moru file, a compiled .so, a Keras model as JSON\n"
+      "`moru COMMAND --help` says more about one command. A MODEL is a .moru file, a compiled .so, a Keras model as "
+      "JSON\n"
       "(model.to_json()), or a recipe, which names one.");
   app.require_subcommand(1);
   app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
@@ -54,15 +58,17 @@ int main(int argument_count, char** arguments) {
     const std::string name = used == failed ? "moru" : "moru " + used->get_name();
     return "error: " + std::string(error.what()) + "\n  hint: " + name + " --help\n";
   });
-  for (const auto add : {add_import, add_summary, add_compile, add_run, add_train, add_evaluate, add_predict, add_bench, add_opt,
-                         add_compare, add_passes, add_ops, add_dump, add_checkpoint})
+  for (const auto add : {add_import, add_summary, add_compile, add_run, add_train, add_evaluate, add_predict, add_bench,
+                         add_opt, add_compare, add_passes, add_ops, add_dump, add_checkpoint})
     add(app, job);
 
   if (argument_count > 1 && arguments[1][0] != '-') {
     std::vector<std::string> names;
-    for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) names.push_back(command->get_name());
+    for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+      names.push_back(command->get_name());
     if (std::find(names.begin(), names.end(), arguments[1]) == names.end()) {
-      std::fprintf(stderr, "error: there is no command '%s'\n  hint: %s\n", arguments[1], name_hint(arguments[1], names, "moru --help lists them").c_str());
+      std::fprintf(stderr, "error: there is no command '%s'\n  hint: %s\n", arguments[1],
+                   name_hint(arguments[1], names, "moru --help lists them").c_str());
       return 2;
     }
   }

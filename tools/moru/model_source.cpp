@@ -61,13 +61,16 @@ void open_file(ModelSource& source, const std::string& path, bool recipe_allowed
   } else if (ending == ".json") {
     open_json(source, path, recipe_allowed);
   } else if (ending == ".h5" || ending == ".hdf5" || ending == ".keras") {
-    fail("'" + path + "': reading " + ending + " files is not supported yet\n  hint: write the model as JSON, in Python: "
+    fail("'" + path + "': reading " + ending +
+         " files is not supported yet\n  hint: write the model as JSON, in Python: "
          "open('model.json', 'w').write(model.to_json())");
   } else if (ending == ".onnx") {
-    fail("'" + path + "': reading ONNX is not supported yet\n  hint: give a Keras model as JSON (model.to_json()) or a .moru file");
+    fail("'" + path +
+         "': reading ONNX is not supported yet\n  hint: give a Keras model as JSON (model.to_json()) or a .moru file");
   } else {
     if (!std::filesystem::exists(path, ignored)) need(file_error("read", path, ENOENT));
-    fail("cannot tell what kind of model '" + path + "' is\n  hint: a model is a .moru, a compiled .so, or Keras JSON (.json)");
+    fail("cannot tell what kind of model '" + path +
+         "' is\n  hint: a model is a .moru, a compiled .so, or Keras JSON (.json)");
   }
 }
 
@@ -98,7 +101,8 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
     const Recipe recipe = *source.recipe;
     if (recipe.model.empty()) fail("the recipe '" + path + "' names no model\n  hint: add \"model\": \"MODEL.json\"");
     std::error_code ignored;
-    if (!std::filesystem::exists(recipe.model, ignored)) fail("there is no '" + recipe.model + "', the model of the recipe '" + path + "'");
+    if (!std::filesystem::exists(recipe.model, ignored))
+      fail("there is no '" + recipe.model + "', the model of the recipe '" + path + "'");
     open_file(source, recipe.model, false);
     source.recipe = recipe;
   }
@@ -112,7 +116,8 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
 
 const Recipe& require_recipe(const ModelSource& source) {
   if (!source.recipe) {
-    fail("'" + source.path + "' carries no recipe, so it is not known what the columns of a CSV mean\n  hint: give a recipe, or a "
+    fail("'" + source.path +
+         "' carries no recipe, so it is not known what the columns of a CSV mean\n  hint: give a recipe, or a "
          "model that `moru train` made");
   }
   return *source.recipe;

@@ -49,14 +49,17 @@ void print_json(JsonWriter& json, const Op& op) {
 
 void print_op(const Op& op) {
   std::printf("%s  (%s%s%s)\n  %s\n", std::string(op.name).c_str(), std::string(op_family_name(op.family)).c_str(),
-              op.class_name.empty() ? "" : ", Keras class ", std::string(op.class_name).c_str(), std::string(op.doc).c_str());
+              op.class_name.empty() ? "" : ", Keras class ", std::string(op.class_name).c_str(),
+              std::string(op.doc).c_str());
   std::printf("  inputs:");
   for (const InputSpec& input : op.inputs) std::printf(" %s", input_text(input).c_str());
   std::printf("\n");
   for (const AttributeSpec& attribute : op.attributes) {
     const bool required = attribute.default_value.is_none() && !attribute.optional;
-    std::string line = "  " + std::string(attribute.name) + (required ? " (required)" : " = " + default_text(attribute));
-    for (size_t i = 0; i < attribute.choices.size(); ++i) line += (i == 0 ? ": one of " : ", ") + std::string(attribute.choices[i]);
+    std::string line =
+        "  " + std::string(attribute.name) + (required ? " (required)" : " = " + default_text(attribute));
+    for (size_t i = 0; i < attribute.choices.size(); ++i)
+      line += (i == 0 ? ": one of " : ", ") + std::string(attribute.choices[i]);
     if (!attribute.doc.empty()) line += "  # " + std::string(attribute.doc);
     std::printf("%s\n", line.c_str());
   }
@@ -93,7 +96,8 @@ int run(const Options& options) {
     return 0;
   }
   for (const Op& op : all_ops())
-    std::printf("%-34s %-12s %s\n", std::string(op.name).c_str(), std::string(op_family_name(op.family)).c_str(), std::string(op.doc).c_str());
+    std::printf("%-34s %-12s %s\n", std::string(op.name).c_str(), std::string(op_family_name(op.family)).c_str(),
+                std::string(op.doc).c_str());
   return 0;
 }
 

@@ -19,13 +19,15 @@ struct Options {
 };
 
 int run(const Options& options) {
-  const std::string text = options.input == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_text(options.input);
+  const std::string text =
+      options.input == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_text(options.input);
   Module module = parse_module(text);
   try {
     verify_module(module, "parsing");
   } catch (const InternalError& error) {
     // Elsewhere a broken invariant is our fault; here the graph is the user's.
-    fail((options.input == "-" ? std::string("standard input") : "'" + options.input + "'") + " is not a valid module: " + error.what());
+    fail((options.input == "-" ? std::string("standard input") : "'" + options.input + "'") +
+         " is not a valid module: " + error.what());
   }
   run_passes(module, options.passes);
   const std::string result = module_text(module);
@@ -41,11 +43,16 @@ int run(const Options& options) {
 
 void add_opt(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("opt", "Run graph passes on a module written as text, and print what they make of it");
+  CLI::App* command =
+      app.add_subcommand("opt", "Run graph passes on a module written as text, and print what they make of it");
   command->footer("Example: moru dump model.json --after expand | moru opt --passes=simplify,drop_dead");
-  command->add_option("FILE", options->input, "A module as `moru dump` prints it; - or nothing: standard input")->type_name("FILE");
-  command->add_option("--passes", options->passes, "Names of passes, in order (see moru passes)")->delimiter(',')->type_name("A,B");
-  command->add_option("-o,--output", options->output, "Where the result goes (default: standard output)")->type_name("FILE");
+  command->add_option("FILE", options->input, "A module as `moru dump` prints it; - or nothing: standard input")
+      ->type_name("FILE");
+  command->add_option("--passes", options->passes, "Names of passes, in order (see moru passes)")
+      ->delimiter(',')
+      ->type_name("A,B");
+  command->add_option("-o,--output", options->output, "Where the result goes (default: standard output)")
+      ->type_name("FILE");
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }
 

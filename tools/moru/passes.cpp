@@ -25,7 +25,8 @@ int run(bool as_json) {
     return 0;
   }
   for (const PassDescription& pass : describe_passes())
-    std::printf("%-17s %-9s %s\n", std::string(pass.name).c_str(), std::string(pass.when).c_str(), std::string(pass.why).c_str());
+    std::printf("%-17s %-9s %s\n", std::string(pass.name).c_str(), std::string(pass.when).c_str(),
+                std::string(pass.why).c_str());
   return 0;
 }
 

@@ -27,7 +27,8 @@ int run(const Options& options) {
   const Dataset data = need(prepare_prediction(recipe, options.data));
   if (!source.program) check_data(source.model, data, recipe, file_name(source.path), file_name(options.data));
   const PreparedModel prepared = prepare_model(source, false);
-  const std::unique_ptr<Session> session = need(Session::create(make_program(source, options.flags, prepared), {.threads = options.threads}));
+  const std::unique_ptr<Session> session =
+      need(Session::create(make_program(source, options.flags, prepared), {.threads = options.threads}));
   const std::vector<SavedTensor> answers = need(predict(*session, data));
   const std::string table = need(predictions_csv(recipe, data, answers));
   if (options.output.empty() || options.output == "-") {
@@ -45,8 +46,11 @@ void add_predict(CLI::App& app, Job& job) {
   CLI::App* command = app.add_subcommand("predict", "Predict from raw rows of a CSV with a trained model");
   command->footer("Example: moru predict runs/bikes/model.moru --data new.csv -o predictions.csv");
   command->add_option("MODEL", options->model, "A model that moru train made")->required();
-  command->add_option("--data", options->data, "A CSV with the columns of the recipe; targets are not needed")->required()->type_name("F.csv");
-  command->add_option("-o,--output", options->output, "Where the predictions go (default: standard output)")->type_name("F.csv");
+  command->add_option("--data", options->data, "A CSV with the columns of the recipe; targets are not needed")
+      ->required()
+      ->type_name("F.csv");
+  command->add_option("-o,--output", options->output, "Where the predictions go (default: standard output)")
+      ->type_name("F.csv");
   command->add_option("--threads", options->threads, "Threads to use")->check(CLI::Range(1, 1024))->type_name("N");
   add_compile_flags(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });

@@ -11,7 +11,8 @@ namespace moru {
 namespace {
 
 [[noreturn]] void refuse(std::string what, std::string detail, std::string hint) {
-  throw CompileError({.stage = "recipe", .what = std::move(what), .detail = std::move(detail), .hint = std::move(hint)});
+  throw CompileError(
+      {.stage = "recipe", .what = std::move(what), .detail = std::move(detail), .hint = std::move(hint)});
 }
 
 std::string quoted_list(const std::vector<std::string>& names) {
@@ -26,7 +27,8 @@ size_t position_of(const std::string& name, const std::vector<std::string>& name
   const auto found = std::find(names.begin(), names.end(), name);
   if (found != names.end()) return static_cast<size_t>(found - names.begin());
   if (name.empty())
-    refuse("the recipe does not say which " + std::string(what) + " of the model it means", {}, "name one of " + quoted_list(names));
+    refuse("the recipe does not say which " + std::string(what) + " of the model it means", {},
+           "name one of " + quoted_list(names));
   refuse("the recipe has an " + std::string(what) + " '" + name + "', which the model lacks", {},
          "the model's " + std::string(what) + "s are " + quoted_list(names));
 }
@@ -55,7 +57,8 @@ OpSpec optimizer_spec(const OptimizerRecipe& recipe) {
 template <typename Group>
 bool has_scaler(const Group& group) {
   return group.scaler != ScalerKind::none ||
-         std::any_of(group.columns.begin(), group.columns.end(), [](const ColumnRecipe& c) { return c.scaler != ScalerKind::none; });
+         std::any_of(group.columns.begin(), group.columns.end(),
+                     [](const ColumnRecipe& c) { return c.scaler != ScalerKind::none; });
 }
 
 Layer* find_model_layer(Model& model, const std::string& name) {
@@ -80,7 +83,8 @@ TensorRef insert_scaler(Model& model, const std::string& name, TensorRef from, u
     for (int64_t extent : parameter.shape) elements *= static_cast<size_t>(extent);
     parameter.data.assign(elements, parameter.name == "variance" ? 1.0f : 0.0f);
   }
-  ModelNode node{.layer = static_cast<uint32_t>(model.layers.size()), .inputs = {from}, .outputs = inferred.outputs, .name = name};
+  ModelNode node{
+      .layer = static_cast<uint32_t>(model.layers.size()), .inputs = {from}, .outputs = inferred.outputs, .name = name};
   model.layers.push_back(std::move(layer));
   const uint32_t place = after + 1;
   const auto move_up = [&](TensorRef& ref) {
@@ -99,8 +103,9 @@ bool has_scaler_layer(Model& model, const std::string& name) {
   const Layer* layer = find_model_layer(model, name);
   if (!layer) return false;
   if (layer->class_name != "Normalization")
-    refuse("the recipe's scaler needs the layer name '" + name + "', which a " + layer->class_name + " of the model has", {},
-           "rename that layer");
+    refuse(
+        "the recipe's scaler needs the layer name '" + name + "', which a " + layer->class_name + " of the model has",
+        {}, "rename that layer");
   return true;
 }
 
@@ -116,7 +121,8 @@ bool fits(const Shape& wanted, const std::vector<int64_t>& sizes) {
 
 std::string columns_text(const DatasetArray& array) {
   if (array.features.empty()) return {};
-  std::string text = "its " + std::to_string(array.features.size()) + (array.features.size() == 1 ? " column is " : " columns are ");
+  std::string text =
+      "its " + std::to_string(array.features.size()) + (array.features.size() == 1 ? " column is " : " columns are ");
   constexpr size_t most = 24;
   for (size_t i = 0; i < std::min(array.features.size(), most); ++i) text += (i == 0 ? "" : ", ") + array.features[i];
   return text + (array.features.size() > most ? ", ..." : "");
@@ -196,12 +202,12 @@ void check_data(const Model& model, const Dataset& data, const Recipe& recipe, c
              "describe it in \"data\", beside the other inputs");
     const DatasetArray& array = data.inputs()[static_cast<size_t>(found)];
     if (!fits(Shape(type.shape.begin() + 1, type.shape.end()), array.sample_shape))
-      refuse("the input '" + inputs[i] + "' of " + model_name + " takes " + sample_text(type) + " per sample, but " + recipe_name +
-                 " gives it " + sample_text(array.sample_shape),
+      refuse("the input '" + inputs[i] + "' of " + model_name + " takes " + sample_text(type) + " per sample, but " +
+                 recipe_name + " gives it " + sample_text(array.sample_shape),
              columns_text(array), "change the shape of the model's input, or the recipe's columns and window");
     if (is_integer(type.dtype) && is_float(array.dtype))
-      refuse("the input '" + inputs[i] + "' of " + model_name + " takes " + std::string(dtype_name(type.dtype)) + ", but " + recipe_name +
-                 " gives it " + std::string(dtype_name(array.dtype)),
+      refuse("the input '" + inputs[i] + "' of " + model_name + " takes " + std::string(dtype_name(type.dtype)) +
+                 ", but " + recipe_name + " gives it " + std::string(dtype_name(array.dtype)),
              {}, "set \"dtype\": \"" + std::string(dtype_name(type.dtype)) + "\" for it in the recipe");
   }
   for (size_t i = 0; i < model.outputs.size(); ++i) {
@@ -214,8 +220,9 @@ void check_data(const Model& model, const Dataset& data, const Recipe& recipe, c
     const DatasetArray& array = data.targets()[static_cast<size_t>(found)];
     const Shape given(array.sample_shape.begin(), array.sample_shape.end());
     if (without_trailing_ones(wanted) == without_trailing_ones(given) || fits(wanted, array.sample_shape)) continue;
-    refuse("the output '" + model.output_names[i] + "' of " + model_name + " is " + sample_text(model.type(model.outputs[i])) +
-               " per sample" + (labels ? ", which with " + loss->name + " needs a label" : "") + ", but the target in " + recipe_name +
+    refuse("the output '" + model.output_names[i] + "' of " + model_name + " is " +
+               sample_text(model.type(model.outputs[i])) + " per sample" +
+               (labels ? ", which with " + loss->name + " needs a label" : "") + ", but the target in " + recipe_name +
                " is " + sample_text(array.sample_shape),
            columns_text(array), "give the last layer as many units as the target has columns, or change the target");
   }

@@ -23,12 +23,14 @@ struct Options {
 };
 
 /// The inputs under the model's names, in the types that its slots have.
-std::vector<SavedTensor> run_interpreted(ModelSource& source, const CompileFlags& flags, std::vector<SavedTensor> inputs) {
+std::vector<SavedTensor> run_interpreted(ModelSource& source, const CompileFlags& flags,
+                                         std::vector<SavedTensor> inputs) {
   const CompileOptions options = make_compile_options(flags, nullptr);
   const CompiledModel compiled = compile(source.model, options);
   const WeightsSection weights = make_weights_section(source.model);
   std::vector<std::byte> weight_bytes;
-  for (const std::span<const std::byte> piece : weights.pieces) weight_bytes.insert(weight_bytes.end(), piece.begin(), piece.end());
+  for (const std::span<const std::byte> piece : weights.pieces)
+    weight_bytes.insert(weight_bytes.end(), piece.begin(), piece.end());
   const std::shared_ptr<const Program> program = need(Program::load(compiled.program, weight_bytes));
   InterpretedProgram interpreted(compiled.lowered, source.model);
   for (const SavedTensor& input : match_inputs(*program, std::move(inputs))) interpreted.set(input);
@@ -58,15 +60,23 @@ int run(const Options& options) {
 void add_run(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("run", "Run a model on tensors: .npy files in, one .npy file per output");
-  command->footer("Examples: moru run model.moru x.npy --output-dir out\n"
-                  "          moru run model.json window=w.npy calendar=c.npy --output-dir out --threads 4\n"
-                  "Every byte of an output's name outside A-Za-z0-9._- becomes %XX in its file's name.");
+  command->footer(
+      "Examples: moru run model.moru x.npy --output-dir out\n"
+      "          moru run model.json window=w.npy calendar=c.npy --output-dir out --threads 4\n"
+      "Every byte of an output's name outside A-Za-z0-9._- becomes %XX in its file's name.");
   command->add_option("MODEL", options->model, "A .moru, .so or Keras JSON file, or a recipe")->required();
-  command->add_option("ARRAY", options->arrays, "NAME=FILE.npy for every input; FILE.npy where there is one")->required()->type_name("NAME=FILE.npy");
-  command->add_option("--output-dir", options->output_directory, "Where <output name>.npy go")->required()->type_name("DIR");
-  command->add_option("--threads", options->threads, "Threads to use; the result has the same bits with any number")->check(CLI::Range(1, 1024))->type_name("N");
+  command->add_option("ARRAY", options->arrays, "NAME=FILE.npy for every input; FILE.npy where there is one")
+      ->required()
+      ->type_name("NAME=FILE.npy");
+  command->add_option("--output-dir", options->output_directory, "Where <output name>.npy go")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--threads", options->threads, "Threads to use; the result has the same bits with any number")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
   command->add_option("--seed", options->seed, "Seed of weights that the model lacks (default: 0)")->type_name("S");
-  command->add_flag("--interpret", options->interpret, "Interpret the kernels instead of compiling them: slow, same bits");
+  command->add_flag("--interpret", options->interpret,
+                    "Interpret the kernels instead of compiling them: slow, same bits");
   add_compile_flags(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }

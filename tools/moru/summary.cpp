@@ -17,7 +17,8 @@ struct Options {
 
 int run(const Options& options) {
   const ModelSource source = open_model(options.model);
-  const std::string text = options.json ? summary_json(source.model) : summary_text(source.model, {.expand_nested = options.expand_nested});
+  const std::string text =
+      options.json ? summary_json(source.model) : summary_text(source.model, {.expand_nested = options.expand_nested});
   std::fputs(text.c_str(), stdout);
   if (!text.ends_with('\n')) std::fputc('\n', stdout);
   return 0;

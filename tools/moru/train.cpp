@@ -48,14 +48,16 @@ int run(const Options& options) {
   job.stop_on_signal = true;
   Result<TrainingReport> trained = train_from_recipe(job);
   if (!trained && trained.status().code() == StatusCode::program_mismatch && !options.allow_other_program)
-    fail(trained.status().message() + "\n  hint: train into another --run-dir, or ask for it with --allow-other-program");
+    fail(trained.status().message() +
+         "\n  hint: train into another --run-dir, or ask for it with --allow-other-program");
   const TrainingReport report = need(std::move(trained));
   if (report.fit.interrupted_by != 0) {
     std::string again = "moru train " + options.recipe;
     if (!options.data.empty()) again += " --data " + options.data;
     if (options.seed) again += " --seed " + std::to_string(*options.seed);
     if (options.epochs) again += " --epochs " + std::to_string(*options.epochs);
-    std::fprintf(stderr, "interrupted; go on with: %s --run-dir %s --resume\n", again.c_str(), options.run_directory.c_str());
+    std::fprintf(stderr, "interrupted; go on with: %s --run-dir %s --resume\n", again.c_str(),
+                 options.run_directory.c_str());
     return 128 + report.fit.interrupted_by;
   }
   std::fputs((options.json ? report.metrics.to_json() : report.metrics.to_text()).c_str(), stdout);
@@ -68,17 +70,27 @@ int run(const Options& options) {
 void add_train(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("train", "Train a model by a recipe and leave a run directory");
-  command->footer("Examples: moru train recipe.json --run-dir runs/bikes\n"
-                  "          moru train recipe.json --data SeoulBikeData.csv --seed 3 --quiet --run-dir runs/3\n"
-                  "A run that was interrupted or killed goes on with --resume and ends with the same bits.");
-  command->add_option("RECIPE", options->recipe, "A recipe, or a model that carries one")->required()->type_name("RECIPE.json");
+  command->footer(
+      "Examples: moru train recipe.json --run-dir runs/bikes\n"
+      "          moru train recipe.json --data SeoulBikeData.csv --seed 3 --quiet --run-dir runs/3\n"
+      "A run that was interrupted or killed goes on with --resume and ends with the same bits.");
+  command->add_option("RECIPE", options->recipe, "A recipe, or a model that carries one")
+      ->required()
+      ->type_name("RECIPE.json");
   command->add_option("--data", options->data, "The CSV to train on instead of the recipe's")->type_name("F.csv");
-  command->add_option("--run-dir", options->run_directory, "Where checkpoints and results go (default: run)")->type_name("DIR");
+  command->add_option("--run-dir", options->run_directory, "Where checkpoints and results go (default: run)")
+      ->type_name("DIR");
   command->add_flag("--resume", options->resume, "Go on from the newest good checkpoint in the run directory");
-  command->add_flag("--allow-other-program", options->allow_other_program, "Resume a checkpoint of another program: what fits, and not bit-equal");
-  command->add_option("--threads", options->threads, "Threads to use; the result has the same bits with any number")->check(CLI::Range(1, 1024))->type_name("N");
-  command->add_option("--seed", options->seed, "Seed of weights, shuffling and dropout, instead of the recipe's")->type_name("S");
-  command->add_option("--epochs", options->epochs, "Epochs at most, instead of the recipe's")->check(CLI::Range(int64_t{0}, int64_t{1000000000}))->type_name("N");
+  command->add_flag("--allow-other-program", options->allow_other_program,
+                    "Resume a checkpoint of another program: what fits, and not bit-equal");
+  command->add_option("--threads", options->threads, "Threads to use; the result has the same bits with any number")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+  command->add_option("--seed", options->seed, "Seed of weights, shuffling and dropout, instead of the recipe's")
+      ->type_name("S");
+  command->add_option("--epochs", options->epochs, "Epochs at most, instead of the recipe's")
+      ->check(CLI::Range(int64_t{0}, int64_t{1000000000}))
+      ->type_name("N");
   command->add_flag("--quiet", options->quiet, "Show no progress");
   command->add_flag("--json", options->json, "Print metrics.json instead of a table");
   add_compile_flags(*command, options->flags);
