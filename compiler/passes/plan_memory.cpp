@@ -181,8 +181,13 @@ MemoryPlan plan_memory(Kernel& kernel) {
     BufferPlace& place = plan.places[p];
     const Life& life = lives[place.buffer];
     auto fits = [&](const Bin& bin) {
-      bool free = std::none_of(bin.busy.begin(), bin.busy.end(),
-                               [&](const auto& span) { return span.first <= life.last && life.first <= span.second; });
+      bool free = std::none_of(bin.tenants.begin(), bin.tenants.end(), [&](const BufferPlace* tenant) {
+        const Life& other = lives[tenant->buffer];
+        if (other.first <= life.last && life.first <= other.last) return true;
+        // In a parallel loop one worker may be where one buffer lives and another where the other does: they can share
+        // memory only if every worker's part lies in the same place in both.
+        return life.parallel >= 0 && life.parallel == other.parallel && !(tenant->bytes == place.bytes);
+      });
       return free && (never_negative(bin.bytes - place.bytes) || never_negative(place.bytes - bin.bytes));
     };
     auto bin = std::find_if(bins.begin(), bins.end(), fits);
