@@ -57,7 +57,7 @@ void DimProgram::compile(const Dim& dim, const NameScope& scope, size_t depth) {
 
 int64_t DimProgram::evaluate(const int64_t* values) const {
   if (steps_.size() == 1) return steps_[0].op == Op::constant ? steps_[0].operand : values[steps_[0].operand];
-  int64_t small[16];
+  int64_t small[16] = {};
   std::vector<int64_t> large;
   int64_t* stack = small;
   if (depth_ > 16) {
