@@ -128,6 +128,14 @@ void check_module(const KernelModule& module) {
   }
 }
 
+void check_prefix(const std::string& prefix) {
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  const auto is_allowed = [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); };
+  if (!prefix.empty() && is_letter(prefix[0]) && std::all_of(prefix.begin(), prefix.end(), is_allowed)) return;
+  throw CompileError({.stage = "emit", .what = "'" + prefix + "' cannot be the prefix of C names",
+                      .hint = "use letters, digits and '_', beginning with a letter"});
+}
+
 std::vector<Part> make_parts(const Outline& outline, int threads) {
   const size_t count = static_cast<size_t>(std::clamp(threads, 1, std::max(1, static_cast<int>(outline.functions.size() / 8))));
   std::vector<Part> parts(count);
@@ -178,6 +186,7 @@ std::string entry_symbol(const std::string& prefix, const std::string& entry) {
 
 ObjectCode emit_objects(const KernelModule& module, const Target& target, const EmitOptions& options) {
   check_module(module);
+  check_prefix(options.prefix);
   ObjectCode code{target, options.prefix, {}, {}, false};
   for (const Kernel& kernel : module.kernels) code.entries.push_back(kernel.entry);
   const Outline outline = outline_functions(module);

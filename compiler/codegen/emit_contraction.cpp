@@ -154,8 +154,27 @@ void Emitter::emit_contraction(const Contraction& contraction) {
   tile.shape = choose_tile({nominal(tile.row.extent), nominal(tile.column.extent), depth_steps, tile.row.extent.is_constant(),
                             vector_stride}, tile.lanes, target_);
 
+  const auto all_columns = [&] {
+    // A batch of one has a tile of its own: large weights are read once, so in long stretches of their rows.
+    const TileShape one_row = {1, 16};
+    const bool may_be_one = tile.row.extent.as_symbol() && tile.shape.rows > 1 && tile.column.extent.is_constant() &&
+                            depth_steps * tile.column.extent.constant() * dtype_bytes(contraction.type) > target_.l2_bytes / 4;
+    if (!may_be_one) return emit_column_blocks(tile);
+    Value* is_one = builder_.CreateICmpEQ(dim_value(tile.row.extent), number(1));
+    const TileShape many_rows = tile.shape;
+    const Dim extent = tile.row.extent;
+    emit_if(is_one, [&] {
+      tile.shape = one_row;
+      tile.row.extent = 1;
+      emit_column_blocks(tile);
+    });
+    tile.shape = many_rows;
+    tile.row.extent = extent;
+    tile.scratch = nullptr;  // of the other shape's size
+    emit_if(builder_.CreateNot(is_one), [&] { emit_column_blocks(tile); });
+  };
   const std::function<void(size_t)> loops = [&](size_t axis) {
-    if (axis == tile.outer_columns.size()) return emit_column_blocks(tile);
+    if (axis == tile.outer_columns.size()) return all_columns();
     emit_loop(number(0), dim_value(tile.outer_columns[axis].extent), 1, [&](Value* index) {
       bindings_[tile.outer_columns[axis].var] = {index, 0, depth_};
       loops(axis + 1);

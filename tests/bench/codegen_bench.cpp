@@ -164,6 +164,8 @@ std::vector<Case> make_cases() {
     one.symbols["batch"] = batch;
     cases.push_back(one);
   }
+  cases.push_back(forward("forward 1x784x512 (batch)", "batch", 784, 512, 1));
+  cases.back().symbols["batch"] = 1;
   cases.push_back(gradient("gradient 64x(24*32)x128", 64, "time*batch", 128, 768));
   cases.push_back(gradient("gradient 64x(24*32)x256", 64, "time*batch", 256, 768));
   cases.push_back(gradient("gradient 32x(24*32)x128", 32, "time*batch", 128, 768));

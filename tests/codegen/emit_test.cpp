@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "compiler/codegen/emit.h"
+#include "compiler/ops/transcendentals.h"
 #include "compiler/support/error.h"
 #include "tests/codegen/random_kernels.h"
 
@@ -180,6 +181,32 @@ TEST_CASE("contractions of every awkward size give the interpreter's bits") {
     sizes.back()["n"] = rows;
   }
   check_everywhere(module_of(kernels), sizes, 11, false);
+}
+
+TEST_CASE("large weights give the same bits for one row, which has a tile of its own, and for many") {
+  Kernel kernel = parse_kernel(R"(kernel entry {
+    buffer "x": f32[300*n]
+    buffer "w": f32[78300]
+    buffer "y": f32[261*n]
+    contract f32 rows (i: n) columns (j: 261) depth (k: 300) a "x"[300*i + k] b "w"[261*k + j] { "y"[261*i + j] = acc }
+  })");
+  // An epilogue that is too long to be repeated for every vector of a tile.
+  Contraction& contraction = std::get<Contraction>(kernel.body[0].node);
+  contraction.epilogue[0].value = tanh_expr(sigmoid_expr(contraction.epilogue[0].value));
+  std::vector<Symbols> sizes;
+  for (int64_t rows : {1, 2, 9}) {
+    sizes.push_back(small_sizes);
+    sizes.back()["n"] = rows;
+  }
+  check_everywhere(module_of({kernel}), sizes, 13, false);
+}
+
+TEST_CASE("a prefix that cannot begin a C name is refused") {
+  EmitOptions options;
+  for (const char* prefix : {"", "1st_", "a-b_", "a b"}) {
+    options.prefix = prefix;
+    CHECK_THROWS_WITH_AS(emit_objects(module_of({}), Target::host(), options), doctest::Contains("prefix"), CompileError);
+  }
 }
 
 TEST_CASE("a loop over nothing does nothing, whatever the extents say") {
