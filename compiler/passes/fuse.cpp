@@ -321,6 +321,9 @@ bool Lowering::read_aligned(const Region& r, ValueId input, uint32_t group) cons
   const Graph& g = *r.graph;
   const Group& members = r.groups[group];
   if (members.kind == Group::Kind::other) return false;
+  // Folds run behind the loop's stores: they must not read what those replace.
+  for (uint32_t n : members.members)
+    if (is_reduction(*g.nodes[n].op) && reads_in_group(r, g.nodes[n].outputs[0], input)) return false;
   std::vector<uint32_t> walk = members.members;
   std::set<uint32_t> seen;
   while (!walk.empty()) {
