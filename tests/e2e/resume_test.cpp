@@ -1,0 +1,182 @@
+// A run that is killed again and again ends with the same bits as one that never was: SIGKILL at random instants, in the
+// middle of steps and of writes, and signals that a run may answer. Dropout, early stopping's best weights and checkpoints
+// in the middle of epochs are all part of it.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cstdio>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "tests/tools/moru_process.h"
+
+using namespace moru::test;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// A recurrent model with dropout on windows of a made-up series.
+struct RecurrentProject : SmallProject {
+  explicit RecurrentProject(int epochs) {
+    write_file(directory / "model.json",
+               model_json(input_layer("6, 3") +
+                          R"(, {"class_name": "LSTM", "config": {"name": "memory", "units": 8, "activation": "tanh",
+      "recurrent_activation": "sigmoid"}},
+      {"class_name": "Dropout", "config": {"name": "noise", "rate": 0.3}},
+      {"class_name": "Dense", "config": {"name": "y", "units": 1}})"));
+    write_file(directory / "data.csv", data(500));
+    write_file(directory / "recipe.json", R"({"model": "model.json", "data": {"csv": "data.csv",
+      "features": [{"columns": ["a", "b", "c"], "scaler": "standard"}],
+      "target": {"column": "y", "scaler": "standard"}, "window": {"length": 6, "horizon": 1, "stride": 1},
+      "split": {"train": 0.7, "validation": 0.15, "test": 0.15}},
+      "fit": {"optimizer": {"name": "adam", "learning_rate": 0.003}, "loss": "mse", "metrics": ["mae"],
+        "seed": 5, "batch_size": 16, "checkpoint_every_steps": 3, "epochs": )" +
+                                              std::to_string(epochs) + R"(,
+        "callbacks": {"early_stopping": {"patience": 1000, "restore_best_weights": true},
+                      "model_checkpoint": {"save_best_only": true}}}})");
+  }
+};
+
+/// Starts a binary; its output goes to `log`.
+pid_t start(const std::vector<std::string>& arguments, const std::string& cache, const std::string& log) {
+  std::vector<std::string> words = arguments;
+  words[0] = std::string(MORU_BINARY_DIR) + "/bin/" + words[0];
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int to = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    ::dup2(to, 1);
+    ::dup2(to, 2);
+    ::setenv("XDG_CACHE_HOME", cache.c_str(), 1);
+    ::execv(pointers[0], pointers.data());
+    ::_exit(127);
+  }
+  return child;
+}
+
+/// Waits for a child; its exit code, or 1000 + the signal that ended it.
+int wait_for(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+/// Runs `command` with --run-dir `run`, sending `signal` at a random instant within `longest` seconds of each start, until
+/// it is done. The instants come from the printed seed; where they fall in the run depends on the machine. After `budget`
+/// seconds it is left alone. With `longest` at most a quarter of the run at least three signals arrive.
+void run_with_signals(std::vector<std::string> command, const std::string& run, const std::string& cache, int signal,
+                      double longest, double budget) {
+  const char* chosen = std::getenv("MORU_TEST_SEED");
+  const uint64_t seed = chosen ? std::strtoull(chosen, nullptr, 10) : std::random_device()();
+  std::mt19937_64 random(seed);
+  std::uniform_real_distribution<double> instants(0.0, longest);
+  command.insert(command.end(), {"--quiet", "--run-dir", run});
+  const Clock::time_point begin = Clock::now();
+  int ended = 0, resumed = 0, code = -1;
+  while (true) {
+    std::error_code ignored;
+    if (std::filesystem::exists(run + "/checkpoints", ignored) && !std::filesystem::is_empty(run + "/checkpoints"))
+      ++resumed;
+    const pid_t child = start(command, cache, run + ".log");
+    if (ended == 0) command.push_back("--resume");
+    if (seconds_since(begin) < budget) {
+      std::this_thread::sleep_for(std::chrono::duration<double>(instants(random)));
+      ::kill(child, signal);
+    }
+    code = wait_for(child);
+    const bool was_ended = code == 1000 + signal || code == 128 + signal;
+    if (!was_ended) break;
+    ++ended;
+  }
+  std::printf("%s: signal %d came %d times within %.2f s each, %d starts found a checkpoint (MORU_TEST_SEED=%llu)\n",
+              command[0].c_str(), signal, ended, longest, resumed, static_cast<unsigned long long>(seed));
+  CAPTURE(seed);
+  REQUIRE_MESSAGE(code == 0, read_file(run + ".log"));
+  CHECK(ended >= 3);  // else this test shows nothing
+  CHECK(resumed >= 2);
+}
+
+/// All that a run leaves behind and that does not measure time is the same, byte by byte.
+void check_same_run(const std::string& run, const std::string& expected) {
+  for (const char* name : {"model.moru", "history.json", "history.csv", "predictions.csv", "recipe.json",
+                           "checkpoints/best.moru"}) {
+    const std::string bytes = read_file(expected + "/" + name);
+    CHECK_MESSAGE(!bytes.empty(), name);
+    CHECK_MESSAGE(read_file(run + "/" + name) == bytes, name);
+  }
+  // Nothing half written stays behind.
+  const auto names_in = [](const std::string& directory) {
+    std::set<std::string> names;
+    for (const auto& item : std::filesystem::recursive_directory_iterator(directory))
+      names.insert(std::filesystem::relative(item.path(), directory).string());
+    return names;
+  };
+  std::string names, wanted;
+  for (const std::string& name : names_in(run)) names += name + "\n";
+  for (const std::string& name : names_in(expected)) wanted += name + "\n";
+  CHECK(names == wanted);
+}
+
+/// Trains once undisturbed; how long that took.
+double train_undisturbed(std::vector<std::string> command, const std::string& run, const std::string& cache) {
+  command.insert(command.end(), {"--quiet", "--run-dir", run});
+  const Clock::time_point begin = Clock::now();
+  const int code = wait_for(start(command, cache, run + ".log"));
+  REQUIRE_MESSAGE(code == 0, read_file(run + ".log"));
+  return seconds_since(begin);
+}
+
+}  // namespace
+
+TEST_CASE("resume: moru-run, killed at random instants and resumed, ends with the bits of an undisturbed run") {
+  const RecurrentProject project(16);
+  const Outcome compiled = project.moru({"compile", project / "recipe.json", "-o", project / "model.so"});
+  REQUIRE_MESSAGE(compiled.code == 0, compiled.err);
+  const std::vector<std::string> command = {"moru-run", project / "model.so", "train"};
+  const double seconds = train_undisturbed(command, project / "whole", project.cache);
+  run_with_signals(command, project / "killed", project.cache, SIGKILL, seconds / 5, 6);
+  check_same_run(project / "killed", project / "whole");
+}
+
+TEST_CASE("resume: moru train, killed at random instants and resumed, ends with the bits of an undisturbed run") {
+  const RecurrentProject project(16);
+  const std::vector<std::string> command = {"moru", "train", project / "recipe.json"};
+  train_undisturbed(command, project / "first", project.cache);  // fills the cache of compiled objects
+  const double seconds = train_undisturbed(command, project / "whole", project.cache);
+  check_same_run(project / "first", project / "whole");
+  run_with_signals(command, project / "killed", project.cache, SIGKILL, seconds / 5, 6);
+  check_same_run(project / "killed", project / "whole");
+}
+
+TEST_CASE("resume: a run that is asked to stop saves where it stands and goes on with the same bits") {
+  const RecurrentProject project(16);
+  const Outcome compiled = project.moru({"compile", project / "recipe.json", "-o", project / "model.so"});
+  REQUIRE_MESSAGE(compiled.code == 0, compiled.err);
+  const std::vector<std::string> command = {"moru-run", project / "model.so", "train"};
+  const double seconds = train_undisturbed(command, project / "whole", project.cache);
+  run_with_signals(command, project / "stopped", project.cache, SIGTERM, seconds / 5, 3);
+  check_same_run(project / "stopped", project / "whole");
+}
+
+TEST_CASE("resume: another number of threads goes on with the same bits") {
+  const RecurrentProject project(4);
+  const std::vector<std::string> command = {"moru", "train", project / "recipe.json"};
+  const double seconds = train_undisturbed(command, project / "whole", project.cache);
+  // One thread until it is killed, about half way; the rest by two.
+  const pid_t child = start({"moru", "train", project / "recipe.json", "--quiet", "--run-dir", project / "mixed"},
+                            project.cache, project / "log");
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds / 2));
+  ::kill(child, SIGKILL);
+  wait_for(child);
+  const Outcome rest = project.moru({"train", project / "recipe.json", "--quiet", "--run-dir", project / "mixed",
+                                     "--threads", "2", "--resume"});
+  REQUIRE_MESSAGE(rest.code == 0, rest.err);
+  check_same_run(project / "mixed", project / "whole");
+}
