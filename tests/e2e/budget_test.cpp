@@ -1,6 +1,6 @@
-// What compiling and training may cost: seconds of compilation, an epoch beside its bare steps, and allocations in a step.
-// Times are asserted in optimised builds only, and always on the fastest of several tries: a busy machine makes things
-// slower, never faster.
+// What compiling and training may cost: seconds of compilation, an epoch beside its bare steps, and allocations in a
+// step. Times are asserted in optimised builds only, and always on the fastest of several tries: a busy machine makes
+// things slower, never faster.
 #include <doctest/doctest.h>
 
 #include <algorithm>

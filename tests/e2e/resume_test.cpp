@@ -1,6 +1,6 @@
-// A run that is killed again and again ends with the same bits as one that never was: SIGKILL at random instants, in the
-// middle of steps and of writes, and signals that a run may answer. Dropout, early stopping's best weights and checkpoints
-// in the middle of epochs are all part of it.
+// A run that is killed again and again ends with the same bits as one that never was: SIGKILL at random instants, in
+// the middle of steps and of writes, and signals that a run may answer. Dropout, early stopping's best weights and
+// checkpoints in the middle of epochs are all part of it.
 #include <doctest/doctest.h>
 #include <signal.h>
 
@@ -68,9 +68,9 @@ int wait_for(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
-/// Runs `command` with --run-dir `run`, sending `signal` at a random instant within `longest` seconds of each start, until
-/// it is done. The instants come from the printed seed; where they fall in the run depends on the machine. After `budget`
-/// seconds it is left alone. With `longest` at most a quarter of the run at least three signals arrive.
+/// Runs `command` with --run-dir `run`, sending `signal` at a random instant within `longest` seconds of each start,
+/// until it is done. The instants come from the printed seed; where they fall in the run depends on the machine. After
+/// `budget` seconds it is left alone. With `longest` at most a quarter of the run at least three signals arrive.
 void run_with_signals(std::vector<std::string> command, const std::string& run, const std::string& cache, int signal,
                       double longest, double budget) {
   const char* chosen = std::getenv("MORU_TEST_SEED");
@@ -105,8 +105,8 @@ void run_with_signals(std::vector<std::string> command, const std::string& run, 
 
 /// All that a run leaves behind and that does not measure time is the same, byte by byte.
 void check_same_run(const std::string& run, const std::string& expected) {
-  for (const char* name : {"model.moru", "history.json", "history.csv", "predictions.csv", "recipe.json",
-                           "checkpoints/best.moru"}) {
+  for (const char* name :
+       {"model.moru", "history.json", "history.csv", "predictions.csv", "recipe.json", "checkpoints/best.moru"}) {
     const std::string bytes = read_file(expected + "/" + name);
     CHECK_MESSAGE(!bytes.empty(), name);
     CHECK_MESSAGE(read_file(run + "/" + name) == bytes, name);
@@ -175,8 +175,8 @@ TEST_CASE("resume: another number of threads goes on with the same bits") {
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds / 2));
   ::kill(child, SIGKILL);
   wait_for(child);
-  const Outcome rest = project.moru({"train", project / "recipe.json", "--quiet", "--run-dir", project / "mixed",
-                                     "--threads", "2", "--resume"});
+  const Outcome rest = project.moru(
+      {"train", project / "recipe.json", "--quiet", "--run-dir", project / "mixed", "--threads", "2", "--resume"});
   REQUIRE_MESSAGE(rest.code == 0, rest.err);
   check_same_run(project / "mixed", project / "whole");
 }
