@@ -197,22 +197,14 @@ void Lowering::pad(Region& r, const Node& node, Block& out) {
   const Graph& g = *r.graph;
   const View& whole = *r.storage[node.outputs[0]];
   const Shape& shape = g.type(node.outputs[0]).shape;
-  Shape extents;
-  std::vector<std::string> vars;
-  Index index(shape.size(), Dim(0));
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i].is_constant(1)) continue;
-    extents.push_back(shape[i]);
-    vars.push_back(fresh_var("i"));
-    index[i] = Dim::symbol(vars.back());
-  }
+  const Loops loops = loops_over(shape);
   DType dtype = g.type(node.outputs[0]).dtype;
   Block zero;
-  zero.push_back({Store{{whole.buffer, whole.at(index), nullptr},
+  zero.push_back({Store{{whole.buffer, whole.at(loops.index), nullptr},
                         is_float(dtype) ? expr::constant(0.0, dtype) : expr::integer(0, dtype),
                         false},
                   node.origin});
-  for (Statement& s : nest(extents, vars, std::move(zero), true)) out.push_back(std::move(s));
+  for (Statement& s : nest(loops, std::move(zero), true)) out.push_back(std::move(s));
   int64_t axis = node.attributes.integer("axis");
   size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis);
   View inner = whole;
@@ -226,19 +218,11 @@ void Lowering::scatter_add(Region& r, const Node& node, Block& out) {
   const Type& updates = g.type(node.inputs[1]);
   const Type& result = g.type(node.outputs[0]);
   const View& to = *r.storage[node.outputs[0]];
-  Shape zero_extents;
-  std::vector<std::string> zero_vars;
-  Index zero_index(result.shape.size(), Dim(0));
-  for (size_t i = 0; i < result.shape.size(); ++i) {
-    if (result.shape[i].is_constant(1)) continue;
-    zero_extents.push_back(result.shape[i]);
-    zero_vars.push_back(fresh_var("i"));
-    zero_index[i] = Dim::symbol(zero_vars.back());
-  }
+  const Loops all = loops_over(result.shape);
   Block zero;
   zero.push_back(
-      {Store{{to.buffer, to.at(zero_index), nullptr}, expr::constant(0.0, result.dtype), false}, node.origin});
-  for (Statement& s : nest(zero_extents, zero_vars, std::move(zero), true)) out.push_back(std::move(s));
+      {Store{{to.buffer, to.at(all.index), nullptr}, expr::constant(0.0, result.dtype), false}, node.origin});
+  for (Statement& s : nest(all, std::move(zero), true)) out.push_back(std::move(s));
 
   Shape outer, inner;
   std::vector<std::string> outer_vars, inner_vars;

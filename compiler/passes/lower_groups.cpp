@@ -133,6 +133,17 @@ Expr Lowering::Reader::compute(ValueId value, const Index& index) {
   return node.op->lower(args, node.attributes);
 }
 
+Lowering::Loops Lowering::loops_over(const Shape& shape) {
+  Loops loops{{}, {}, Index(shape.size(), Dim(0))};
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i].is_constant(1)) continue;
+    loops.extents.push_back(shape[i]);
+    loops.vars.push_back(fresh_var("i"));
+    loops.index[i] = Dim::symbol(loops.vars.back());
+  }
+  return loops;
+}
+
 Block Lowering::nest(const Shape& extents, const std::vector<std::string>& vars, Block inner, bool vector) const {
   for (size_t i = extents.size(); i-- > 0;) {
     bool innermost = i + 1 == extents.size();
@@ -206,15 +217,10 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
     }
   }
   if (!flat) {
-    extents.clear();
-    vars.clear();
-    index.assign(group.space.size(), Dim(0));
-    for (size_t i = 0; i < group.space.size(); ++i) {
-      if (group.space[i].is_constant(1)) continue;
-      extents.push_back(group.space[i]);
-      vars.push_back(fresh_var("i"));
-      index[i] = Dim::symbol(vars.back());
-    }
+    Loops loops = loops_over(group.space);
+    extents = std::move(loops.extents);
+    vars = std::move(loops.vars);
+    index = std::move(loops.index);
   }
 
   Reader reader{*this, r, group_index};
@@ -317,19 +323,11 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
 void Lowering::copy_out(Region& r, ValueId value, const View& to, Block& out) {
   const Shape& shape = r.graph->type(value).shape;
   if (r.storage[value] && *r.storage[value] == to) return;
-  Shape extents;
-  std::vector<std::string> vars;
-  Index index(shape.size(), Dim(0));
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i].is_constant(1)) continue;
-    extents.push_back(shape[i]);
-    vars.push_back(fresh_var("i"));
-    index[i] = Dim::symbol(vars.back());
-  }
+  const Loops loops = loops_over(shape);
   Reader reader{*this, r, UINT32_MAX - 1};
   Block stores;
-  stores.push_back({Store{{to.buffer, to.at(index), nullptr}, reader.read(value, index), false}, origin_});
-  for (Statement& s : nest(extents, vars, std::move(stores), true)) out.push_back(std::move(s));
+  stores.push_back({Store{{to.buffer, to.at(loops.index), nullptr}, reader.read(value, loops.index), false}, origin_});
+  for (Statement& s : nest(loops, std::move(stores), true)) out.push_back(std::move(s));
 }
 
 void Lowering::region(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,

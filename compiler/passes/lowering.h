@@ -141,6 +141,17 @@ class Lowering {
 
   BufferId add_buffer(const std::string& name, DType dtype, Dim elements, Dim* base);
   View allocate(const Type& type, const std::vector<int64_t>& layout, const std::string& name);
+  /// Loops over the axes of a shape whose extent is not 1, and the index of the element they are at.
+  struct Loops {
+    Shape extents;
+    std::vector<std::string> vars;
+    Index index;
+  };
+  Loops loops_over(const Shape& shape);
+  Block nest(const Loops& loops, Block inner, bool vector) const {
+    return nest(loops.extents, loops.vars, std::move(inner), vector);
+  }
+
   std::string fresh_var(const char* stem) { return stem + std::to_string(next_var_++); }
 
   /// Where one carry of a scan lives: in a stack with a slice per step and one more, or in one place, replaced every
