@@ -370,6 +370,20 @@ void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vecto
     }
 }
 
+// Inputs that are looked up in a table are checked before a run: a table of n rows takes 0 <= index < n.
+void limit_indices(Module& module) {
+  const Graph& predict = module.entries.back();
+  for (const Node& node : predict.nodes) {
+    if (node.op->name != "embedding") continue;
+    for (const GraphInput& input : predict.inputs) {
+      if (input.value != node.inputs[0] || !is_integer(predict.type(input.value).dtype)) continue;
+      const int64_t rows = node.attributes.integer("input_dim");
+      for (Slot& slot : module.slots)
+        if (slot.name == input.slot) slot.index_limit = slot.index_limit == 0 ? rows : std::min(slot.index_limit, rows);
+    }
+  }
+}
+
 }  // namespace
 
 Module make_entries(Model& model, const TrainingSpec* training) {
@@ -391,6 +405,7 @@ Module make_entries(Model& model, const TrainingSpec* training) {
   for (size_t i = 0; i < model.outputs.size(); ++i)
     predict.write(model.output_names[i], values[model.outputs[i].node].at(model.outputs[i].output));
   module.entries.push_back(predict.take());
+  limit_indices(module);
   if (!training) return module;
 
   std::vector<OutputPlan> plans = plan_outputs(model, *training);
