@@ -1,5 +1,7 @@
 // The text of graphs: printer and parser.
 #include <cctype>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <sstream>
 
@@ -84,6 +86,7 @@ class Parser {
   }
 
  private:
+  static constexpr int max_depth = 32;  // of bodies in bodies: hostile text must not exhaust the stack
   std::string_view text_;
   size_t at_ = 0;
 
@@ -147,6 +150,24 @@ class Parser {
     }
     return static_cast<uint32_t>(value);
   }
+  int64_t long_number() {
+    int64_t value = 0;
+    for (char c : name()) {
+      if (!std::isdigit(static_cast<unsigned char>(c)) || __builtin_mul_overflow(value, int64_t{10}, &value) ||
+          __builtin_add_overflow(value, int64_t{c - '0'}, &value))
+        error("expected a number");
+    }
+    return value;
+  }
+  // What another parser says about a part of this text, with the line.
+  template <typename Parse>
+  auto at_this_line(Parse parse) {
+    try {
+      return parse();
+    } catch (const CompileError& inner) {
+      error(inner.parts().what);
+    }
+  }
   // The text up to the bracket that closes the one at the current place, brackets included.
   std::string_view bracketed(char open, char close) {
     skip();
@@ -181,7 +202,7 @@ class Parser {
     for (size_t i = 0; i <= list.size(); ++i) {
       if (i == list.size() || (list[i] == ',' && depth == 0)) {
         std::string_view part = list.substr(begin, i - begin);
-        if (part.find_first_not_of(' ') != std::string_view::npos) result.shape.push_back(Dim::parse(part));
+        if (part.find_first_not_of(' ') != std::string_view::npos) result.shape.push_back(at_this_line([&] { return Dim::parse(part); }));
         begin = i + 1;
       } else if (list[i] == '(') {
         ++depth;
@@ -205,12 +226,15 @@ class Parser {
     expect(':');
     result.type = type();
     if (take_word("trainable")) result.trainable = true;
-    if (take_word("limit")) result.index_limit = number();
+    if (take_word("limit")) result.index_limit = long_number();
     if (take_word("initial")) {
       skip();
       size_t begin = at_;
       while (at_ < text_.size() && !std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
-      result.initial = std::stod(std::string(text_.substr(begin, at_ - begin)));
+      const std::string number_text(text_.substr(begin, at_ - begin));
+      char* number_end = nullptr;
+      result.initial = std::strtod(number_text.c_str(), &number_end);
+      if (number_text.empty() || *number_end != '\0') error("expected a number");
     }
     return result;
   }
@@ -237,7 +261,8 @@ class Parser {
     if (found == ids.end()) error("%" + std::to_string(n) + " is used before its definition");
     return found->second;
   }
-  Graph block() {
+  Graph block(int depth = 0) {
+    if (depth > max_depth) error("bodies are nested too deep");
     Graph graph;
     std::map<uint32_t, ValueId> ids;
     expect('{');
@@ -253,11 +278,11 @@ class Parser {
         graph.add_result(value, slot_name);
         continue;
       }
-      line(graph, ids);
+      line(graph, ids, depth);
     }
     return graph;
   }
-  void line(Graph& graph, std::map<uint32_t, ValueId>& ids) {
+  void line(Graph& graph, std::map<uint32_t, ValueId>& ids, int depth) {
     // An input line puts its type last, a node line puts types first.
     std::vector<ValueId> outputs;
     do {
@@ -287,8 +312,11 @@ class Parser {
       expect(')');
     }
     skip();
-    if (at_ < text_.size() && text_[at_] == '{') node.attributes = Attributes::parse(bracketed('{', '}'));
-    while (take_word("body")) node.bodies.push_back(block());
+    if (at_ < text_.size() && text_[at_] == '{') {
+      const std::string_view list = bracketed('{', '}');
+      node.attributes = at_this_line([&] { return Attributes::parse(list); });
+    }
+    while (take_word("body")) node.bodies.push_back(block(depth + 1));
     // The origin is a comment to people but part of the text.
     while (at_ < text_.size() && text_[at_] == ' ') ++at_;
     if (at_ < text_.size() && text_[at_] == '#') {

@@ -148,12 +148,16 @@ void remove_unused(Kernel& kernel) {
   });
 }
 
-// At least `bytes`, and a multiple of 64 whatever the symbols' values: every coefficient is rounded up.
-Dim whole_lines(const Dim& bytes) { return bytes.with_multiples_of(MORU_BUFFER_ALIGNMENT); }
-
 // True if no value of the symbols, which are at least 0, makes it negative.
 bool never_negative(const Dim& dim) {
   return std::all_of(dim.terms().begin(), dim.terms().end(), [](const DimTerm& term) { return term.coefficient >= 0; });
+}
+
+// At least `bytes`, and a multiple of 64 whatever the symbols' values: every coefficient is rounded up, where they are
+// positive. (A minimum is the negative of a maximum of negatives, whose rounded coefficient would be 0.)
+Dim whole_lines(const Dim& bytes) {
+  if (never_negative(bytes)) return bytes.with_multiples_of(MORU_BUFFER_ALIGNMENT);
+  return ceil_div(bytes, MORU_BUFFER_ALIGNMENT) * MORU_BUFFER_ALIGNMENT;
 }
 
 }  // namespace

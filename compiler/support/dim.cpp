@@ -379,7 +379,10 @@ class DimParser {
   }
   Dim product(int depth) {
     Dim result = atom(depth);
-    while (take('*')) result *= atom(depth);
+    while (take('*')) {
+      result *= atom(depth);
+      if (result.terms().size() > 1000) error("too many terms");  // (a + b)*(c + d)*... doubles with every factor
+    }
     return result;
   }
   Dim atom(int depth) {
