@@ -25,15 +25,19 @@ struct WholeModel {
 inline std::vector<WholeModel> whole_models() {
   using namespace layers;
   std::vector<WholeModel> list;
-  for (const char* activation : {"linear", "relu", "tanh", "sigmoid", "elu", "selu", "softplus", "softsign", "gelu", "silu",
-                                 "exponential", "hard_sigmoid", "softmax", "swish", "mish", "leaky_relu"}) {
+  for (const char* activation : {"linear", "relu", "tanh", "sigmoid", "elu", "selu", "softplus", "softsign", "gelu",
+                                 "silu", "exponential", "hard_sigmoid", "softmax", "swish", "mish", "leaky_relu"}) {
     std::string name = activation;
     bool smooth = name != "relu" && name != "hard_sigmoid" && name != "leaky_relu";
-    list.push_back({"dense_" + name, [name] {
+    list.push_back({"dense_" + name,
+                    [name] {
                       ModelBuilder m("m");
                       Tensor x = m.input("x", {5});
                       return m.build({m.call(dense(3, {.name = "out"}), m.call(dense(7, {.activation = name}), x))});
-                    }, {"mean_squared_error"}, {"mae"}, smooth});
+                    },
+                    {"mean_squared_error"},
+                    {"mae"},
+                    smooth});
   }
   auto recurrent = [&](std::string name, std::function<LayerSpec()> layer, bool sequences = false) {
     list.push_back({name, [layer, sequences] {
@@ -45,22 +49,29 @@ inline std::vector<WholeModel> whole_models() {
   };
   recurrent("simple_rnn", [] { return simple_rnn(4); });
   recurrent("lstm", [] { return lstm(5); });
-  recurrent("lstm_sequences", [] { return lstm(5, {.return_sequences = true}); }, true);
-  recurrent("lstm_backwards", [] { return lstm(4, {.return_sequences = true, .go_backwards = true}); }, true);
+  recurrent(
+      "lstm_sequences", [] { return lstm(5, {.return_sequences = true}); }, true);
+  recurrent(
+      "lstm_backwards", [] { return lstm(4, {.return_sequences = true, .go_backwards = true}); }, true);
   recurrent("lstm_no_bias", [] { return lstm(16, {.use_bias = false}); });
   recurrent("gru", [] { return gru(4, {.reset_after = true}); });
   recurrent("gru_reset_before", [] { return gru(4, {.reset_after = false}); });
-  recurrent("gru_sequences", [] { return gru(4, {.return_sequences = true}); }, true);
+  recurrent(
+      "gru_sequences", [] { return gru(4, {.return_sequences = true}); }, true);
   recurrent("bidirectional_lstm", [] { return bidirectional(lstm(3)); });
-  recurrent("bidirectional_gru_sum", [] { return bidirectional(gru(3, {.return_sequences = true}), "sum"); }, true);
+  recurrent(
+      "bidirectional_gru_sum", [] { return bidirectional(gru(3, {.return_sequences = true}), "sum"); }, true);
   recurrent("simple_rnn_backwards", [] { return simple_rnn(4, {.go_backwards = true}); });
-  list.push_back({"stacked_lstm", [] {
+  list.push_back({"stacked_lstm",
+                  [] {
                     ModelBuilder m("m");
                     Tensor h = m.call(lstm(5, {.return_sequences = true}), m.input("x", {6, 3}));
                     h = m.call(lstm(4, {.return_sequences = true}), h);
                     h = m.call(lstm(3), h);
                     return m.build({m.call(dense(1, {.name = "out"}), h)});
-                  }, {"mean_squared_error"}, {"mae"}});
+                  },
+                  {"mean_squared_error"},
+                  {"mae"}});
   list.push_back({"stacked_bidirectional", [] {
                     ModelBuilder m("m");
                     Tensor h = m.call(bidirectional(lstm(3, {.return_sequences = true})), m.input("x", {5, 2}));
@@ -68,14 +79,16 @@ inline std::vector<WholeModel> whole_models() {
                     h = m.call(time_distributed(dense(2)), h);
                     return m.build({m.call(dense(1, {.name = "out"}), m.call(flatten(), h))});
                   }});
-  list.push_back({"two_inputs_two_outputs", [] {
+  list.push_back({"two_inputs_two_outputs",
+                  [] {
                     ModelBuilder m("m");
                     Tensor a = m.input("series", {5, 3}), c = m.input("static", {4});
                     Tensor h = m.call(concatenate(), {m.call(gru(4), a), m.call(dense(3, {.activation = "tanh"}), c)});
                     Tensor y = m.call(dense(2, {.name = "value"}), h);
                     Tensor z = m.call(dense(3, {.activation = "softmax", .name = "class"}), h);
                     return m.build({y, z});
-                  }, {"mean_squared_error", "categorical_crossentropy"}});
+                  },
+                  {"mean_squared_error", "categorical_crossentropy"}});
   list.push_back({"shared_layer", [] {
                     ModelBuilder m("m");
                     Tensor a = m.input("a", {4}), c = m.input("b", {4});
@@ -101,14 +114,19 @@ inline std::vector<WholeModel> whole_models() {
                     Tensor decoded = m.call(lstm(3, {.return_sequences = true}), {x, encoded[1], encoded[2]});
                     return m.build({m.call(dense(1, {.name = "out"}), decoded)});
                   }});
-  list.push_back({"residual_mlp", [] {
-                    ModelBuilder m("m");
-                    Tensor x = m.input("x", {16});
-                    Tensor h = m.call(dense(16, {.activation = "tanh", .kernel_regularizer = Attributes{{"class", "L2"}, {"l2", 0.01}}}), x);
-                    h = m.call(add(), {h, x});
-                    h = m.call(average(), {m.call(dense(16, {.activation = "gelu"}), h), h});
-                    return m.build({m.call(dense(1, {.name = "out"}), h)});
-                  }, {"huber"}, {"mae", "mse"}});
+  list.push_back(
+      {"residual_mlp",
+       [] {
+         ModelBuilder m("m");
+         Tensor x = m.input("x", {16});
+         Tensor h = m.call(
+             dense(16, {.activation = "tanh", .kernel_regularizer = Attributes{{"class", "L2"}, {"l2", 0.01}}}), x);
+         h = m.call(add(), {h, x});
+         h = m.call(average(), {m.call(dense(16, {.activation = "gelu"}), h), h});
+         return m.build({m.call(dense(1, {.name = "out"}), h)});
+       },
+       {"huber"},
+       {"mae", "mse"}});
   return list;
 }
 

@@ -103,7 +103,8 @@ TEST_CASE("graph: the verifier names every broken invariant, the node and the pa
 
   graph = small_graph();
   std::swap(graph.nodes[0], graph.nodes[1]);
-  CHECK(reason_of(graph).find("graph 'small' is wrong after a test: node 0 (add) uses %1 before its definition") != std::string::npos);
+  CHECK(reason_of(graph).find("graph 'small' is wrong after a test: node 0 (add) uses %1 before its definition") !=
+        std::string::npos);
 
   graph = small_graph();
   graph.nodes[1].outputs[0] = graph.nodes[0].outputs[0];
@@ -155,11 +156,16 @@ TEST_CASE("graph: the verifier holds entries to their slots") {
     }
     return "";
   };
-  CHECK(reason([](Module& m) { m.slots.erase(m.slots.begin()); }).find("reads slot 'x', which does not exist") != std::string::npos);
+  CHECK(reason([](Module& m) { m.slots.erase(m.slots.begin()); }).find("reads slot 'x', which does not exist") !=
+        std::string::npos);
   CHECK(reason([](Module& m) { m.slots[2].type.shape[1] = 5; }).find("but the slot is f32[3, 5]") != std::string::npos);
-  CHECK(reason([](Module& m) { m.slots[4].name = "other"; }).find("writes slot 'a \"quoted\" name', which does not exist") != std::string::npos);
-  CHECK(reason([](Module& m) { m.slots[4].type.dtype = DType::f64; }).find("but the slot is f64[batch, 4]") != std::string::npos);
-  CHECK(reason([](Module& m) { m.entries[0].results.push_back(m.entries[0].results[0]); }).find("is written twice") != std::string::npos);
+  CHECK(reason([](Module& m) {
+          m.slots[4].name = "other";
+        }).find("writes slot 'a \"quoted\" name', which does not exist") != std::string::npos);
+  CHECK(reason([](Module& m) { m.slots[4].type.dtype = DType::f64; }).find("but the slot is f64[batch, 4]") !=
+        std::string::npos);
+  CHECK(reason([](Module& m) { m.entries[0].results.push_back(m.entries[0].results[0]); }).find("is written twice") !=
+        std::string::npos);
 }
 
 TEST_CASE("graph: a wrong text is refused with its line") {
@@ -173,7 +179,8 @@ TEST_CASE("graph: a wrong text is refused with its line") {
   check_parse_error("module {\n  slot input \"x\": f32[3] limit 99999999999999999999\n}", "expected a number", "2");
   check_parse_error("module {\n  entry f {\n    %0 = no_such_op()\n  }\n}", "there is no op 'no_such_op'", "3");
   check_parse_error("module {\n  entry f {\n    %0: f32[] = tanh(%1)\n  }\n}", "%1 is used before its definition", "3");
-  check_parse_error("module {\n  entry f {\n    %0 = input: f32[]\n    %0 = input: f32[]\n  }\n}", "%0 is defined twice", "4");
+  check_parse_error("module {\n  entry f {\n    %0 = input: f32[]\n    %0 = input: f32[]\n  }\n}",
+                    "%0 is defined twice", "4");
   check_parse_error("module {\n  entry f {\n    %99999999999 = input: f32[]\n  }\n}", "expected a number", "3");
   check_parse_error("module {\n  entry f {\n    %0: f32[] = fill() {value=}\n  }\n}", "", "3");
   check_parse_error("module {\n}\nmore", "unexpected text", "3");

@@ -1,5 +1,5 @@
-// What every op's examples lower to: interpreted kernels against references, native code against interpreted kernels, bit
-// for bit; and the same for their gradients. The graphs go through the passes that change what is lowered.
+// What every op's examples lower to: interpreted kernels against references, native code against interpreted kernels,
+// bit for bit; and the same for their gradients. The graphs go through the passes that change what is lowered.
 #include <doctest/doctest.h>
 
 #include "compiler/passes/choose_layouts.h"
@@ -28,7 +28,8 @@ Module module_of(const OpCase& c, bool gradients) {
     for (const GraphResult& result : c.graph.results) {
       if (!is_float(graph.type(result.value).dtype)) continue;
       std::vector<int64_t> axes;
-      for (size_t axis = 0; axis < graph.type(result.value).shape.size(); ++axis) axes.push_back(static_cast<int64_t>(axis));
+      for (size_t axis = 0; axis < graph.type(result.value).shape.size(); ++axis)
+        axes.push_back(static_cast<int64_t>(axis));
       // Weights that differ from element to element, so that no gradient is constant.
       Value weight = b.input(graph.type(result.value));
       Value part = b.cast(b.reduce("reduce_sum", b.value(result.value) * weight, axes), DType::f64);
@@ -44,11 +45,13 @@ Module module_of(const OpCase& c, bool gradients) {
   }
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     graph.inputs[i].slot = "in" + std::to_string(i);
-    module.slots.push_back({.name = graph.inputs[i].slot, .kind = SlotKind::input, .type = graph.type(graph.inputs[i].value)});
+    module.slots.push_back(
+        {.name = graph.inputs[i].slot, .kind = SlotKind::input, .type = graph.type(graph.inputs[i].value)});
   }
   for (size_t i = 0; i < graph.results.size(); ++i) {
     graph.results[i].slot = "out" + std::to_string(i);
-    module.slots.push_back({.name = graph.results[i].slot, .kind = SlotKind::output, .type = graph.type(graph.results[i].value)});
+    module.slots.push_back(
+        {.name = graph.results[i].slot, .kind = SlotKind::output, .type = graph.type(graph.results[i].value)});
   }
   module.entries.push_back(expand(graph));
   return module;
@@ -56,7 +59,8 @@ Module module_of(const OpCase& c, bool gradients) {
 
 void optimize(Module& module) {
   for (Graph& graph : module.entries) {
-    for (auto pass : {fold_constants, simplify, share_common, hoist_scan, sink_scan, drop_dead, choose_layouts, simplify, share_common, drop_dead}) {
+    for (auto pass : {fold_constants, simplify, share_common, hoist_scan, sink_scan, drop_dead, choose_layouts,
+                      simplify, share_common, drop_dead}) {
       pass(graph);
       verify_graph(graph, "a pass");
     }
@@ -96,14 +100,16 @@ void for_each_case(Check check) {
 }
 
 bool has_gradient(const OpCase& c) {
-  bool output = std::any_of(c.graph.results.begin(), c.graph.results.end(), [&](const GraphResult& r) { return is_float(c.graph.type(r.value).dtype); });
+  bool output = std::any_of(c.graph.results.begin(), c.graph.results.end(),
+                            [&](const GraphResult& r) { return is_float(c.graph.type(r.value).dtype); });
   bool input = std::any_of(c.inputs.begin(), c.inputs.end(), [](const HostTensor& t) { return is_float(t.dtype); });
   return c.op->differentiable && c.example->differentiable && output && input;
 }
 
 }  // namespace
 
-TEST_CASE("lower: every example of every op gives what its reference says, natively with the same bits as interpreted") {
+TEST_CASE(
+    "lower: every example of every op gives what its reference says, natively with the same bits as interpreted") {
   for_each_case([](const OpCase& c) {
     check_case(c, false, false);
     check_case(c, false, true);

@@ -23,7 +23,8 @@ TEST_CASE("choose_layouts: the operand that holds the result's last axis is pack
     %1 = input "w": f32[4, 3]
     %2: f32[batch, 4] = contract(%0, %1) {spec="ab,cb->ac"}
     result "dx" = %2
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "dy": f32[batch, 3]
     %1 = input "w": f32[4, 3]
     %2: f32[3, 4] = pack(%1) {permutation=(1, 0)}

@@ -1,9 +1,9 @@
 #include "compiler/passes/differentiate.h"
 
 #include "compiler/passes/drop_dead.h"
+#include "compiler/passes/expand.h"
 #include "compiler/passes/hoist_scan.h"
 #include "compiler/passes/make_entries.h"
-#include "compiler/passes/expand.h"
 #include "compiler/passes/simplify.h"
 #include "compiler/passes/sink_scan.h"
 #include "compiler/pipeline.h"
@@ -49,8 +49,8 @@ void check_gradients(const Graph& forward, std::vector<HostTensor> inputs, doubl
       input.data[i] = x;
       const double expected = (above - below) / (2 * h);
       if (std::fabs(gradient.data[i] - expected) > tolerance * (1.0 + std::fabs(expected)))
-        FAIL_CHECK("gradient of '" << forward.inputs[positions[k]].slot << "' element " << i << " is " << gradient.data[i]
-                                   << ", central differences say " << expected);
+        FAIL_CHECK("gradient of '" << forward.inputs[positions[k]].slot << "' element " << i << " is "
+                                   << gradient.data[i] << ", central differences say " << expected);
     }
   }
 }
@@ -125,7 +125,8 @@ TEST_CASE("differentiate: loops with several carries, stacks along other axes, a
       %1 = input "b": f64[3]
       %2 = input "x": f64[batch, time, 3]
       %3 = input "w": f64[3, 3]
-      %4: f64[batch, 3], %5: f64[3], %6: f64[batch, time, 3], %7: f64[3, time] = scan(%0, %1, %2, %3) {axes=(1), carries=2, output_axes=(1, 1), reverse=)") + reverse + R"(, sequences=1, trip=none} body {
+      %4: f64[batch, 3], %5: f64[3], %6: f64[batch, time, 3], %7: f64[3, time] = scan(%0, %1, %2, %3) {axes=(1), carries=2, output_axes=(1, 1), reverse=)") +
+                   reverse + R"(, sequences=1, trip=none} body {
         %0 = input: f64[batch, 3]
         %1 = input: f64[3]
         %2 = input: f64[batch, 3]
@@ -149,7 +150,8 @@ TEST_CASE("differentiate: loops with several carries, stacks along other axes, a
       %13: f64[] = add(%8, %10)
       %14: f64[] = add(%13, %12)
       result "loss" = %14
-    })", 1e-6);
+    })",
+               1e-6);
 }
 
 TEST_CASE("differentiate: a loop inside a loop, with a trip count of its own") {
@@ -201,7 +203,8 @@ TEST_CASE("differentiate: a value used many times gathers all its gradients, and
     %5: f64[] = reduce_sum(%4) {axes=(0), keep_dims=false}
     result "loss" = %5
   })");
-  const std::vector<ValueId> gradients = append_gradients(graph, graph.results[0].value, {graph.inputs[0].value, graph.inputs[1].value});
+  const std::vector<ValueId> gradients =
+      append_gradients(graph, graph.results[0].value, {graph.inputs[0].value, graph.inputs[1].value});
   for (ValueId g : gradients) graph.add_result(g);
   verify_graph(graph, "append_gradients");
   const std::vector<HostTensor> results = values_of(graph);

@@ -13,7 +13,8 @@ TEST_CASE("drop_dead: nodes nobody reads go, and with them the entry's inputs th
     %3: f32[batch, 3] = exp(%1)
     %4: f32[batch, 3] = add(%3, %0)
     result "out" = %2
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "x": f32[batch, 3]
     %1: f32[batch, 3] = tanh(%0)
     result "out" = %1
@@ -46,7 +47,8 @@ TEST_CASE("drop_dead: a carry that only feeds itself, unread stacks, sequences a
       result %9
     }
     result "out" = %8
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "h": f32[batch]
     %1 = input "x": f32[time, batch]
     %2 = input "w": f32[]
@@ -78,7 +80,8 @@ TEST_CASE("drop_dead: carries that read each other live as long as one of them i
       result %0
     }
     result "out" = %4
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "a": f32[]
     %1 = input "b": f32[]
     %2 = input "x": f32[time]

@@ -1,5 +1,4 @@
 #include "compiler/passes/simplify.h"
-
 #include "tests/passes/pass_case.h"
 
 using namespace moru;
@@ -27,7 +26,8 @@ TEST_CASE("fold_constants: arithmetic on scalar constants becomes a constant, ro
     if (node.outputs[0] != factor) continue;
     found = true;
     // Each step rounds, as in the program that is replaced.
-    CHECK(node.attributes.real("value") == static_cast<double>(static_cast<float>(std::sqrt(static_cast<double>(2.0f / 3.0f)))));
+    CHECK(node.attributes.real("value") ==
+          static_cast<double>(static_cast<float>(std::sqrt(static_cast<double>(2.0f / 3.0f)))));
   }
   CHECK(found);
 }

@@ -36,7 +36,8 @@ TEST_CASE("hoist_scan: the input projection becomes one contraction over all tim
       result %9
     }
     result "out" = %5
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "h": f32[batch, 6]
     %1 = input "x": f32[batch, time, 7]
     %2 = input "w": f32[7, 6]
@@ -72,7 +73,8 @@ TEST_CASE("hoist_scan: what every step computes alike is computed once, ahead of
       result %5
     }
     result "out" = %3
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "h": f32[3]
     %1 = input "x": f32[time, 3]
     %2 = input "w": f32[3]

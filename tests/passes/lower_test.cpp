@@ -146,7 +146,8 @@ TEST_CASE("lower: loops over a symbolic time keep carries, stacks of carries and
         %1 = input "g": f32[batch, 3]
         %2 = input "x": f32[batch, time, 3]
         %3 = input "u": f32[3, 3]
-        %4: f32[batch, 3], %5: f32[batch, 3], %6: f32[time, batch, 3], %7: f32[batch, time, 3], %8: f32[batch, 3, time] = scan(%0, %1, %2, %3) {axes=(1), carries=2, output_axes=(0, 1, 2), reverse=)") + reverse + R"(, sequences=1, trip=none} body {
+        %4: f32[batch, 3], %5: f32[batch, 3], %6: f32[time, batch, 3], %7: f32[batch, time, 3], %8: f32[batch, 3, time] = scan(%0, %1, %2, %3) {axes=(1), carries=2, output_axes=(0, 1, 2), reverse=)") +
+               reverse + R"(, sequences=1, trip=none} body {
           %0 = input: f32[batch, 3]
           %1 = input: f32[batch, 3]
           %2 = input: f32[batch, 3]

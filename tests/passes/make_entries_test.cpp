@@ -20,10 +20,13 @@ TrainingSpec mse_training() {
 
 Model linear_model(AttributeValue regularizer = {}) {
   ModelBuilder m("m");
-  return m.build({m.call(layers::dense(1, {.use_bias = false, .kernel_regularizer = regularizer, .name = "out"}), m.input("x", {1}))});
+  return m.build({m.call(layers::dense(1, {.use_bias = false, .kernel_regularizer = regularizer, .name = "out"}),
+                         m.input("x", {1}))});
 }
 
-HostTensor tensor(DType dtype, std::vector<int64_t> shape, std::vector<double> data) { return {dtype, std::move(shape), std::move(data)}; }
+HostTensor tensor(DType dtype, std::vector<int64_t> shape, std::vector<double> data) {
+  return {dtype, std::move(shape), std::move(data)};
+}
 
 }  // namespace
 
@@ -83,7 +86,8 @@ TEST_CASE("make_entries: metrics accumulate over batches of different sizes and 
 TEST_CASE("make_entries: several outputs have their own losses, weights and history keys") {
   ModelBuilder m("m");
   Tensor x = m.input("x", {1});
-  Model model = m.build({m.call(layers::dense(1, {.use_bias = false, .name = "a"}), x), m.call(layers::dense(1, {.use_bias = false, .name = "b"}), x)});
+  Model model = m.build({m.call(layers::dense(1, {.use_bias = false, .name = "a"}), x),
+                         m.call(layers::dense(1, {.use_bias = false, .name = "b"}), x)});
   TrainingSpec training = mse_training();
   training.losses.push_back({"mean_absolute_error", {}, "mean_absolute_error"});
   training.loss_weights = {1.0, 10.0};

@@ -34,7 +34,8 @@ inline std::vector<HostTensor> values_of(const Graph& graph) {
     for (const Dim& dim : type.shape) shape.push_back(size_of(dim));
     HostTensor tensor = make_tensor(type.dtype, shape);
     for (double& value : tensor.data)
-      value = is_float(type.dtype) ? static_cast<double>(random() >> 11) * 0x1p-52 - 1.0 : static_cast<double>(random() % 3);
+      value = is_float(type.dtype) ? static_cast<double>(random() >> 11) * 0x1p-52 - 1.0
+                                   : static_cast<double>(random() % 3);
     inputs.push_back(std::move(tensor));
   }
   return interpret_graph(graph, inputs, options);
@@ -50,7 +51,8 @@ inline void check_same_values(const Graph& before, const Graph& after, double to
     for (size_t i = 0; i < wanted[k].data.size(); ++i) {
       any |= wanted[k].data[i] != 0.0;
       if (std::fabs(wanted[k].data[i] - got[k].data[i]) <= tolerance * (1.0 + std::fabs(wanted[k].data[i]))) continue;
-      FAIL_CHECK("result " << k << " element " << i << " is " << got[k].data[i] << " after the pass, " << wanted[k].data[i] << " before");
+      FAIL_CHECK("result " << k << " element " << i << " is " << got[k].data[i] << " after the pass, "
+                           << wanted[k].data[i] << " before");
       break;
     }
     CHECK_MESSAGE(any, "a result that is zero everywhere shows nothing");

@@ -12,7 +12,8 @@ using namespace moru::test;
 TEST_CASE("pipeline: every pass has a test of its own") {
   for (const PassDescription& pass : describe_passes()) {
     std::string name(pass.name);
-    if (name.size() > 2 && name[name.size() - 2] == '_' && std::isdigit(static_cast<unsigned char>(name.back()))) name.resize(name.size() - 2);
+    if (name.size() > 2 && name[name.size() - 2] == '_' && std::isdigit(static_cast<unsigned char>(name.back())))
+      name.resize(name.size() - 2);
     if (name == "expand_update") name = "expand";  // the same function again
     CAPTURE(name);
     CHECK(std::filesystem::exists(std::string(MORU_SOURCE_DIR) + "/tests/passes/" + name + "_test.cpp"));
@@ -36,7 +37,8 @@ TEST_CASE("pipeline: it stops where it is told to, leaves out what it is told to
   CHECK(lowered.kernels.kernels.empty());
   CHECK(lowered.times.front().name == "make_entries");
   CHECK(lowered.times.back().name == "simplify_2");
-  CHECK(std::none_of(lowered.times.begin(), lowered.times.end(), [](const PassTime& t) { return t.name == "simplify"; }));
+  CHECK(
+      std::none_of(lowered.times.begin(), lowered.times.end(), [](const PassTime& t) { return t.name == "simplify"; }));
   REQUIRE(!dumped.empty());
   CHECK(dumped.front() == "make_entries");
   CHECK(std::find(dumped.begin(), dumped.end(), "simplify") == dumped.end());

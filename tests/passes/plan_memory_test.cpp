@@ -31,7 +31,8 @@ TEST_CASE("plan_memory: buffers whose lives follow each other share memory, othe
     buffer "b": f32[batch]
     buffer "c": f32[batch]
     buffer "y": f32[batch] slot 1
-    )" + store("a", "x") + store("b", "a") + store("c", "b") + store("y", "c") + "}");
+    )" + store("a", "x") + store("b", "a") +
+                               store("c", "b") + store("y", "c") + "}");
   const MemoryPlan plan = plan_memory(kernel);
   verify_kernel(kernel, "plan_memory");
   REQUIRE(plan.places.size() == 3);
@@ -39,7 +40,8 @@ TEST_CASE("plan_memory: buffers whose lives follow each other share memory, othe
   CHECK(place_of(kernel, plan, "a").bin != place_of(kernel, plan, "b").bin);
   for (int64_t batch : {1, 7, 16, 1000}) {
     const Symbols symbols = {{"batch", batch}};
-    const int64_t a = value_of(place_of(kernel, plan, "a").offset, symbols), b = value_of(place_of(kernel, plan, "b").offset, symbols);
+    const int64_t a = value_of(place_of(kernel, plan, "a").offset, symbols),
+                  b = value_of(place_of(kernel, plan, "b").offset, symbols);
     const int64_t total = value_of(plan.total_bytes, symbols);
     CHECK(a % 64 == 0);
     CHECK(b % 64 == 0);
@@ -57,7 +59,8 @@ TEST_CASE("plan_memory: what a loop reads from outside lives through the loop, a
     buffer "later": f32[batch]
     buffer "behind": f32[batch]
     buffer "y": f32[batch] slot 1
-    )" + store("before", "x") + "for t: 3 {\n" + store("inside", "before") + store("later", "inside") + store("behind", "later") + "}\n" +
+    )" + store("before", "x") + "for t: 3 {\n" +
+                               store("inside", "before") + store("later", "inside") + store("behind", "later") + "}\n" +
                                store("y", "behind") + "}");
   const MemoryPlan plan = plan_memory(kernel);
   const size_t before = place_of(kernel, plan, "before").bin, behind = place_of(kernel, plan, "behind").bin;
@@ -74,7 +77,8 @@ TEST_CASE("plan_memory: in a parallel loop only buffers of equal size share, sin
       buffer "x": f32[64] slot 0
       buffer "a": f32[64*workers]
       buffer "b": f32[64*workers]
-      buffer "c": f32[)" + last + R"(*workers]
+      buffer "c": f32[)" +
+           last + R"(*workers]
       buffer "y": f32[256] slot 1
       parallel p: 4 {
         for i: 64 {
@@ -84,10 +88,12 @@ TEST_CASE("plan_memory: in a parallel loop only buffers of equal size share, sin
           "b"[i + 64*worker] = load "a"[i + 64*worker]
         }
         for i: 64 {
-          "c"[i + )" + last + R"(*worker] = load "b"[i + 64*worker]
+          "c"[i + )" +
+           last + R"(*worker] = load "b"[i + 64*worker]
         }
         for i: 64 {
-          "y"[i + 64*p] = load "c"[i + )" + last + R"(*worker]
+          "y"[i + 64*p] = load "c"[i + )" +
+           last + R"(*worker]
         }
       }
     })";
@@ -114,7 +120,8 @@ TEST_CASE("plan_memory: a size that is a minimum gets at least its bytes") {
     }
   })");
   const MemoryPlan plan = plan_memory(kernel);
-  for (int64_t batch : {1, 20, 32, 100}) CHECK(value_of(plan.total_bytes, {{"batch", batch}}) >= 4 * std::min<int64_t>(batch, 32));
+  for (int64_t batch : {1, 20, 32, 100})
+    CHECK(value_of(plan.total_bytes, {{"batch", batch}}) >= 4 * std::min<int64_t>(batch, 32));
 }
 
 TEST_CASE("plan_memory: whole models' arenas are no smaller than their lower bound and not much larger") {
@@ -127,9 +134,11 @@ TEST_CASE("plan_memory: whole models' arenas are no smaller than their lower bou
     const Lowered lowered = run_pipeline(model, options);
     for (size_t k = 0; k < lowered.plans.size(); ++k) {
       const Symbols symbols = {{"batch", 32}, {"workers", 2}, {"worker", 0}};
-      const int64_t total = value_of(lowered.plans[k].total_bytes, symbols), least = value_of(lowered.plans[k].lower_bound_bytes, symbols);
+      const int64_t total = value_of(lowered.plans[k].total_bytes, symbols),
+                    least = value_of(lowered.plans[k].lower_bound_bytes, symbols);
       CHECK(total >= least);
-      CHECK_MESSAGE(total <= 2 * least + 4096, lowered.kernels.kernels[k].entry << ": " << total << " bytes, lower bound " << least);
+      CHECK_MESSAGE(total <= 2 * least + 4096,
+                    lowered.kernels.kernels[k].entry << ": " << total << " bytes, lower bound " << least);
     }
   }
 }

@@ -1,5 +1,4 @@
 #include "compiler/passes/simplify.h"
-
 #include "tests/passes/pass_case.h"
 
 using namespace moru;
@@ -15,7 +14,8 @@ TEST_CASE("share_common: equal nodes become one, also when only their equal inpu
     %7: f32[batch, 4] = mul(%4, %6)
     result "a" = %7
     result "b" = %5
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "x": f32[batch, 6]
     %1: f32[batch, 6] = tanh(%0)
     %2: f32[batch, 2], %3: f32[batch, 4] = split(%1) {axis=1, sizes=(2, 4)}

@@ -30,7 +30,8 @@ TEST_CASE("simplify: neutral elements, double negation and casts to the same typ
     %10: f32[batch, 3] = cast(%9) {dtype="f32"}
     %11: f32[batch, 3] = tanh(%10)
     result "out" = %11
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "x": f32[batch, 3]
     %1: f32[batch, 3] = tanh(%0)
     result "out" = %1
@@ -71,7 +72,8 @@ TEST_CASE("simplify: reshapes and transposes in a row become one, or none") {
     result "c" = %7
     result "d" = %8
     result "e" = %10
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "x": f32[batch, 4, 6]
     %1: f32[batch, 6, 4] = reshape(%0) {shape=[batch, 6, 4]}
     %2: f32[batch, 4, 6] = exp(%0)
@@ -99,7 +101,8 @@ TEST_CASE("simplify: splitting and joining again is nothing, but not where parts
     result "a" = %9
     result "b" = %4
     result "c" = %11
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "x": f32[batch, 6]
     %1: f32[batch, 2], %2: f32[batch, 4] = split(%0) {axis=1, sizes=(2, 4)}
     %3: f32[batch, 6] = concat(%2, %1) {axis=1}
@@ -123,7 +126,8 @@ TEST_CASE("simplify: bodies are simplified too") {
       result %3
     }
     result "out" = %1
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "h": f32[]
     %1: f32[] = scan(%0) {axes=(), carries=1, output_axes=(), reverse=false, sequences=0, trip=[4]} body {
       %0 = input: f32[]

@@ -35,7 +35,8 @@ TEST_CASE("sink_scan: a sum of products over time becomes one contraction behind
     }
     result "h" = %4
     result "s" = %5
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "h": f32[batch, 3]
     %1 = input "s": f32[2, 3]
     %2 = input "x": f32[batch, time, 2]
@@ -98,7 +99,8 @@ TEST_CASE("sink_scan: a stacked contraction nobody else reads is computed for al
       result %3
     }
     result "y" = %3
-  })", R"(entry f {
+  })",
+             R"(entry f {
     %0 = input "h": f32[batch, 3]
     %1 = input "w": f32[3, 2]
     %2: f32[batch, 3], %3: f32[4, batch, 3] = scan(%0) {axes=(), carries=1, output_axes=(0), reverse=false, sequences=0, trip=[4]} body {

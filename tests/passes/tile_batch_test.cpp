@@ -14,26 +14,34 @@ namespace {
 std::vector<WholeModel> large_models() {
   using namespace layers;
   std::vector<WholeModel> list;
-  list.push_back({"lstm_dropout", [] {
+  list.push_back({"lstm_dropout",
+                  [] {
                     ModelBuilder m("m");
                     Tensor h = m.call(lstm(24, {.return_sequences = true}), m.input("x", {24, 3}));
                     h = m.call(dropout(0.25), h);
                     h = m.call(lstm(16), h);
                     return m.build({m.call(dense(2, {.name = "out"}), h)});
-                  }, {"mean_squared_error"}, {"mae"}});
-  list.push_back({"embedding_gru", [] {
+                  },
+                  {"mean_squared_error"},
+                  {"mae"}});
+  list.push_back({"embedding_gru",
+                  [] {
                     ModelBuilder m("m");
                     Tensor h = m.call(embedding(9, 8), m.input("x", {20}, DType::i32));
                     h = m.call(bidirectional(gru(16, {.return_sequences = true})), h);
-                    return m.build({m.call(dense(3, {.activation = "softmax", .name = "class"}), m.call(flatten(), h))});
-                  }, {"categorical_crossentropy"}});
-  list.push_back({"wide_mlp", [] {
-                    ModelBuilder m("m");
-                    Tensor x = m.input("x", {8});
-                    Tensor h = m.call(dense(512, {.activation = "gelu", .activity_regularizer = Attributes{{"class", "L2"}, {"l2", 0.001}}}), x);
-                    for (int i = 0; i < 3; ++i) h = m.call(dropout(0.1), m.call(dense(512 - 64 * i, {.activation = "tanh"}), h));
-                    return m.build({m.call(dense(1, {.name = "out"}), h)});
-                  }});
+                    return m.build(
+                        {m.call(dense(3, {.activation = "softmax", .name = "class"}), m.call(flatten(), h))});
+                  },
+                  {"categorical_crossentropy"}});
+  list.push_back(
+      {"wide_mlp", [] {
+         ModelBuilder m("m");
+         Tensor x = m.input("x", {8});
+         Tensor h = m.call(
+             dense(512, {.activation = "gelu", .activity_regularizer = Attributes{{"class", "L2"}, {"l2", 0.001}}}), x);
+         for (int i = 0; i < 3; ++i) h = m.call(dropout(0.1), m.call(dense(512 - 64 * i, {.activation = "tanh"}), h));
+         return m.build({m.call(dense(1, {.name = "out"}), h)});
+       }});
   return list;
 }
 
@@ -55,11 +63,14 @@ const Node* find_tile(const Module& module) {
 
 }  // namespace
 
-TEST_CASE("tile_batch: a step over chunks of the batch gives the gradients of the whole batch, the short last chunk included") {
+TEST_CASE(
+    "tile_batch: a step over chunks of the batch gives the gradients of the whole batch, the short last chunk "
+    "included") {
   for (const WholeModel& whole : large_models())
     for (bool weighted : {false, true}) {
       CAPTURE(whole.name);
-      const Module plain = training_module(whole, "drop_dead_3", weighted), tiled = training_module(whole, "tile_batch", weighted);
+      const Module plain = training_module(whole, "drop_dead_3", weighted),
+                   tiled = training_module(whole, "tile_batch", weighted);
       const Node* tile = find_tile(tiled);
       REQUIRE(tile);
       const int64_t chunk = tile->attributes.integer("chunk");
@@ -94,14 +105,17 @@ TEST_CASE("tile_batch: natively the same bits as interpreted, with one worker an
     for (int64_t batch : {3 * chunk + 5, 9 * chunk + 1}) {
       Slots slots = random_slots(lowered.module, {{"batch", batch}}, 6);
       for (const Slot& slot : lowered.module.slots)
-        if (!slots.count(slot.name) && slot.type.shape.empty()) slots[slot.name] = make_tensor(slot.type.dtype, {}, slot.initial);
+        if (!slots.count(slot.name) && slot.type.shape.empty())
+          slots[slot.name] = make_tensor(slot.type.dtype, {}, slot.initial);
       const size_t k = lowered.index_of("train_step");
       const Kernel& kernel = lowered.kernels.kernels[k];
       auto run = [&](int threads, Placement placement) {
-        auto memory = std::make_unique<KernelMemoryOf>(lowered.module, kernel, lowered.plans[k], slots, Symbols{{"batch", batch}, {"workers", threads}}, placement);
+        auto memory = std::make_unique<KernelMemoryOf>(lowered.module, kernel, lowered.plans[k], slots,
+                                                       Symbols{{"batch", batch}, {"workers", threads}}, placement);
         auto pool = ThreadPool::create(threads);
         REQUIRE(pool.ok());
-        memory->run(lowered.codes[0]->find_entry("train_step"), lowered.kernels, ThreadPool::parallel_for_callback, pool->get());
+        memory->run(lowered.codes[0]->find_entry("train_step"), lowered.kernels, ThreadPool::parallel_for_callback,
+                    pool->get());
         CHECK(memory->overrun() == "");
         return memory;
       };

@@ -127,17 +127,28 @@ TEST_CASE("dim: random expressions keep their values through normal form, text a
       if (std::abs(x.value) > 100000 || std::abs(y.value) > 100000 || x.dim.terms().size() > 20) continue;
       Pair z{0, 0};
       switch (random() % 7) {
-        case 0: z = {x.dim + y.dim, x.value + y.value}; break;
-        case 1: z = {x.dim - y.dim, x.value - y.value}; break;
-        case 2: z = {x.dim * y.dim, x.value * y.value}; break;
-        case 3: z = {max(x.dim, y.dim), std::max(x.value, y.value)}; break;
-        case 4: z = {min(x.dim, y.dim), std::min(x.value, y.value)}; break;
+        case 0:
+          z = {x.dim + y.dim, x.value + y.value};
+          break;
+        case 1:
+          z = {x.dim - y.dim, x.value - y.value};
+          break;
+        case 2:
+          z = {x.dim * y.dim, x.value * y.value};
+          break;
+        case 3:
+          z = {max(x.dim, y.dim), std::max(x.value, y.value)};
+          break;
+        case 4:
+          z = {min(x.dim, y.dim), std::min(x.value, y.value)};
+          break;
         default: {
           const int64_t by = 1 + static_cast<int64_t>(random() % 7);
           const bool up = random() % 2 == 0, symbolic = random() % 3 == 0;
           const Dim divisor = symbolic ? batch * by : Dim(by);
           const int64_t number = symbolic ? b * by : by;
-          z = up ? Pair{ceil_div(x.dim, divisor), -floor_of(-x.value, number)} : Pair{floor_div(x.dim, divisor), floor_of(x.value, number)};
+          z = up ? Pair{ceil_div(x.dim, divisor), -floor_of(-x.value, number)}
+                 : Pair{floor_div(x.dim, divisor), floor_of(x.value, number)};
         }
       }
       CAPTURE(z.dim.text());

@@ -1,6 +1,6 @@
-// Runs the entries of a module on the same tensors in every way there is: by the ops' references, as interpreted kernels
-// and as native code, and compares. Buffers lie apart between canaries, or in one arena as plan_memory says, so that a
-// wrong lifetime shows; what nobody wrote yet is NaN.
+// Runs the entries of a module on the same tensors in every way there is: by the ops' references, as interpreted
+// kernels and as native code, and compares. Buffers lie apart between canaries, or in one arena as plan_memory says, so
+// that a wrong lifetime shows; what nobody wrote yet is NaN.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -36,11 +36,21 @@ inline void write_elements(const HostTensor& tensor, uint8_t* to) {
     const double value = tensor.data[i];
     auto put = [&](auto element) { std::memcpy(to + i * sizeof element, &element, sizeof element); };
     switch (tensor.dtype) {
-      case DType::f32: put(static_cast<float>(value)); break;
-      case DType::f64: put(value); break;
-      case DType::i32: put(static_cast<int32_t>(value)); break;
-      case DType::i64: put(static_cast<int64_t>(value)); break;
-      case DType::boolean: to[i] = value != 0.0; break;
+      case DType::f32:
+        put(static_cast<float>(value));
+        break;
+      case DType::f64:
+        put(value);
+        break;
+      case DType::i32:
+        put(static_cast<int32_t>(value));
+        break;
+      case DType::i64:
+        put(static_cast<int64_t>(value));
+        break;
+      case DType::boolean:
+        to[i] = value != 0.0;
+        break;
     }
   }
 }
@@ -52,11 +62,21 @@ inline void read_elements(const uint8_t* from, HostTensor& tensor) {
       tensor.data[i] = static_cast<double>(element);
     };
     switch (tensor.dtype) {
-      case DType::f32: take(float{}); break;
-      case DType::f64: take(double{}); break;
-      case DType::i32: take(int32_t{}); break;
-      case DType::i64: take(int64_t{}); break;
-      case DType::boolean: take(uint8_t{}); break;
+      case DType::f32:
+        take(float{});
+        break;
+      case DType::f64:
+        take(double{});
+        break;
+      case DType::i32:
+        take(int32_t{});
+        break;
+      case DType::i64:
+        take(int64_t{});
+        break;
+      case DType::boolean:
+        take(uint8_t{});
+        break;
     }
   }
 }
@@ -79,7 +99,8 @@ class KernelMemoryOf {
         offsets[place.buffer] = arena + static_cast<size_t>(value_of(place.offset, symbols));
     }
     for (size_t b = 0; b < kernel.buffers.size(); ++b) {
-      sizes_.push_back(static_cast<size_t>(value_of(kernel.buffers[b].elements, symbols) * dtype_bytes(kernel.buffers[b].dtype)));
+      sizes_.push_back(
+          static_cast<size_t>(value_of(kernel.buffers[b].elements, symbols) * dtype_bytes(kernel.buffers[b].dtype)));
       if (placement == Placement::planned && kernel.buffers[b].slot < 0) continue;
       offsets[b] = bytes;
       bytes += (sizes_[b] + 63) / 64 * 64 + guard;
@@ -100,7 +121,8 @@ class KernelMemoryOf {
       if (given == slots.end()) {
         std::memset(pointer(b), 0xFF, sizes_[b]);
       } else {
-        REQUIRE_MESSAGE(static_cast<size_t>(given->second.elements() * dtype_bytes(slot.type.dtype)) == sizes_[b], slot.name);
+        REQUIRE_MESSAGE(static_cast<size_t>(given->second.elements() * dtype_bytes(slot.type.dtype)) == sizes_[b],
+                        slot.name);
         write_elements(given->second, pointer(b));
       }
     }
@@ -142,9 +164,11 @@ class KernelMemoryOf {
       if (kernel_.buffers[b].slot < 0 || std::memcmp(pointer(b), other.pointer(b), sizes_[b]) == 0) continue;
       const HostTensor x = tensor(b), y = other.tensor(b);
       for (size_t i = 0; i < x.data.size(); ++i)
-        if (!(x.data[i] == y.data[i] && std::signbit(x.data[i]) == std::signbit(y.data[i])) && !(std::isnan(x.data[i]) && std::isnan(y.data[i]))) {
+        if (!(x.data[i] == y.data[i] && std::signbit(x.data[i]) == std::signbit(y.data[i])) &&
+            !(std::isnan(x.data[i]) && std::isnan(y.data[i]))) {
           char text[200];
-          std::snprintf(text, sizeof text, "'%s'[%zu] is %.17g and %.17g", kernel_.buffers[b].name.c_str(), i, x.data[i], y.data[i]);
+          std::snprintf(text, sizeof text, "'%s'[%zu] is %.17g and %.17g", kernel_.buffers[b].name.c_str(), i,
+                        x.data[i], y.data[i]);
           return text;
         }
     }
@@ -193,7 +217,8 @@ struct LoweredModule {
   std::vector<MemoryPlan> plans;
   std::vector<std::unique_ptr<JitCode>> codes;
 
-  explicit LoweredModule(Module from, std::vector<int> vector_bytes = {16, 32, 64}) : module(std::move(from)), kernels(lower(module)) {
+  explicit LoweredModule(Module from, std::vector<int> vector_bytes = {16, 32, 64})
+      : module(std::move(from)), kernels(lower(module)) {
     for (Kernel& kernel : kernels.kernels) {
       verify_kernel(kernel, "lower");
       plans.push_back(plan_memory(kernel));
@@ -254,7 +279,9 @@ inline void check_entry(const LoweredModule& lowered, const std::string& entry, 
 
   const size_t k = lowered.index_of(entry);
   const Kernel& kernel = lowered.kernels.kernels[k];
-  auto memory = [&](Placement placement) { return KernelMemoryOf(lowered.module, kernel, lowered.plans[k], before, symbols, placement); };
+  auto memory = [&](Placement placement) {
+    return KernelMemoryOf(lowered.module, kernel, lowered.plans[k], before, symbols, placement);
+  };
   KernelMemoryOf interpreted = memory(Placement::apart);
   interpreted.interpret();
   CHECK(interpreted.overrun() == "");
@@ -276,7 +303,8 @@ inline void check_entry(const LoweredModule& lowered, const std::string& entry, 
 }
 
 /// A value a test can print the seed of.
-inline HostTensor random_tensor(DType dtype, std::vector<int64_t> shape, std::mt19937_64& random, double low = -1, double high = 1) {
+inline HostTensor random_tensor(DType dtype, std::vector<int64_t> shape, std::mt19937_64& random, double low = -1,
+                                double high = 1) {
   HostTensor tensor = make_tensor(dtype, std::move(shape));
   for (double& value : tensor.data) {
     value = low + (high - low) * static_cast<double>(random() >> 11) * 0x1p-53;
