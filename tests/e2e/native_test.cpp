@@ -20,7 +20,7 @@ void check_model(const WholeModel& whole, const std::string& optimizer, std::vec
   options.stop_after = "tile_batch";
   const LoweredModule lowered(run_pipeline(model, options).module);
   for (int64_t batch : batches) {
-    const Symbols symbols = {{"batch", batch}};
+    const Symbols symbols = {{"batch", batch}, {"time", 5}};
     Slots slots = random_slots(lowered.module, symbols, 7 + static_cast<uint64_t>(batch));
     for (const char* entry :
          {"predict", "reset_metrics", "train_step", "train_step", "evaluate", "metric_results", "predict"})

@@ -127,6 +127,14 @@ inline std::vector<WholeModel> whole_models() {
        },
        {"huber"},
        {"mae", "mse"}});
+  list.push_back(
+      {"open_time", [] {
+         ModelBuilder m("m");
+         Tensor h = m.call(bidirectional(lstm(3, {.return_sequences = true})), m.input("x", {open_extent, 2}));
+         h = m.call(time_distributed(dense(4, {.activation = "softmax"})), h);
+         h = m.call(gru(3), h);
+         return m.build({m.call(dense(1, {.name = "out"}), h)});
+       }});
   return list;
 }
 

@@ -81,7 +81,7 @@ TEST_CASE("differentiate: whole models' gradients agree with central differences
     Model model = whole.make();
     TrainingSpec training = training_of(whole);
     Module module = make_entries(model, &training);
-    const Symbols symbols = {{"batch", 3}};
+    const Symbols symbols = {{"batch", 3}, {"time", 4}};
     Slots slots = random_slots(module, symbols, 21);
     // The loss as a function of the parameters.
     Graph graph = *module.find_entry("train_step");
@@ -110,7 +110,7 @@ TEST_CASE("differentiate: hoisting, sinking and simplifying change gradients onl
       CAPTURE(last);
       options.stop_after = last;
       const Module optimized = run_pipeline(model, options).module;
-      Slots before = random_slots(plain, {{"batch", 5}}, 33), after = before;
+      Slots before = random_slots(plain, {{"batch", 5}, {"time", 4}}, 33), after = before;
       interpret_entry(plain, "train_step", before, in_f64);
       interpret_entry(optimized, "train_step", after, in_f64);
       for (const auto& [name, tensor] : before) CHECK_MESSAGE(far_apart(after.at(name), tensor, 1e-11).empty(), name);
