@@ -25,7 +25,9 @@ struct Draw {
   int from(int low, int high) { return low + below(high - low + 1); }
   bool coin() { return below(2) == 1; }
   std::string of(std::initializer_list<const char*> list) { return list.begin()[below(static_cast<int>(list.size()))]; }
-  Tensor any(const std::vector<Tensor>& list) { return list[static_cast<size_t>(below(static_cast<int>(list.size())))]; }
+  Tensor any(const std::vector<Tensor>& list) {
+    return list[static_cast<size_t>(below(static_cast<int>(list.size())))];
+  }
 
   std::string activation() {
     return of({"linear", "relu", "relu6", "tanh", "sigmoid", "elu", "selu", "softplus", "softsign", "gelu", "silu",
@@ -33,10 +35,14 @@ struct Draw {
   }
   AttributeValue regularizer() {
     switch (below(5)) {
-      case 0: return Attributes{{"class", "L1"}, {"l1", 0.01}};
-      case 1: return Attributes{{"class", "L2"}, {"l2", 0.02}};
-      case 2: return Attributes{{"class", "L1L2"}, {"l1", 0.01}, {"l2", 0.005}};
-      default: return {};
+      case 0:
+        return Attributes{{"class", "L1"}, {"l1", 0.01}};
+      case 1:
+        return Attributes{{"class", "L2"}, {"l2", 0.02}};
+      case 2:
+        return Attributes{{"class", "L1L2"}, {"l1", 0.01}, {"l2", 0.005}};
+      default:
+        return {};
     }
   }
   LayerSpec dense(int units) {
@@ -48,12 +54,17 @@ struct Draw {
                                  .trainable = below(6) != 0});
   }
   LayerSpec recurrent(int kind, int units, bool sequences, bool state) {
-    layers::RecurrentOptions options{.use_bias = below(4) != 0, .return_sequences = sequences, .return_state = state,
-                                     .go_backwards = below(3) == 0, .kernel_regularizer = below(3) ? AttributeValue() : regularizer()};
+    layers::RecurrentOptions options{.use_bias = below(4) != 0,
+                                     .return_sequences = sequences,
+                                     .return_state = state,
+                                     .go_backwards = below(3) == 0,
+                                     .kernel_regularizer = below(3) ? AttributeValue() : regularizer()};
     if (below(3) == 0) options.activation = of({"relu", "sigmoid", "softsign", "linear", "elu"});
     if (kind > 0 && below(3) == 0) options.recurrent_activation = of({"hard_sigmoid", "tanh"});
     if (kind == 2) options.reset_after = coin();
-    return kind == 0 ? layers::simple_rnn(units, options) : kind == 1 ? layers::lstm(units, options) : layers::gru(units, options);
+    return kind == 0   ? layers::simple_rnn(units, options)
+           : kind == 1 ? layers::lstm(units, options)
+                       : layers::gru(units, options);
   }
 };
 
@@ -71,7 +82,8 @@ std::shared_ptr<Model> small_model(Draw& draw, int64_t width) {
 
 int64_t width(const Tensor& t) { return t.shape().back().constant(); }
 
-// One more layer, or a few that belong together, on tensors drawn before: `flat` are [batch, n], `steps` [batch, time, n].
+// One more layer, or a few that belong together, on tensors drawn before: `flat` are [batch, n], `steps` [batch, time,
+// n].
 void grow(Draw& draw, ModelBuilder& m, std::vector<Tensor>& flat, std::vector<Tensor>& steps) {
   using namespace layers;
   const int units = draw.below(4) == 0 ? 17 : draw.from(1, 6);
@@ -92,7 +104,11 @@ void grow(Draw& draw, ModelBuilder& m, std::vector<Tensor>& flat, std::vector<Te
         variance.push_back(0.25 * draw.from(1, 8));
       }
       same.push_back(m.call({.class_name = "Normalization",
-                             .attributes = {{"axis", std::vector<int64_t>{-1}}, {"mean", mean}, {"variance", variance}, {"invert", draw.coin()}}}, x));
+                             .attributes = {{"axis", std::vector<int64_t>{-1}},
+                                            {"mean", mean},
+                                            {"variance", variance},
+                                            {"invert", draw.coin()}}},
+                            x));
       break;
     }
     case 3:
@@ -110,7 +126,8 @@ void grow(Draw& draw, ModelBuilder& m, std::vector<Tensor>& flat, std::vector<Te
     case 5: {  // merging, also with an axis of extent 1
       Tensor a = m.call(draw.dense(units), x), b = m.call(draw.dense(draw.coin() ? units : 1), x);
       if (on_steps && draw.coin()) b = m.call(reshape({1, units}), m.call(draw.dense(units), draw.any(flat)));
-      same.push_back(m.call({.class_name = draw.of({"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"})}, {a, b}));
+      same.push_back(
+          m.call({.class_name = draw.of({"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"})}, {a, b}));
       break;
     }
     case 6:
@@ -125,22 +142,27 @@ void grow(Draw& draw, ModelBuilder& m, std::vector<Tensor>& flat, std::vector<Te
       Tensor s = draw.any(steps);
       LayerSpec next = draw.recurrent(kind, units, draw.coin(), false);
       const bool sequences = next.attributes.boolean("return_sequences");
-      if (kind == 1) (sequences ? steps : flat).push_back(m.call(next, {s, all[1], all[2]}));
-      else (sequences ? steps : flat).push_back(m.call(next, {s, all[1]}));
+      if (kind == 1)
+        (sequences ? steps : flat).push_back(m.call(next, {s, all[1], all[2]}));
+      else
+        (sequences ? steps : flat).push_back(m.call(next, {s, all[1]}));
       break;
     }
     case 9: {
       const bool sequences = draw.coin();
       LayerSpec inner = draw.recurrent(draw.below(3), draw.from(1, 6), sequences, false);
-      (sequences ? steps : flat).push_back(m.call(bidirectional(inner, draw.of({"concat", "sum", "ave", "mul"})), draw.any(steps)));
+      (sequences ? steps : flat)
+          .push_back(m.call(bidirectional(inner, draw.of({"concat", "sum", "ave", "mul"})), draw.any(steps)));
       break;
     }
     case 10:
-      steps.push_back(m.call(time_distributed(layers::dense(units, {.activation = draw.activation()})), draw.any(steps)));
+      steps.push_back(
+          m.call(time_distributed(layers::dense(units, {.activation = draw.activation()})), draw.any(steps)));
       break;
     case 11: {
       Tensor s = draw.any(steps);
-      steps.push_back(m.call(time_distributed({.class_name = "Functional", .submodel = small_model(draw, width(s))}), s));
+      steps.push_back(
+          m.call(time_distributed({.class_name = "Functional", .submodel = small_model(draw, width(s))}), s));
       break;
     }
     case 12: {  // the same weights twice
@@ -183,7 +205,8 @@ Tensor add_output(Draw& draw, ModelBuilder& m, Tensor from, int number, Training
       break;
     case 4:
     case 5: {
-      loss = draw.of({"binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy", "kl_divergence"});
+      loss = draw.of(
+          {"binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy", "kl_divergence"});
       const bool logits = loss != "kl_divergence" && draw.coin();
       if (!logits) activation = loss == "binary_crossentropy" ? "sigmoid" : "softmax";
       if (logits) attributes.set("from_logits", true);
@@ -214,10 +237,17 @@ OpSpec draw_optimizer(Draw& draw) {
   if (name == "adam" || name == "adamw") attributes.set("amsgrad", draw.coin());
   if (draw.below(3) == 0) attributes.set("weight_decay", 0.01);
   switch (draw.below(5)) {
-    case 0: attributes.set("clipnorm", 0.5); break;
-    case 1: attributes.set("clipvalue", 0.1); break;
-    case 2: attributes.set("global_clipnorm", 0.7); break;
-    default: break;
+    case 0:
+      attributes.set("clipnorm", 0.5);
+      break;
+    case 1:
+      attributes.set("clipvalue", 0.1);
+      break;
+    case 2:
+      attributes.set("global_clipnorm", 0.7);
+      break;
+    default:
+      break;
   }
   return {name, attributes, name};
 }
@@ -339,7 +369,10 @@ void check_model(uint64_t seed, int size, bool round_trips) {
         std::vector<int64_t> shape;
         for (const Dim& dim : slot.type.shape) shape.push_back(value_of(dim, symbols));
         const bool integer = is_integer(slot.type.dtype), input = slot.kind == SlotKind::input;
-        slots[slot.name] = random_tensor(slot.type.dtype, shape, random, integer ? 0 : input ? -0.8 : 0.2,
+        slots[slot.name] = random_tensor(slot.type.dtype, shape, random,
+                                         integer ? 0
+                                         : input ? -0.8
+                                                 : 0.2,
                                          integer ? static_cast<double>(slot.index_limit) : 0.8);
         native.set(slot.name, slots[slot.name]);
       } else if (slot.kind != SlotKind::output && native.has(slot.name)) {
@@ -353,7 +386,8 @@ void check_model(uint64_t seed, int size, bool round_trips) {
     run_both(updating, "train_step", slots, native);
     run_both(layers_only, "train_step", layered, native);
     for (const auto& [name, value] : slots)
-      if (native.has(name) && updating.find_slot(name)->kind != SlotKind::output && !is_bound_by_caller(updating.find_slot(name)->kind))
+      if (native.has(name) && updating.find_slot(name)->kind != SlotKind::output &&
+          !is_bound_by_caller(updating.find_slot(name)->kind))
         slots[name] = native.get(name);
     native.run("evaluate");
     run_both(layers_only, "evaluate", slots, native);
@@ -364,10 +398,13 @@ void check_model(uint64_t seed, int size, bool round_trips) {
 
 }  // namespace
 
-TEST_CASE("Random models predict and train natively as by the layers' own formulas, also behind a file and Keras' JSON") {
-  for (uint64_t seed = 1; seed <= 40; ++seed) CHECK_NOTHROW(check_model(seed, static_cast<int>(seed % 3) + 1, seed % 5 == 0));
+TEST_CASE(
+    "Random models predict and train natively as by the layers' own formulas, also behind a file and Keras' JSON") {
+  for (uint64_t seed = 1; seed <= 40; ++seed)
+    CHECK_NOTHROW(check_model(seed, static_cast<int>(seed % 3) + 1, seed % 5 == 0));
 }
 
 TEST_CASE("Many larger random models predict and train natively as by the layers' own formulas" * doctest::skip()) {
-  for (uint64_t seed = 1000; seed < 1500; ++seed) CHECK_NOTHROW(check_model(seed, static_cast<int>(seed % 10) + 1, true));
+  for (uint64_t seed = 1000; seed < 1500; ++seed)
+    CHECK_NOTHROW(check_model(seed, static_cast<int>(seed % 10) + 1, true));
 }
