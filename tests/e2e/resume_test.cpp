@@ -74,9 +74,28 @@ int wait_for(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
+/// The step of the newest checkpoint in a run directory, or 0.
+int64_t newest_step(const std::string& run) {
+  int64_t newest = 0;
+  std::error_code ignored;
+  for (const auto& item : std::filesystem::directory_iterator(run + "/checkpoints", ignored)) {
+    const std::string name = item.path().filename().string();
+    if (name.starts_with("ckpt-") && name.ends_with(".moruckpt"))
+      newest = std::max<int64_t>(newest, std::strtoll(name.c_str() + 5, nullptr, 10));
+  }
+  return newest;
+}
+
+bool has_ended(pid_t child) {
+  siginfo_t information = {};
+  return ::waitid(P_PID, static_cast<id_t>(child), &information, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         information.si_pid == child;
+}
+
 /// Runs `command` with --run-dir `run`, sending `signal` at a random instant within `longest` seconds of each start,
 /// until it is done. The instants come from the printed seed; where they fall in the run depends on the machine. After
-/// `budget` seconds it is left alone. With `longest` at most a quarter of the run at least three signals arrive.
+/// `budget` seconds it is left alone. The first three signals wait for a new checkpoint before their random delay, so that
+/// a machine that takes long to start a program has runs to resume too.
 void run_with_signals(std::vector<std::string> command, const std::string& run, const std::string& cache, int signal,
                       double longest, double budget) {
   const char* chosen = std::getenv("MORU_TEST_SEED");
@@ -87,12 +106,14 @@ void run_with_signals(std::vector<std::string> command, const std::string& run, 
   const Clock::time_point begin = Clock::now();
   int ended = 0, resumed = 0, code = -1;
   while (true) {
-    std::error_code ignored;
-    if (std::filesystem::exists(run + "/checkpoints", ignored) && !std::filesystem::is_empty(run + "/checkpoints"))
-      ++resumed;
+    const int64_t step = newest_step(run);
+    if (step > 0) ++resumed;
     const pid_t child = start(command, cache, run + ".log");
     if (ended == 0) command.push_back("--resume");
-    if (seconds_since(begin) < budget) {
+    if (ended < 3) {
+      while (newest_step(run) <= step && !has_ended(child)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (ended < 3 || seconds_since(begin) < budget) {
       std::this_thread::sleep_for(std::chrono::duration<double>(instants(random)));
       ::kill(child, signal);
     }
