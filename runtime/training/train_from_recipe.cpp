@@ -186,7 +186,9 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   // Everything that can be wrong has been looked at: only now an earlier run in the directory may go.
   const Result<RunDirectory> run = RunDirectory::create(job.run_directory, job.resume);
   if (!run) return run.status();
-  MORU_RETURN_IF_ERROR(write_file_atomically(run->file("recipe.json"), recipe_to_json(recipe)));
+  // A resume that is refused leaves the earlier run's recipe as it was.
+  const auto write_recipe = [&] { return write_file_atomically(run->file("recipe.json"), recipe_to_json(recipe)); };
+  if (!job.resume) MORU_RETURN_IF_ERROR(write_recipe());
 
   FitOptions options;
   options.epochs = recipe.fit.epochs;
@@ -203,6 +205,7 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   options.stop_on_signal = job.stop_on_signal;
   Result<FitResult> fitted = fit(session, data.train, validation, options, callbacks);
   if (!fitted) return fitted.status();
+  if (job.resume) MORU_RETURN_IF_ERROR(write_recipe());
 
   TrainingReport report;
   report.fit = *std::move(fitted);

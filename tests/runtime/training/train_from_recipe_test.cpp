@@ -286,6 +286,17 @@ TEST_CASE("train_from_recipe: a fresh job in an old run directory does not mix w
   CHECK(require_training(job).fit.epochs == 2);
 }
 
+TEST_CASE("train_from_recipe: a resume that is refused leaves the earlier run as it was") {
+  const TemporaryFolder folder;
+  TrainingJob job = make_job(folder, "run");
+  require_training(job);
+  const std::string before = read_text(job.run_directory + "/recipe.json");
+  job.resume = true;
+  job.recipe.fit.batch_size += 1;
+  CHECK_FALSE(train_from_recipe(job).ok());
+  CHECK(read_text(job.run_directory + "/recipe.json") == before);
+}
+
 TEST_CASE("train_from_recipe: a recipe that the program was not compiled for is refused before anything is written") {
   const TemporaryFolder folder;
   TrainingJob job = make_job(folder, "run");
