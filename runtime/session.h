@@ -2,7 +2,8 @@
 // interface; applications use the C API in include/moru/moru.h.
 //
 // A session is used by one thread at a time; any number of sessions may share one Program. After the first run with the
-// largest sizes, running allocates nothing.
+// largest sizes, running allocates nothing, except once where an input that is not 64-byte aligned is bound for the first
+// time: it is copied.
 //
 // Derived slots (packed or cast weights) are read by predict and evaluate only. Before such an entry, and any other but
 // train_step and init, the session runs the entry `prepare` if parameters or state changed since it last did.
