@@ -7,7 +7,9 @@ namespace moru {
 CompiledModel compile(Model& model, const CompileOptions& options) {
   CompiledModel out;
   out.target = options.target;
-  out.lowered = run_pipeline(model, options.pipeline);
+  PipelineOptions pipeline = options.pipeline;
+  pipeline.l2_bytes = options.target.l2_bytes;
+  out.lowered = run_pipeline(model, pipeline);
   out.hash = hash_program(out.lowered.module, out.lowered.kernels, out.target.text());
   WeightsSection weights = make_weights_section(model);
   out.program = write_program({.module = &out.lowered.module,

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "compiler/passes/add_update.h"
+#include "compiler/passes/block_contractions.h"
 #include "compiler/passes/choose_layouts.h"
 #include "compiler/passes/differentiate.h"
 #include "compiler/passes/drop_dead.h"
@@ -63,6 +64,19 @@ constexpr GraphPass graph_passes[] = {
     {"drop_dead_3",      each_entry<drop_dead>,        When::always,    "contractions that were replaced"},
     {"tile_batch",       each_entry<tile_batch>,       When::training,  "wraps what is left to do per sample; last, since it hides it in a body"},
 };
+
+struct KernelPass {
+  std::string_view name;
+  void (*function)(Kernel&, const PipelineOptions&);
+  std::string_view why;
+};
+
+void block_kernel(Kernel& kernel, const PipelineOptions& options) { block_contractions(kernel, options.l2_bytes); }
+
+constexpr KernelPass kernel_passes[] = {
+    // name                function       why it stands here
+    {"block_contractions", block_kernel,  "behind lower, which knows strides; before plan_memory, since it adds buffers"},
+};
 // clang-format on
 
 }  // namespace
@@ -73,6 +87,7 @@ std::vector<PassDescription> describe_passes() {
   for (const GraphPass& pass : graph_passes)
     list.push_back({pass.name, pass.when == When::always ? "always" : "training", pass.why});
   list.push_back({"lower", "always", "fusion groups become loops and contractions; graphs end here"});
+  for (const KernelPass& pass : kernel_passes) list.push_back({pass.name, "always", pass.why});
   list.push_back({"plan_memory", "always", "buffers that are never alive together share memory"});
   return list;
 }
@@ -110,6 +125,17 @@ Lowered run_pipeline(Model& model, const PipelineOptions& options) {
     for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, "lower");
   dump("lower", [&] { return kernel_module_text(out.kernels); });
   if (options.stop_after == "lower") return out;
+  for (const KernelPass& pass : kernel_passes) {
+    if (!options.disable.count(pass.name)) {
+      run(pass.name, [&] {
+        for (Kernel& kernel : out.kernels.kernels) pass.function(kernel, options);
+      });
+      if (options.verify)
+        for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, pass.name);
+      dump(pass.name, [&] { return kernel_module_text(out.kernels); });
+    }
+    if (options.stop_after == pass.name) return out;
+  }
   run("plan_memory", [&] {
     for (Kernel& kernel : out.kernels.kernels) out.plans.push_back(plan_memory(kernel));
   });

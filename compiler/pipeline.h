@@ -21,6 +21,7 @@ struct PipelineOptions {
   std::set<std::string, std::less<>> disable;  // names of passes to leave out
   std::string stop_after;                      // name of the last pass to run; empty: all
   bool verify = true;                          // check every invariant after every pass
+  int64_t l2_bytes = int64_t{1} << 20;         // of the target's second cache; a choice of schedule, not of bits
   /// Called after each pass with its name and the program's text, where that changed.
   std::function<void(std::string_view pass, const std::string& text)> dump;
 };

@@ -1,7 +1,7 @@
 // Lowering of loops: scans, and batch tiles with their parallel partitions.
 #include <algorithm>
-#include <unordered_map>
 
+#include "compiler/ir/substitution.h"
 #include "compiler/passes/lowering.h"
 #include "compiler/passes/rewrite.h"
 #include "compiler/support/error.h"
@@ -114,71 +114,6 @@ void Lowering::scan(Region& r, const Node& node, Block& out) {
 namespace {
 
 constexpr int64_t partitions = 4;  // partial sums of a tile: enough for the threads of small machines
-
-// Replaces a symbol in everything below a block.
-class Substitution {
- public:
-  Substitution(std::string symbol, Dim value) : symbol_(std::move(symbol)), value_(std::move(value)) {}
-
-  void apply(Block& block) {
-    for (Statement& statement : block) std::visit([&](auto& node) { apply(node); }, statement.node);
-  }
-
- private:
-  std::string symbol_;
-  Dim value_;
-  std::unordered_map<const ExprNode*, Expr> done_;
-  std::vector<Expr> alive_;  // keys of done_ stay valid
-
-  void apply(Dim& dim) { dim = dim.substitute(symbol_, value_); }
-  void apply(Access& access) {
-    apply(access.offset);
-    apply(access.dynamic);
-  }
-  void apply(Expr& e) {
-    if (!e) return;
-    if (auto found = done_.find(e.get()); found != done_.end()) {
-      e = found->second;
-      return;
-    }
-    auto copy = std::make_shared<ExprNode>(*e);
-    apply(copy->dim);
-    apply(copy->access);
-    for (Expr& arg : copy->args) apply(arg);
-    alive_.push_back(e);
-    done_[e.get()] = copy;
-    e = std::move(copy);
-  }
-  void apply(Store& s) {
-    apply(s.access);
-    apply(s.value);
-  }
-  void apply(Reduce& s) {
-    apply(s.extent);
-    apply(s.value);
-    apply(s.target);
-  }
-  void apply(For& s) {
-    apply(s.extent);
-    apply(s.body);
-  }
-  void apply(Contraction& s) {
-    for (auto* axes : {&s.rows, &s.columns, &s.depth})
-      for (ContractionAxis& axis : *axes) apply(axis.extent);
-    apply(s.a);
-    apply(s.b);
-    apply(s.init);
-    for (Store& store : s.epilogue) apply(store);
-  }
-  void apply(Transpose& s) {
-    apply(s.rows);
-    apply(s.columns);
-    apply(s.from);
-    apply(s.to);
-    apply(s.from_stride);
-    apply(s.to_stride);
-  }
-};
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 // Times training steps and predictions of the workloads, one JSON line each.
 //
-//   bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify]
+//   bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump]
 //
 // Before a time is printed the step has run and its loss was checked to be finite and to fall. Medians and minima of 25
 // samples of about 0.05 s.
@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <random>
+#include <set>
 
 #include "compiler/model/initializers.h"
 #include "tests/bench/workloads.h"
@@ -64,9 +65,10 @@ void bind_random(Session& session, int64_t batch, Bound& bound) {
 
 int main(int argc, char** argv) {
   std::string only;
+  std::set<std::string, std::less<>> disable;
   std::vector<int64_t> batches = {32, 256};
   int threads = 1;
-  bool predict = false, verify = false;
+  bool predict = false, verify = false, dump = false;
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
     if (a == "--only" && i + 1 < argc)
@@ -77,10 +79,14 @@ int main(int argc, char** argv) {
       threads = std::atoi(argv[++i]);
     else if (a == "--predict")
       predict = true;
+    else if (a == "--disable" && i + 1 < argc)
+      disable.insert(argv[++i]);
+    else if (a == "--dump")
+      dump = true;
     else if (a == "--verify")
       verify = true;
     else {
-      std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify]\n");
+      std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump]\n");
       return 2;
     }
   }
@@ -91,6 +97,7 @@ int main(int argc, char** argv) {
     CompileOptions options;
     options.pipeline.training = &workload.training;
     options.pipeline.verify = verify;
+    options.pipeline.disable = disable;
     double begin = now();
     CompiledModel compiled;
     Result<std::shared_ptr<const Program>> program = make_native_program(model, options, {}, {}, &compiled);
@@ -98,6 +105,10 @@ int main(int argc, char** argv) {
     if (!program) {
       std::fprintf(stderr, "error: %s\n", program.status().message().c_str());
       return 1;
+    }
+    if (dump) {
+      std::puts(kernel_module_text(compiled.lowered.kernels).c_str());
+      continue;
     }
     double pass_us = 0;
     for (const PassTime& time : compiled.lowered.times) pass_us += time.microseconds;

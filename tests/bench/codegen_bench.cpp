@@ -54,6 +54,17 @@ std::string text(const char* format, long a = 0, long b = 0, long c = 0, long e 
 }
 
 // y[rows, columns] = x[rows, depth] w[depth, columns] + bias
+// The right operand in panels of 64 columns: w[panel][k][column].
+Case panels(const char* name, long rows, long depth, long columns) {
+  std::string source =
+      text("kernel entry {\n  buffer \"x\": f32[%ld]\n  buffer \"w\": f32[%ld]\n  buffer \"y\": f32[%ld]\n", depth * rows,
+           depth * columns, rows * columns) +
+      text("  contract f32 rows (i: %ld) columns (p: %ld, j: 64) depth (k: %ld) a \"x\"[%ld*i + k] b \"w\"[%ld*p + 64*k + j] {\n",
+           rows, columns / 64, depth, depth, depth * 64) +
+      text("    \"y\"[%ld*i + 64*p + j] = acc\n  }\n}\n", columns);
+  return {name, parse_kernel(source), 2.0 * static_cast<double>(rows * depth * columns)};
+}
+
 Case forward(const char* name, const std::string& rows, long depth, long columns, double nominal_rows) {
   std::string source =
       "kernel entry {\n  buffer \"x\": f32[" + std::to_string(depth) + "*(" + rows + ")]\n" +
@@ -158,6 +169,14 @@ std::vector<Case> make_cases() {
   cases.push_back(forward("forward 768x64x128", "24*batch", 64, 128, 768));
   cases.push_back(forward("forward 768x128x64", "24*batch", 128, 64, 768));
   cases.push_back(forward("forward 256x512x512", "8*batch", 512, 512, 256));
+  for (long size : {64, 128, 256, 512, 1024}) {
+    const std::string name = "square " + std::to_string(size);
+    cases.push_back(forward(name.c_str(), std::to_string(size), size, size, static_cast<double>(size)));
+  }
+  for (long size : {64, 128, 256, 512, 1024}) {
+    const std::string name = "panels " + std::to_string(size);
+    cases.push_back(panels(name.c_str(), size, size, size));
+  }
   for (long batch : {1, 2, 8, 33}) {
     Case one = forward("", "batch", 64, 256, static_cast<double>(batch));
     one.name = "forward " + std::to_string(batch) + "x64x256 (batch)";

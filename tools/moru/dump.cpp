@@ -47,7 +47,7 @@ std::string text_of(const Options& options) {
       text += lowered.kernels.kernels[i].entry + ": " + lowered.plans[i].text(lowered.kernels.kernels[i]) + "\n";
     return text;
   }
-  const bool is_lowered = options.kernels || pipeline.stop_after == "lower" || pipeline.stop_after == "plan_memory";
+  const bool is_lowered = options.kernels || (!pipeline.stop_after.empty() && !lowered.kernels.kernels.empty());
   return is_lowered ? kernel_module_text(lowered.kernels) : module_text(lowered.module);
 }
 

@@ -1,0 +1,180 @@
+#include "compiler/passes/block_contractions.h"
+
+#include <algorithm>
+
+#include "compiler/ir/substitution.h"
+
+namespace moru {
+
+namespace {
+
+constexpr int64_t panel_columns = 64;
+// Copying an element of b costs about as much as one multiply-add of a vector: with this many rows a few per cent.
+constexpr int64_t least_rows = 48;
+constexpr int64_t row_unit = 8;     // blocks of rows are a multiple of the usual tiles' heights
+constexpr int64_t far_apart = 4096;  // bytes: rows at this distance fall into the same sets, and each in a page of its own
+
+// What a symbol is likely to be, for choosing between schedules only; loops are in their first iteration.
+int64_t nominal(const Dim& dim, const std::vector<std::string>& variables) {
+  return std::max<int64_t>(1, dim.evaluate([&](std::string_view name) -> int64_t {
+    if (name == "worker" || std::find(variables.begin(), variables.end(), name) != variables.end()) return 0;
+    return name == "workers" ? 1 : 128;
+  }));
+}
+
+class Blocker {
+ public:
+  Blocker(Kernel& kernel, int64_t l2_bytes) : kernel_(kernel), l2_bytes_(l2_bytes) {}
+
+  void run(Block& block) {
+    Block out;
+    for (Statement& statement : block) {
+      if (For* loop = std::get_if<For>(&statement.node)) {
+        const bool outside = !in_parallel_;
+        in_parallel_ |= loop->kind == ForKind::parallel;
+        variables_.push_back(loop->var);
+        run(loop->body);
+        variables_.pop_back();
+        if (outside) in_parallel_ = false;
+      } else if (const Contraction* contraction = std::get_if<Contraction>(&statement.node)) {
+        if (blocks(*contraction)) {
+          split_by_rows(*contraction, statement.origin, out);
+          continue;
+        }
+      }
+      out.push_back(std::move(statement));
+    }
+    block = std::move(out);
+  }
+
+ private:
+  Kernel& kernel_;
+  const int64_t l2_bytes_;
+  std::vector<std::string> variables_;
+  bool in_parallel_ = false;
+  int next_ = 0;
+
+  std::string fresh(const char* stem) { return std::string(stem) + std::to_string(next_++); }
+  int64_t size(const Dim& dim) const { return nominal(dim, variables_); }
+
+  int64_t size(const std::vector<ContractionAxis>& axes) const {
+    int64_t product = 1;
+    for (const ContractionAxis& axis : axes) product *= size(axis.extent);
+    return product;
+  }
+
+  bool blocks(const Contraction& c) const {
+    if (c.columns.empty() || c.rows.empty() || c.depth.empty() || c.b.dynamic || c.type != DType::f32) return false;
+    const ContractionAxis& column = c.columns.back();
+    const std::optional<Dim> along = c.b.offset.coefficient(column.var);
+    if (!along || !along->is_constant(1) || !column.extent.is_constant()) return false;
+    const int64_t columns = column.extent.constant(), depth = size(c.depth);
+    if (columns < panel_columns || size(c.rows) < least_rows) return false;
+    const std::optional<Dim> pitch = c.b.offset.coefficient(c.depth.back().var);
+    if (!pitch) return false;
+    const int64_t pitch_bytes = size(*pitch) * 4;
+    if (pitch_bytes <= panel_columns * 4) return false;  // it lies in one piece already
+    return depth * columns * 4 > l2_bytes_ / 2 || (pitch_bytes % far_apart == 0 && depth * panel_columns * 4 > l2_bytes_ / 16);
+  }
+
+  void split_by_rows(const Contraction& c, const std::string& origin, Block& out) {
+    Dim rows = 1;
+    for (const ContractionAxis& axis : c.rows) rows *= axis.extent;
+    if (rows.is_constant()) {
+      row_blocks(c, origin, out);
+      return;
+    }
+    const Dim is_large = min(Dim(1), floor_div(rows, least_rows));
+    Block blocked, plain;
+    row_blocks(c, origin, blocked);
+    plain.push_back({c, origin});
+    out.push_back({For{fresh("large"), is_large, ForKind::serial, std::move(blocked)}, origin});
+    out.push_back({For{fresh("small"), Dim(1) - is_large, ForKind::serial, std::move(plain)}, origin});
+  }
+
+  // The longest axis of the rows is cut, so that a block's part of a fills half of the second cache.
+  void row_blocks(const Contraction& c, const std::string& origin, Block& out) {
+    size_t cut = 0;
+    for (size_t i = 1; i < c.rows.size(); ++i)
+      if (size(c.rows[i].extent) > size(c.rows[cut].extent)) cut = i;
+    const Dim extent = c.rows[cut].extent;
+    const int64_t bytes_per_row = size(c.depth) * size(c.rows) / size(extent) * 4;
+    int64_t most = std::max<int64_t>(l2_bytes_ / 2 / bytes_per_row, least_rows) / row_unit * row_unit;
+    if (extent.is_constant() && extent.constant() <= most) return panels(c, origin, out);
+    if (extent.is_constant()) {
+      const int64_t count = (extent.constant() + most - 1) / most;
+      most = ((extent.constant() + count - 1) / count + row_unit - 1) / row_unit * row_unit;
+    }
+    Contraction block = c;
+    const std::string var = fresh("rows");
+    Substitution(c.rows[cut].var, Dim::symbol(c.rows[cut].var) + Dim::symbol(var) * most).apply(block);
+    block.rows[cut].extent = min(Dim(most), extent - Dim::symbol(var) * most);
+    For loop{var, ceil_div(extent, Dim(most)), ForKind::serial, {}};
+    panels(block, origin, loop.body);
+    out.push_back({std::move(loop), origin});
+  }
+
+  void panels(const Contraction& c, const std::string& origin, Block& out) {
+    const int64_t columns = c.columns.back().extent.constant(), whole = columns / panel_columns;
+    Block inner;
+    const std::string panel = fresh("panel");
+    one_panel(c, origin, panel_columns, Dim::symbol(panel) * panel_columns, inner);
+    Block statements;
+    statements.push_back({For{panel, whole, ForKind::serial, std::move(inner)}, origin});
+    if (columns % panel_columns != 0) one_panel(c, origin, columns % panel_columns, whole * panel_columns, statements);
+    // The axes of the columns before the last are loops around.
+    for (size_t i = c.columns.size() - 1; i-- > 0;) {
+      For loop{c.columns[i].var, c.columns[i].extent, ForKind::serial, std::move(statements)};
+      statements = {};
+      statements.push_back({std::move(loop), origin});
+    }
+    for (Statement& statement : statements) out.push_back(std::move(statement));
+  }
+
+  void one_panel(const Contraction& c, const std::string& origin, int64_t width, const Dim& first, Block& out) {
+    Contraction part = c;
+    const std::string column = c.columns.back().var;
+    Substitution(column, Dim::symbol(column) + first).apply(part);
+    part.columns = {{column, Dim(width)}};
+
+    Dim depth = 1, place = 0;
+    for (const ContractionAxis& axis : part.depth) {
+      place = place * axis.extent + Dim::symbol(axis.var);
+      depth *= axis.extent;
+    }
+    const Access packed{add_buffer(depth * width), place * width + Dim::symbol(column) + base_, nullptr};
+    Block copy;
+    copy.push_back({Store{packed, expr::load(kernel_.buffers[part.b.buffer], part.b.buffer, part.b.offset), false}, origin});
+    copy = {{For{column, Dim(width), ForKind::vector, std::move(copy)}, origin}};
+    for (size_t i = part.depth.size(); i-- > 0;) {
+      For loop{part.depth[i].var, part.depth[i].extent, ForKind::serial, std::move(copy)};
+      copy = {};
+      copy.push_back({std::move(loop), origin});
+    }
+    for (Statement& statement : copy) out.push_back(std::move(statement));
+    part.b = packed;
+    out.push_back({std::move(part), origin});
+  }
+
+  Dim base_;  // of the worker's own copy of the buffer added last
+
+  BufferId add_buffer(Dim elements) {
+    base_ = 0;
+    // What loops around leave open is bounded by their first iteration's size: chunks are largest there.
+    for (const std::string& variable : variables_) elements = elements.substitute(variable, 0);
+    if (in_parallel_) {
+      const Dim lines = ceil_div(elements, Dim(64)) * 64;
+      base_ = lines * Dim::symbol("worker");
+      elements = lines * Dim::symbol("workers");
+    }
+    const auto id = static_cast<BufferId>(kernel_.buffers.size());
+    kernel_.buffers.push_back({"panel#" + std::to_string(id), DType::f32, std::move(elements), -1});
+    return id;
+  }
+};
+
+}  // namespace
+
+void block_contractions(Kernel& kernel, int64_t l2_bytes) { Blocker(kernel, l2_bytes).run(kernel.body); }
+
+}  // namespace moru

@@ -1,0 +1,24 @@
+// block_contractions: gives large contractions the loops that keep their operands in the caches.
+#pragma once
+
+#include <cstdint>
+
+#include "compiler/ir/kernels.h"
+
+namespace moru {
+
+/// A contraction whose right operand is too large for the second cache, or lies in rows so far apart that they fall into
+/// the same places of it, runs in blocks, as in Goto and van de Geijn, "Anatomy of High-Performance Matrix
+/// Multiplication" (2008):
+///
+///   for each block of rows (whose part of `a` fills half of the second cache)
+///     for each panel of 64 columns
+///       copy the panel of `b`, so that it lies in one piece
+///       contract the block with the panel
+///
+/// With few rows copying does not pay: where their number is known at run time only, both forms are emitted, each in a
+/// loop that runs once or not at all. The depth is not cut, so every element stays one chain of multiply-adds, and bits
+/// do not change. Needs lowered kernels, before plan_memory; adds arena buffers.
+void block_contractions(Kernel& kernel, int64_t l2_bytes);
+
+}  // namespace moru

@@ -1,0 +1,114 @@
+// Blocked contractions: the same bits as before, interpreted, whatever the number of rows.
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <map>
+#include <random>
+
+#include "compiler/interpret/kernel_interpreter.h"
+#include "compiler/passes/block_contractions.h"
+#include "compiler/passes/plan_memory.h"
+
+using namespace moru;
+
+namespace {
+
+std::vector<std::vector<float>> run(const Kernel& kernel, const std::map<std::string, int64_t>& symbols) {
+  std::vector<std::vector<float>> memory;
+  std::vector<void*> pointers;
+  for (const Buffer& buffer : kernel.buffers) {
+    const int64_t elements = buffer.elements.evaluate([&](std::string_view name) { return symbols.at(std::string(name)); });
+    std::seed_seq seed(buffer.name.begin(), buffer.name.end());
+    std::mt19937 random(seed);
+    memory.emplace_back(static_cast<size_t>(elements) + 16);
+    for (float& v : memory.back()) v = static_cast<float>(random() % 2001) / 1000.0f - 1.0f;
+  }
+  for (auto& buffer : memory) pointers.push_back(buffer.data());
+  interpret_kernel(kernel, pointers, symbols);
+  return memory;
+}
+
+size_t count(const std::string& text, const std::string& part) {
+  size_t n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+// The buffer "y" is what the kernel is for.
+void check_same_bits(const std::string& text, const std::vector<int64_t>& batches) {
+  const Kernel before = parse_kernel(text);
+  verify_kernel(before, "parsing");
+  Kernel after = before;
+  block_contractions(after, 16 << 10);
+  verify_kernel(after, "block_contractions");
+  CHECK(count(kernel_text(after), "panel#") > 2);
+  CHECK(kernel_text(parse_kernel(kernel_text(after))) == kernel_text(after));
+  for (const int64_t batch : batches) {
+    CAPTURE(batch);
+    const std::map<std::string, int64_t> symbols = {{"batch", batch}, {"workers", 2}};
+    const auto wanted = run(before, symbols), got = run(after, symbols);
+    for (size_t b = 0; b < before.buffers.size(); ++b) {
+      if (before.buffers[b].name != "y") continue;
+      CHECK(std::memcmp(wanted[b].data(), got[b].data(), wanted[b].size() * 4) == 0);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("block_contractions: rows in blocks, columns in panels with a rest, an epilogue that reads what it replaces") {
+  check_same_bits(R"(kernel "entry" {
+    buffer "x": f32[100*batch] slot 0
+    buffer "w": f32[17000] slot 1
+    buffer "bias": f32[170] slot 2
+    buffer "y": f32[170*batch] slot 3
+    contract f32 rows (i: batch) columns (j: 170) depth (k: 100) a "x"[100*i + k] b "w"[170*k + j] init load "bias"[j] {
+      "y"[170*i + j] = (max(acc, 0) + load "y"[170*i + j])
+    }
+  })",
+                  {1, 7, 47, 48, 130, 200});
+}
+
+TEST_CASE("block_contractions: several axes on every side") {
+  check_same_bits(R"(kernel "entry" {
+    buffer "x": f32[180*batch] slot 0
+    buffer "w": f32[46080] slot 1
+    buffer "y": f32[768*batch] slot 2
+    contract f32 rows (i: batch, t: 3) columns (g: 2, j: 128) depth (s: 3, k: 20) a "x"[180*i + 60*t + 20*s + k] b "w"[5120*s + 256*k + 128*g + j] {
+      "y"[768*i + 256*t + 128*g + j] = acc
+    }
+  })",
+                  {1, 16, 17, 64});
+}
+
+TEST_CASE("block_contractions: a depth that is open, inside a parallel loop with a panel for each worker") {
+  check_same_bits(R"(kernel "entry" {
+    buffer "x": f32[240*batch] slot 0
+    buffer "dy": f32[384*batch] slot 1
+    buffer "y": f32[30720] slot 2
+    parallel p: 3 {
+      contract f32 rows (i: 80) columns (j: 128) depth (k: batch) a "x"[240*k + i + 80*p] b "dy"[384*k + j + 128*p] {
+        "y"[10240*p + 128*i + j] = acc
+      }
+    }
+  })",
+                  {1, 5, 64, 100});
+}
+
+TEST_CASE("block_contractions: what is small, or lies in one piece, stays as it is") {
+  const std::string text = R"(kernel "entry" {
+    buffer "x": f32[100*batch] slot 0
+    buffer "w": f32[6400] slot 1
+    buffer "y": f32[64*batch] slot 2
+    contract f32 rows (i: batch) columns (j: 64) depth (k: 100) a "x"[100*i + k] b "w"[64*k + j] {
+      "y"[64*i + j] = acc
+    }
+    contract f32 rows (r: 8) columns (c: 64) depth (d: 100) a "x"[100*r + d] b "w"[64*d + c] {
+      "y"[64*r + c] = acc
+    }
+  })";
+  Kernel kernel = parse_kernel(text);
+  const std::string before = kernel_text(kernel);
+  block_contractions(kernel, 16 << 10);
+  CHECK(kernel_text(kernel) == before);
+}
