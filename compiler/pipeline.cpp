@@ -12,6 +12,7 @@
 #include "compiler/passes/hoist_scan.h"
 #include "compiler/passes/lower.h"
 #include "compiler/passes/make_entries.h"
+#include "compiler/passes/order_updates.h"
 #include "compiler/passes/simplify.h"
 #include "compiler/passes/sink_scan.h"
 #include "compiler/passes/tile_batch.h"
@@ -62,7 +63,8 @@ constexpr GraphPass graph_passes[] = {
     {"simplify_2",       each_entry<simplify>,         When::always,    "absorbed reshapes meet and cancel"},
     {"share_common_2",   each_entry<share_common>,     When::always,    "one packed copy of a weight serves every reader"},
     {"drop_dead_3",      each_entry<drop_dead>,        When::always,    "contractions that were replaced"},
-    {"tile_batch",       each_entry<tile_batch>,       When::training,  "wraps what is left to do per sample; last, since it hides it in a body"},
+    {"order_updates",    each_entry<order_updates>,    When::training,  "before tile_batch: weights are replaced in place once nobody needs the old ones"},
+    {"tile_batch",       each_entry<tile_batch>,       When::always,    "wraps what is left to do per sample; last, since it hides it in a body"},
 };
 
 struct KernelPass {

@@ -1,6 +1,8 @@
 #include "compiler/passes/block_contractions.h"
 
 #include <algorithm>
+#include <functional>
+#include <set>
 
 #include "compiler/ir/substitution.h"
 
@@ -12,6 +14,7 @@ constexpr int64_t panel_columns = 64;
 // Copying an element of b costs about as much as one multiply-add of a vector: with this many rows a few per cent.
 constexpr int64_t least_rows = 48;
 constexpr int64_t row_unit = 8;     // blocks of rows are a multiple of the usual tiles' heights
+constexpr int64_t strip_rows = 16;  // a few tiles: their results are written while they are near
 constexpr int64_t far_apart = 4096;  // bytes: rows at this distance fall into the same sets, and each in a page of its own
 
 // What a symbol is likely to be, for choosing between schedules only; loops are in their first iteration.
@@ -39,6 +42,11 @@ class Blocker {
       } else if (const Contraction* contraction = std::get_if<Contraction>(&statement.node)) {
         if (blocks(*contraction)) {
           split_by_rows(*contraction, statement.origin, out);
+          continue;
+        }
+        if (streams_results(*contraction)) {
+          cut_rows(*contraction, strip_rows, statement.origin, out,
+                   [&](const Contraction& strip, Block& body) { body.push_back({strip, statement.origin}); });
           continue;
         }
       }
@@ -77,6 +85,19 @@ class Blocker {
     return depth * columns * 4 > l2_bytes_ / 2 || (pitch_bytes % far_apart == 0 && depth * panel_columns * 4 > l2_bytes_ / 16);
   }
 
+  // Results that go past the caches while b stays in them: weights, their gradients and an optimizer's state.
+  bool streams_results(const Contraction& c) const {
+    if (c.columns.size() != 1 || c.rows.empty() || c.depth.empty() || c.type != DType::f32) return false;
+    const int64_t columns = size(c.columns), rows = size(c.rows);
+    if (!c.columns[0].extent.is_constant() || rows <= 2 * strip_rows) return false;
+    std::set<BufferId> streams;
+    for (const Store& store : c.epilogue) {
+      const std::optional<Dim> along = store.access.offset.coefficient(c.columns[0].var);
+      if (along && along->is_constant(1)) streams.insert(store.access.buffer);
+    }
+    return rows * columns * 4 * static_cast<int64_t>(streams.size()) > l2_bytes_ && columns * size(c.depth) * 4 <= l2_bytes_ / 2;
+  }
+
   void split_by_rows(const Contraction& c, const std::string& origin, Block& out) {
     Dim rows = 1;
     for (const ContractionAxis& axis : c.rows) rows *= axis.extent;
@@ -94,13 +115,25 @@ class Blocker {
 
   // The longest axis of the rows is cut, so that a block's part of a fills half of the second cache.
   void row_blocks(const Contraction& c, const std::string& origin, Block& out) {
-    size_t cut = 0;
-    for (size_t i = 1; i < c.rows.size(); ++i)
-      if (size(c.rows[i].extent) > size(c.rows[cut].extent)) cut = i;
-    const Dim extent = c.rows[cut].extent;
+    const Dim extent = c.rows[longest_row_axis(c)].extent;
     const int64_t bytes_per_row = size(c.depth) * size(c.rows) / size(extent) * 4;
-    int64_t most = std::max<int64_t>(l2_bytes_ / 2 / bytes_per_row, least_rows) / row_unit * row_unit;
+    const int64_t most = std::max<int64_t>(l2_bytes_ / 2 / bytes_per_row, least_rows) / row_unit * row_unit;
     if (extent.is_constant() && extent.constant() <= most) return panels(c, origin, out);
+    cut_rows(c, most, origin, out, [&](const Contraction& block, Block& body) { panels(block, origin, body); });
+  }
+
+  size_t longest_row_axis(const Contraction& c) const {
+    size_t longest = 0;
+    for (size_t i = 1; i < c.rows.size(); ++i)
+      if (size(c.rows[i].extent) > size(c.rows[longest].extent)) longest = i;
+    return longest;
+  }
+
+  /// A loop over blocks of the longest axis of the rows, at most `most` long; of equal lengths where the axis is constant.
+  void cut_rows(const Contraction& c, int64_t most, const std::string& origin, Block& out,
+                const std::function<void(const Contraction&, Block&)>& emit) {
+    const size_t cut = longest_row_axis(c);
+    const Dim extent = c.rows[cut].extent;
     if (extent.is_constant()) {
       const int64_t count = (extent.constant() + most - 1) / most;
       most = ((extent.constant() + count - 1) / count + row_unit - 1) / row_unit * row_unit;
@@ -108,9 +141,10 @@ class Blocker {
     Contraction block = c;
     const std::string var = fresh("rows");
     Substitution(c.rows[cut].var, Dim::symbol(c.rows[cut].var) + Dim::symbol(var) * most).apply(block);
-    block.rows[cut].extent = min(Dim(most), extent - Dim::symbol(var) * most);
+    const bool even = extent.is_constant() && extent.constant() % most == 0;
+    block.rows[cut].extent = even ? Dim(most) : min(Dim(most), extent - Dim::symbol(var) * most);
     For loop{var, ceil_div(extent, Dim(most)), ForKind::serial, {}};
-    panels(block, origin, loop.body);
+    emit(block, loop.body);
     out.push_back({std::move(loop), origin});
   }
 

@@ -250,7 +250,8 @@ void Lowering::assign_storage(Region& r, const std::vector<Destination>& destina
     if (n == UINT32_MAX) return false;
     const Op& op = *g.nodes[n].op;
     return r.anchor[v] || op.name == "contract" || op.name == "concat" || op.name == "pack" ||
-           op.name == "scatter_add" || op.name == "arg_max" || op.name == "pad" || op.family == OpFamily::reduction;
+           op.name == "scatter_add" || op.name == "arg_max" || op.name == "pad" || op.name == "tile" ||
+           op.family == OpFamily::reduction;
   };
   for (const Destination& destination : destinations) {
     ValueId v = destination.value;

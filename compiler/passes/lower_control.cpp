@@ -131,7 +131,7 @@ void Lowering::prepare_tile(Region& r, const Node& node) {
       Dim slice = ceil_div(element_count(type.shape), Dim(64)) * 64;
       View all = allocate({type.dtype, {Dim(partitions) * slice}}, {}, node.origin + ".sum");
       r.storage[node.outputs[k]] = row_major_view(all.buffer, type.shape, all.offset);
-    } else {
+    } else if (!r.storage[node.outputs[k]]) {
       r.storage[node.outputs[k]] = allocate(type, r.layout[node.outputs[k]], node.origin);
     }
   }
@@ -156,7 +156,7 @@ void Lowering::tile(Region& r, const Node& node, Block& out) {
   check_internal(!in_parallel_, "tiles do not nest");
   in_parallel_ = true;
   tile_symbol_ = node.attributes.string("symbol");
-  tile_rows_ = chunk;
+  tile_rows_ = min(chunk, batch);  // so that a small batch lies as close together as it can
   For over_chunks{chunk_var, end - begin, ForKind::serial, {}};
   std::vector<View> inputs;
   for (size_t i = 0; i < node.inputs.size(); ++i) {

@@ -13,6 +13,7 @@ namespace moru {
 namespace {
 
 constexpr std::string_view rows_symbol = "rows";
+constexpr int64_t small_bytes = int64_t{1} << 20;  // stays in the second cache anyway
 constexpr int64_t cache_bytes = int64_t{3} << 20;  // of a thread's share of the last-level cache
 constexpr int64_t least_rows = 32, most_rows = 256;
 
@@ -56,6 +57,7 @@ class Tiler {
   std::vector<bool> inside_;   // by node
   std::vector<bool> after_;    // by value: depends on a sum over the batch
   std::vector<ValueId> sums_;  // what leaves the tile as sums
+  std::vector<ValueId> rows_;  // what leaves it with a row per sample
 
   bool find_batch() {
     for (const GraphInput& input : graph_.inputs) {
@@ -143,26 +145,35 @@ class Tiler {
         after_[node.outputs[0]] = true;
       }
     }
-    for (const GraphResult& result : graph_.results)
-      if (carries_[result.value]) return false;  // train_step gives nothing per sample
-    return !sums_.empty();
+    for (const GraphResult& result : graph_.results) {
+      if (!carries_[result.value]) continue;
+      const uint32_t p = producer_[result.value];
+      if (p == UINT32_MAX || graph_.type(result.value).shape[0].as_symbol() != batch_) return false;
+      if (std::find(rows_.begin(), rows_.end(), result.value) == rows_.end()) rows_.push_back(result.value);
+    }
+    return !sums_.empty() || !rows_.empty();
   }
 
-  // Rows per chunk; 0 where tiling gains nothing.
+  // Rows per chunk; 0 where tiling gains nothing: what is stored stays in the cache without it, or what every chunk reads
+  // and adds to anew (weights, their gradients) is more than what a chunk stores.
   int64_t chunk_rows() const {
-    int64_t bytes_per_row = 0;
+    auto bytes = [&](ValueId v, const Dim& elements) {
+      return elements.evaluate([](std::string_view) { return int64_t{32}; }) * dtype_bytes(graph_.type(v).dtype);
+    };
+    int64_t bytes_per_row = 0, bytes_per_chunk = 0;
     for (size_t n = 0; n < graph_.nodes.size(); ++n) {
       const Node& node = graph_.nodes[n];
       if (!inside_[n] || node.op->family == OpFamily::shape || node.op->cheap) continue;
-      for (ValueId output : node.outputs) {
-        auto per_row = element_count(graph_.type(output).shape).coefficient(batch_);
-        if (!per_row) continue;
-        bytes_per_row +=
-            per_row->evaluate([](std::string_view) { return int64_t{32}; }) * dtype_bytes(graph_.type(output).dtype);
-      }
+      for (ValueId output : node.outputs)
+        if (auto per_row = element_count(graph_.type(output).shape).coefficient(batch_))
+          bytes_per_row += bytes(output, *per_row);
     }
-    if (bytes_per_row * most_rows <= cache_bytes) return 0;
-    return std::clamp(cache_bytes / bytes_per_row / 32 * 32, least_rows, most_rows);
+    for (const GraphInput& input : graph_.inputs)
+      if (!carries_[input.value]) bytes_per_chunk += bytes(input.value, element_count(graph_.type(input.value).shape));
+    for (ValueId sum : sums_) bytes_per_chunk += 2 * bytes(sum, element_count(graph_.type(sum).shape));
+    if (bytes_per_row * most_rows <= small_bytes) return 0;
+    const int64_t rows = std::clamp(cache_bytes / bytes_per_row / 32 * 32, least_rows, most_rows);
+    return bytes_per_chunk <= rows * bytes_per_row ? rows : 0;
   }
 
   void wrap(int64_t rows) {
@@ -194,6 +205,7 @@ class Tiler {
     Value first_row = Builder(body).input({DType::i64, {}});
     draw_global_randomness(body, first_row.id);
     for (ValueId v : sums_) body.add_result(v);
+    for (ValueId v : rows_) body.add_result(v);
 
     Node tile;
     tile.op = &get_op("tile");
@@ -207,6 +219,7 @@ class Tiler {
     tile.inputs = slices;
     tile.inputs.insert(tile.inputs.end(), invariants.begin(), invariants.end());
     tile.outputs = sums_;
+    tile.outputs.insert(tile.outputs.end(), rows_.begin(), rows_.end());
     tile.bodies.push_back(compact(std::move(body)));
     std::vector<Node> nodes;
     for (size_t n = 0; n < graph_.nodes.size(); ++n)
@@ -256,7 +269,7 @@ class Tiler {
 }  // namespace
 
 void tile_batch(Graph& graph) {
-  if (graph.name == "train_step") Tiler(graph).run();
+  if (graph.name == "train_step" || graph.name == "predict" || graph.name == "evaluate") Tiler(graph).run();
 }
 
 }  // namespace moru
