@@ -299,7 +299,11 @@ AttributeValue import_value(const Json& value, const AttributeSpec& spec, const 
     case AttributeType::integers: {
       if (!value.is_array()) return std::vector<int64_t>{to_integer(value)};
       std::vector<int64_t> list;
-      for (const Json& element : value) list.push_back(to_integer(element));
+      for (const Json& element : value) {  // padding and cropping come as pairs: [[1, 1], [2, 0]]
+        if (!element.is_array()) list.push_back(to_integer(element));
+        if (element.is_array())
+          for (const Json& inner : element) list.push_back(to_integer(inner));
+      }
       return list;
     }
     case AttributeType::reals: {

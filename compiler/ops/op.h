@@ -176,11 +176,14 @@ std::vector<Op> activation_ops();
 std::vector<Op> contraction_ops();
 std::vector<Op> reduction_ops();
 std::vector<Op> shape_ops();
+std::vector<Op> window_ops();
 std::vector<Op> indexing_ops();
 std::vector<Op> random_ops();
 std::vector<Op> control_ops();
 std::vector<Op> dense_ops();  // dense, embedding, flatten, reshape_layer, ... : core layers
 std::vector<Op> merging_ops();
+std::vector<Op> convolution_ops();
+std::vector<Op> pooling_ops();  // and what pads, crops and repeats space
 std::vector<Op> regularization_ops();  // dropout
 std::vector<Op> preprocessing_ops();   // normalization, rescaling
 std::vector<Op> recurrent_ops();

@@ -110,7 +110,27 @@ Op reduce_sum_op() {
   return op;
 }
 
-// At a tie the gradient is shared evenly, as TensorFlow does.
+// 1 where x is the first, in row-major order of the reduced axes, that equals the result.
+Value first_chosen(Builder& b, Value chosen, const Shape& shape, const std::vector<int64_t>& axes) {
+  Value position;
+  Dim step = 1;
+  std::vector<size_t> reduced;
+  for (int64_t axis : axes) reduced.push_back(normalized_axis(axis, shape.size()));
+  std::sort(reduced.begin(), reduced.end());
+  for (size_t k = reduced.size(); k-- > 0;) {
+    Shape line(shape.size(), Dim(1));
+    line[reduced[k]] = shape[reduced[k]];
+    Value along = b.call("iota", {}, {{"shape", line}, {"axis", static_cast<int64_t>(reduced[k])}}) *
+                  b.dim_value(step, DType::i32);
+    position = position ? position + along : along;
+    step *= shape[reduced[k]];
+  }
+  position = b.broadcast_to(position, shape);
+  const Value candidates = b.select(chosen, position, b.broadcast_to(b.dim_value(step, DType::i32), shape));
+  return b.call("equal", {candidates, b.reduce("reduce_min", candidates, axes, true)});
+}
+
+// At a tie the gradient is shared evenly, as TensorFlow does in reductions, or goes to the first, as in its pooling.
 std::vector<Value> extremum_gradient(const GradientContext& context) {
   Builder& b = context.builder;
   const Value x = context.inputs[0];
@@ -118,7 +138,10 @@ std::vector<Value> extremum_gradient(const GradientContext& context) {
   const std::vector<int64_t>& axes = context.attributes.integers("axes");
   const Value y = with_kept_dims(b, context.outputs[0], shape, axes);
   const Value dy = with_kept_dims(b, context.output_gradients[0], shape, axes);
-  const Value chosen = b.cast(b.call("equal", {x, y}), x.type().dtype);
+  const Value greatest = b.call("equal", {x, y});
+  if (context.attributes.has("first") && context.attributes.boolean("first"))
+    return {b.cast(first_chosen(b, greatest, shape, axes), x.type().dtype) * dy};
+  const Value chosen = b.cast(greatest, x.type().dtype);
   const Value count = b.reduce("reduce_sum", chosen, axes, true);
   return {chosen * (dy / count)};
 }
@@ -141,6 +164,12 @@ Op reduce_extremum_op(bool greatest) {
     return std::vector<HostTensor>{
         reduce(inputs[0], attributes, limit, [](double a, double b) { return std::isnan(a) || a < b ? a : b; })};
   };
+  op.attributes.push_back({.name = "first",
+                           .type = AttributeType::boolean,
+                           .default_value = false,
+                           .doc = "of equal ones the first gets the gradient, instead of all a share"});
+  op.examples.push_back(
+      {.inputs = {{.shape = {3, 4, 5}}}, .attributes = {{"axes", std::vector<int64_t>{0, 2}}, {"first", true}}});
   op.gradient = extremum_gradient;
   return op;
 }

@@ -265,10 +265,11 @@ Op concat_op() {
 }
 
 Op pad_op() {
-  Op op = shape_op("pad", "y = x with `before` zeros in front and `after` zeros behind along `axis`",
+  Op op = shape_op("pad", "y = x with `before` elements of `value` in front and `after` behind along `axis`",
                    {axis_attribute(),
                     {.name = "before", .type = AttributeType::shape, .doc = "one dimension"},
-                    {.name = "after", .type = AttributeType::shape, .doc = "one dimension"}});
+                    {.name = "after", .type = AttributeType::shape, .doc = "one dimension"},
+                    {.name = "value", .type = AttributeType::real, .default_value = 0.0}});
   op.infer = [](const OpContext& context) -> std::vector<Type> {
     Type y = context.inputs[0];
     const size_t axis = check_axis(context, "pad", context.attributes.integer("axis"), y.shape.size());
@@ -285,7 +286,7 @@ Op pad_op() {
     std::vector<int64_t> shape = x.shape;
     const int64_t before = attributes.shape("before")[0].constant();
     shape[axis] += before + attributes.shape("after")[0].constant();
-    HostTensor y = make_tensor(x.dtype, shape);
+    HostTensor y = make_tensor(x.dtype, shape, attributes.real("value"));
     const std::vector<int64_t> strides = strides_of(shape);
     copy_strided(x.shape, y, before * strides[axis], strides, x, 0, strides_of(x.shape));
     return Tensors{std::move(y)};
@@ -303,6 +304,8 @@ Op pad_op() {
   };
   op.examples = {example({7, 33}, 1, 2, 3), example({7, 33}, 0, 1, 0), example({5}, -1, 0, 4),
                  example({2, 3, 4}, 1, 1, 1), example({3}, 0, 0, 0)};
+  op.examples.push_back(op.examples[0]);
+  op.examples.back().attributes.set("value", -3.5);
   return op;
 }
 

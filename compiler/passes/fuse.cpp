@@ -14,7 +14,7 @@ bool is_fusable(const Op& op) {
 
 bool is_view(const Op& op) {
   return op.name == "reshape" || op.name == "transpose" || op.name == "slice" || op.name == "split" ||
-         op.name == "reverse" || op.name == "broadcast_to";
+         op.name == "reverse" || op.name == "broadcast_to" || op.name == "window";
 }
 
 bool is_constant(const Op& op) { return op.name == "fill" || op.name == "dim_value" || op.name == "iota"; }
@@ -103,6 +103,14 @@ std::optional<View> view_through(const Node& node, size_t output, const View& op
     size_t axis = axis_of();
     view.offset += (from[axis] - 1) * operand.strides[axis];
     view.strides[axis] = Dim(0) - operand.strides[axis];
+    return view;
+  }
+  if (name == "window") {
+    const size_t axis = axis_of();
+    const Dim step = operand.strides[axis];
+    view.strides[axis] = step * attributes.integer("stride");
+    view.strides.insert(view.strides.begin() + static_cast<std::ptrdiff_t>(axis) + 1,
+                        step * attributes.integer("dilation"));
     return view;
   }
   if (name == "broadcast_to") {
@@ -250,7 +258,8 @@ void Lowering::assign_storage(Region& r, const std::vector<Destination>& destina
     if (n == UINT32_MAX) return false;
     const Op& op = *g.nodes[n].op;
     return r.anchor[v] || op.name == "contract" || op.name == "concat" || op.name == "pack" ||
-           op.name == "scatter_add" || op.name == "arg_max" || op.name == "pad" || op.name == "tile" ||
+           op.name == "scatter_add" || op.name == "arg_max" || op.name == "pad" || op.name == "window_sum" ||
+           op.name == "tile" ||
            op.family == OpFamily::reduction;
   };
   for (const Destination& destination : destinations) {

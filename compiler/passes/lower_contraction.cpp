@@ -199,11 +199,13 @@ void Lowering::pad(Region& r, const Node& node, Block& out) {
   const Shape& shape = g.type(node.outputs[0]).shape;
   const Loops loops = loops_over(shape);
   DType dtype = g.type(node.outputs[0]).dtype;
+  const double value = node.attributes.real("value");
   Block zero;
-  zero.push_back({Store{{whole.buffer, whole.at(loops.index), nullptr},
-                        is_float(dtype) ? expr::constant(0.0, dtype) : expr::integer(0, dtype),
-                        false},
-                  node.origin});
+  zero.push_back(
+      {Store{{whole.buffer, whole.at(loops.index), nullptr},
+             is_float(dtype) ? expr::constant(value, dtype) : expr::integer(static_cast<int64_t>(value), dtype),
+             false},
+       node.origin});
   for (Statement& s : nest(loops, std::move(zero), true)) out.push_back(std::move(s));
   int64_t axis = node.attributes.integer("axis");
   size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis);
@@ -248,6 +250,35 @@ void Lowering::scatter_add(Region& r, const Node& node, Block& out) {
        node.origin});
   Block loops = nest(inner, inner_vars, std::move(store), true);
   for (Statement& s : nest(outer, outer_vars, std::move(loops), false)) out.push_back(std::move(s));
+}
+
+void Lowering::window_sum(Region& r, const Node& node, Block& out) {
+  const Graph& g = *r.graph;
+  const Shape& from = g.type(node.inputs[0]).shape;
+  const Type& result = g.type(node.outputs[0]);
+  const View& to = *r.storage[node.outputs[0]];
+  const Loops all = loops_over(result.shape);
+  Block zero;
+  zero.push_back({Store{{to.buffer, to.at(all.index), nullptr},
+                        is_float(result.dtype) ? expr::constant(0.0, result.dtype) : expr::integer(0, result.dtype),
+                        false},
+                  node.origin});
+  for (Statement& s : nest(all, std::move(zero), true)) out.push_back(std::move(s));
+
+  // The elements of y under the windows, as a view with the axes of x.
+  int64_t axis = node.attributes.integer("axis");
+  const size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(result.shape.size()) : axis);
+  View windows = to;
+  windows.strides[at] = to.strides[at] * node.attributes.integer("stride");
+  windows.strides.insert(windows.strides.begin() + static_cast<std::ptrdiff_t>(at) + 1,
+                         to.strides[at] * node.attributes.integer("dilation"));
+  const Loops loops = loops_over(from);
+  Reader reader{*this, r, UINT32_MAX - 1};
+  Block store;
+  store.push_back(
+      {Store{{windows.buffer, windows.at(loops.index), nullptr}, reader.read(node.inputs[0], loops.index), true},
+       node.origin});
+  for (Statement& s : nest(loops, std::move(store), true)) out.push_back(std::move(s));
 }
 
 void Lowering::arg_max(Region& r, const Node& node, Block& out) {

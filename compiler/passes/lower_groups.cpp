@@ -94,6 +94,12 @@ Expr Lowering::Reader::compute(ValueId value, const Index& index) {
         while (type.shape[k].is_constant(1)) ++k;
         inner[i] = index[k++];
       }
+    } else if (name == "window") {
+      int64_t axis = node.attributes.integer("axis");
+      size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(from.size()) : axis);
+      inner = index;
+      inner.erase(inner.begin() + static_cast<std::ptrdiff_t>(at) + 1);
+      inner[at] = index[at] * node.attributes.integer("stride") + index[at + 1] * node.attributes.integer("dilation");
     } else {
       inner = index;
       int64_t axis = node.attributes.integer("axis");
@@ -351,6 +357,8 @@ void Lowering::region(const Graph& graph, const std::vector<View>& inputs, const
       concat(r, root, out);
     else if (name == "pad")
       pad(r, root, out);
+    else if (name == "window_sum")
+      window_sum(r, root, out);
     else if (name == "scatter_add")
       scatter_add(r, root, out);
     else if (name == "arg_max")

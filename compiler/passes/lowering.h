@@ -129,6 +129,7 @@ class Lowering {
   void scatter_add(Region& region, const Node& node, Block& out);
   void concat(Region& region, const Node& node, Block& out);
   void pad(Region& region, const Node& node, Block& out);
+  void window_sum(Region& region, const Node& node, Block& out);
   void arg_max(Region& region, const Node& node, Block& out);
 
   void reshape_copy(Region& region, const Node& node, Block& out);

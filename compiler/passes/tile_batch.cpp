@@ -81,8 +81,8 @@ class Tiler {
     std::string_view name = node.op->name;
     const Shape& x = node.inputs.empty() ? graph_.type(node.outputs[0]).shape : graph_.type(node.inputs[0]).shape;
     if (name == "slice" || name == "split" || name == "concat" || name == "pad" || name == "reverse" ||
-        name == "arg_max" || name == "iota") {
-      const Shape& shape = name == "iota" ? graph_.type(node.outputs[0]).shape : x;
+        name == "arg_max" || name == "iota" || name == "window" || name == "window_sum") {
+      const Shape& shape = name == "iota" || name == "window_sum" ? graph_.type(node.outputs[0]).shape : x;
       int64_t axis = node.attributes.integer("axis");
       return !contains_batch(shape[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis)]);
     }

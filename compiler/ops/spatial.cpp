@@ -1,0 +1,129 @@
+#include "compiler/ops/spatial.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "compiler/ops/tensor_loops.h"
+
+namespace moru {
+
+std::vector<int64_t> per_axis(const Attributes& attributes, std::string_view name, size_t rank) {
+  std::vector<int64_t> list = attributes.integers(name);
+  if (list.size() == 1) list.assign(rank, list[0]);
+  return list;
+}
+
+void check_per_axis(const OpContext& context, const Op& op, std::string_view name, size_t rank, int64_t least) {
+  if (!context.attributes.has(name)) return;
+  const std::vector<int64_t> list = per_axis(context.attributes, name, rank);
+  if (list.size() != rank)
+    fail(context, op,
+         std::string(name) + " has " + std::to_string(list.size()) + " numbers but there are " + std::to_string(rank) +
+             " axes of space",
+         "give one number for each axis, or one for all");
+  for (int64_t number : list)
+    if (number < least)
+      fail(context, op,
+           std::string(name) + " is " + std::to_string(number) + " but must be at least " + std::to_string(least));
+}
+
+bool channels_first(const Attributes& attributes) { return attributes.string("data_format") == "channels_first"; }
+
+namespace {
+
+std::vector<int64_t> to_back(size_t rank) {
+  std::vector<int64_t> permutation(rank);
+  std::iota(permutation.begin(), permutation.end(), int64_t{0});
+  std::rotate(permutation.begin() + 1, permutation.begin() + 2, permutation.end());
+  return permutation;
+}
+
+std::vector<int64_t> to_front(size_t rank) {
+  std::vector<int64_t> permutation(rank);
+  std::iota(permutation.begin(), permutation.end(), int64_t{0});
+  std::rotate(permutation.begin() + 1, permutation.end() - 1, permutation.end());
+  return permutation;
+}
+
+Shape permuted(const Shape& shape, const std::vector<int64_t>& permutation) {
+  Shape result;
+  for (int64_t axis : permutation) result.push_back(shape[static_cast<size_t>(axis)]);
+  return result;
+}
+
+HostTensor permuted(const HostTensor& x, const std::vector<int64_t>& permutation) {
+  return get_op("transpose").reference({&x, 1}, {{"permutation", permutation}}).at(0);
+}
+
+}  // namespace
+
+Value channels_to_back(Value x) { return x.builder->transpose(x, to_back(x.rank())); }
+Value channels_to_front(Value x) { return x.builder->transpose(x, to_front(x.rank())); }
+Shape channels_to_back(const Shape& shape) { return permuted(shape, to_back(shape.size())); }
+Shape channels_to_front(const Shape& shape) { return permuted(shape, to_front(shape.size())); }
+HostTensor channels_to_back(const HostTensor& x) { return permuted(x, to_back(x.shape.size())); }
+HostTensor channels_to_front(const HostTensor& x) { return permuted(x, to_front(x.shape.size())); }
+
+Windows make_windows(const Dim& extent, int64_t size, int64_t stride, int64_t dilation, std::string_view padding) {
+  Windows w{.count = 0, .before = 0, .after = 0, .size = size, .stride = stride, .dilation = dilation};
+  const int64_t reach = (size - 1) * dilation + 1;
+  if (padding == "valid") {
+    w.count = floor_div(extent - reach, stride) + 1;
+    return w;
+  }
+  w.count = stride == 1 ? extent : ceil_div(extent, stride);
+  if (padding == "causal") {
+    w.before = reach - 1;
+    return w;
+  }
+  const Dim total = max(Dim(w.count - 1) * stride + reach - extent, 0);
+  w.before = floor_div(total, 2);
+  w.after = total - w.before;
+  return w;
+}
+
+Value windowed(Value x, const std::vector<Windows>& windows, double value) {
+  Builder& b = *x.builder;
+  for (size_t i = 0; i < windows.size(); ++i) {
+    const Windows& w = windows[i];
+    if (w.before.is_constant(0) && w.after.is_constant(0)) continue;
+    x = b.call("pad", {x},
+               {{"axis", static_cast<int64_t>(i) + 1},
+                {"before", Shape{w.before}},
+                {"after", Shape{w.after}},
+                {"value", value}});
+  }
+  for (size_t i = windows.size(); i-- > 0;) {
+    const Windows& w = windows[i];
+    x = b.call("window", {x},
+               {{"axis", static_cast<int64_t>(i) + 1},
+                {"count", Shape{w.count}},
+                {"size", w.size},
+                {"stride", w.stride},
+                {"dilation", w.dilation}});
+  }
+  return x;
+}
+
+void check_spatial(const OpContext& context, const Op& op, size_t rank, bool known_channels) {
+  const Shape& x = context.inputs[0].shape;
+  const bool first = channels_first(context.attributes);
+  constexpr std::string_view space[] = {"", "steps", "height, width", "depth, height, width"};
+  if (x.size() != rank + 2)
+    fail(context, op,
+         "needs an input [batch, " +
+             (first ? "channels, " + std::string(space[rank]) : std::string(space[rank]) + ", channels") +
+             "] but got " + shape_text(x),
+         "bring the input to " + std::to_string(rank + 2) + " axes with Reshape");
+  if (known_channels && !(first ? x[1] : x.back()).is_constant())
+    fail(context, op, "needs a known number of channels but got " + shape_text(x));
+}
+
+AttributeSpec data_format_attribute() {
+  return {.name = "data_format",
+          .type = AttributeType::string,
+          .default_value = "channels_last",
+          .choices = {"channels_last", "channels_first"}};
+}
+
+}  // namespace moru

@@ -1,0 +1,44 @@
+// What layers over space share (convolution, pooling, padding): lists with one number per axis, where windows lie, the
+// order of the axes. Space is what lies between the batch and the channels: [batch, space..., channels].
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "compiler/ops/layer.h"
+
+namespace moru {
+
+/// The attribute as one number for each of `rank` axes: as given, or one number for all. Fails on other lengths.
+std::vector<int64_t> per_axis(const Attributes& attributes, std::string_view name, size_t rank);
+void check_per_axis(const OpContext& context, const Op& op, std::string_view name, size_t rank, int64_t least = 1);
+
+bool channels_first(const Attributes& attributes);
+/// [batch, channels, space...] as [batch, space..., channels] and back; views.
+Value channels_to_back(Value x);
+Value channels_to_front(Value x);
+Shape channels_to_back(const Shape& shape);
+Shape channels_to_front(const Shape& shape);
+HostTensor channels_to_back(const HostTensor& x);
+HostTensor channels_to_front(const HostTensor& x);
+
+/// Windows along one axis of extent n, with what is added at its ends.
+///   valid: count = floor((n - reach) / stride) + 1, reach = (size - 1) * dilation + 1
+///   same: count = ceil(n / stride), padded by max((count - 1) * stride + reach - n, 0), the smaller half in front
+///   causal: as same, but padded by reach - 1, all of it in front
+struct Windows {
+  Dim count, before, after;
+  int64_t size = 1, stride = 1, dilation = 1;
+};
+Windows make_windows(const Dim& extent, int64_t size, int64_t stride, int64_t dilation, std::string_view padding);
+
+/// The windows of each axis of space, [batch, n, m, channels] -> [batch, i, k, j, l, channels], where the padding holds
+/// `value`.
+Value windowed(Value x, const std::vector<Windows>& windows, double value = 0.0);
+
+/// Fails unless x is [batch, space..., channels] with `rank` axes of space and, where asked for, known channels.
+void check_spatial(const OpContext& context, const Op& op, size_t rank, bool known_channels);
+
+AttributeSpec data_format_attribute();
+
+}  // namespace moru
