@@ -156,7 +156,7 @@ void Lowering::tile(Region& r, const Node& node, Block& out) {
   check_internal(!in_parallel_, "tiles do not nest");
   in_parallel_ = true;
   tile_symbol_ = node.attributes.string("symbol");
-  tile_rows_ = min(chunk, batch);  // so that a small batch lies as close together as it can
+  tile_rows_ = chunk;
   For over_chunks{chunk_var, end - begin, ForKind::serial, {}};
   std::vector<View> inputs;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
