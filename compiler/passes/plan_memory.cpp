@@ -1,8 +1,6 @@
 #include "compiler/passes/plan_memory.h"
 
 #include <algorithm>
-#include <map>
-#include <optional>
 #include <unordered_set>
 
 #include "compiler/support/error.h"
@@ -150,81 +148,16 @@ void remove_unused(Kernel& kernel) {
   });
 }
 
-enum class Sign { not_negative, not_positive, unknown };
-
-Sign times(Sign a, Sign b) {
-  if (a == Sign::unknown || b == Sign::unknown) return Sign::unknown;
-  return a == b ? Sign::not_negative : Sign::not_positive;
+// True if no value of the symbols, which are at least 0, makes it negative.
+bool never_negative(const Dim& dim) {
+  return std::all_of(dim.terms().begin(), dim.terms().end(), [](const DimTerm& term) { return term.coefficient >= 0; });
 }
-
-// What is known of its sign for all values of the symbols, which are at least 0.
-Sign sign_of(const Dim& dim) {
-  auto of_factor = [](const DimFactor& factor) {
-    if (factor.kind == DimFactor::Kind::symbol) return Sign::not_negative;
-    const Sign left = sign_of(*factor.left);
-    if (factor.kind != DimFactor::Kind::max) return left;  // divisors are positive
-    const Sign right = sign_of(*factor.right);
-    if (left == Sign::not_negative || right == Sign::not_negative) return Sign::not_negative;
-    return times(left, right) == Sign::not_negative ? Sign::not_positive : Sign::unknown;
-  };
-  bool all_not_negative = true, all_not_positive = true;
-  for (const DimTerm& term : dim.terms()) {
-    Sign sign = term.coefficient >= 0 ? Sign::not_negative : Sign::not_positive;
-    for (const DimFactor& factor : term.factors) sign = times(sign, of_factor(factor));
-    all_not_negative &= sign == Sign::not_negative;
-    all_not_positive &= sign == Sign::not_positive;
-  }
-  return all_not_negative ? Sign::not_negative : all_not_positive ? Sign::not_positive : Sign::unknown;
-}
-
-bool never_negative(const Dim& dim) { return sign_of(dim) == Sign::not_negative; }
 
 // At least `bytes`, and a multiple of 64 whatever the symbols' values: every coefficient is rounded up, where they are
 // positive. (A minimum is the negative of a maximum of negatives, whose rounded coefficient would be 0.)
 Dim whole_lines(const Dim& bytes) {
-  if (std::all_of(bytes.terms().begin(), bytes.terms().end(), [](const DimTerm& term) { return term.coefficient >= 0; }))
-    return bytes.with_multiples_of(MORU_BUFFER_ALIGNMENT);
+  if (never_negative(bytes)) return bytes.with_multiples_of(MORU_BUFFER_ALIGNMENT);
   return ceil_div(bytes, MORU_BUFFER_ALIGNMENT) * MORU_BUFFER_ALIGNMENT;
-}
-
-Dim larger(const Dim& a, const Dim& b) {
-  if (never_negative(a - b)) return a;
-  return never_negative(b - a) ? b : max(a, b);
-}
-
-bool has_worker_parts(const Kernel& kernel, const BufferPlace& place) {
-  const std::optional<Dim> part = kernel.buffers[place.buffer].elements.coefficient("workers");
-  return part && !part->is_constant(0);
-}
-
-// In a parallel loop one worker may be where one buffer lives and another where the other does: they share memory only if
-// every worker's part lies in the same place in both. So parts are as far apart as those of the largest.
-void align_workers(Kernel& kernel, const std::vector<Life>& lives, const std::vector<BufferPlace*>& tenants) {
-  std::map<int, Dim> part_bytes;  // by parallel loop
-  for (const BufferPlace* tenant : tenants) {
-    const Buffer& buffer = kernel.buffers[tenant->buffer];
-    if (lives[tenant->buffer].parallel < 0 || !has_worker_parts(kernel, *tenant)) continue;
-    Dim& bytes = part_bytes[lives[tenant->buffer].parallel];
-    bytes = larger(bytes, *buffer.elements.coefficient("workers") * dtype_bytes(buffer.dtype));
-  }
-  std::map<BufferId, Dim> farther;  // elements between parts, more than before
-  for (BufferPlace* tenant : tenants) {
-    Buffer& buffer = kernel.buffers[tenant->buffer];
-    const auto wanted = part_bytes.find(lives[tenant->buffer].parallel);
-    if (wanted == part_bytes.end() || !has_worker_parts(kernel, *tenant)) continue;
-    const Dim elements = floor_div(wanted->second, dtype_bytes(buffer.dtype)),
-              part = *buffer.elements.coefficient("workers");
-    if (elements == part) continue;
-    farther[tenant->buffer] = elements - part;
-    buffer.elements = elements * Dim::symbol("workers");
-    tenant->bytes = wanted->second * Dim::symbol("workers");
-  }
-  if (farther.empty()) return;
-  std::unordered_set<const Access*> done;
-  for_each_access(kernel.body, [&](Access& access) {
-    const auto found = farther.find(access.buffer);
-    if (found != farther.end() && done.insert(&access).second) access.offset += found->second * Dim::symbol("worker");
-  });
 }
 
 }  // namespace
@@ -235,7 +168,7 @@ MemoryPlan plan_memory(Kernel& kernel) {
   MemoryPlan plan;
   struct Bin {
     Dim bytes;
-    std::vector<BufferPlace*> tenants;
+    std::vector<const BufferPlace*> tenants;
   };
   std::vector<Bin> bins;
   std::vector<size_t> order;
@@ -251,22 +184,21 @@ MemoryPlan plan_memory(Kernel& kernel) {
   for (size_t p : order) {
     BufferPlace& place = plan.places[p];
     const Life& life = lives[place.buffer];
-    auto is_free = [&](const Bin& bin) {
-      return std::none_of(bin.tenants.begin(), bin.tenants.end(), [&](const BufferPlace* tenant) {
+    auto fits = [&](const Bin& bin) {
+      bool free = std::none_of(bin.tenants.begin(), bin.tenants.end(), [&](const BufferPlace* tenant) {
         const Life& other = lives[tenant->buffer];
         if (other.first <= life.last && life.first <= other.last) return true;
-        return life.parallel >= 0 && life.parallel == other.parallel &&
-               !(has_worker_parts(kernel, place) && has_worker_parts(kernel, *tenant));
+        // In a parallel loop one worker may be where one buffer lives and another where the other does: they can share
+        // memory only if every worker's part lies in the same place in both.
+        return life.parallel >= 0 && life.parallel == other.parallel && !(tenant->bytes == place.bytes);
       });
+      return free && (never_negative(bin.bytes - place.bytes) || never_negative(place.bytes - bin.bytes));
     };
-    auto bin = std::find_if(bins.begin(), bins.end(), is_free);
-    if (bin == bins.end()) bin = bins.insert(bins.end(), Bin{});
+    auto bin = std::find_if(bins.begin(), bins.end(), fits);
+    if (bin == bins.end()) bin = bins.insert(bins.end(), Bin{place.bytes, {}});
+    if (!never_negative(bin->bytes - place.bytes)) bin->bytes = place.bytes;
     bin->tenants.push_back(&place);
     place.bin = static_cast<size_t>(bin - bins.begin());
-  }
-  for (Bin& bin : bins) {
-    align_workers(kernel, lives, bin.tenants);
-    for (const BufferPlace* tenant : bin.tenants) bin.bytes = larger(bin.bytes, tenant->bytes);
   }
   std::vector<Dim> offsets;
   for (const Bin& bin : bins) {

@@ -27,9 +27,8 @@ struct MemoryPlan {
 
 /// Removes arena buffers that no statement touches, then assigns places. A buffer is alive from its first to its last
 /// access, a loop counting as one instant for what is also accessed outside it. Buffers share a bin if their lives are
-/// disjoint; a bin is as large as its largest buffer. Workers of a parallel loop are not at the same place in it: the
-/// workers' parts of the buffers that share a bin there are moved as far apart as those of the largest, so that each
-/// worker keeps to its own. Deterministic.
+/// disjoint; a bin is as large as its largest buffer. Workers of a parallel loop are not at the same place in it:
+/// there, only buffers of equal size share, so that each worker keeps to its own part. Deterministic.
 MemoryPlan plan_memory(Kernel& kernel);
 
 }  // namespace moru
