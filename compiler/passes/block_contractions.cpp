@@ -15,6 +15,8 @@ constexpr int64_t panel_columns = 64;
 constexpr int64_t least_rows = 48;
 constexpr int64_t row_unit = 8;     // blocks of rows are a multiple of the usual tiles' heights
 constexpr int64_t strip_rows = 16;  // a few tiles: their results are written while they are near
+// Multiply-adds that are worth a join of threads: some 10 us of one.
+constexpr int64_t parallel_work = int64_t{1} << 21;
 constexpr int64_t far_apart = 4096;  // bytes: rows at this distance fall into the same sets, and each in a page of its own
 
 // What a symbol is likely to be, for choosing between schedules only; loops are in their first iteration.
@@ -45,7 +47,7 @@ class Blocker {
           continue;
         }
         if (streams_results(*contraction)) {
-          cut_rows(*contraction, strip_rows, statement.origin, out,
+          cut_rows(*contraction, strip_rows, kind_of_loop(*contraction), statement.origin, out,
                    [&](const Contraction& strip, Block& body) { body.push_back({strip, statement.origin}); });
           continue;
         }
@@ -69,6 +71,12 @@ class Blocker {
     int64_t product = 1;
     for (const ContractionAxis& axis : axes) product *= size(axis.extent);
     return product;
+  }
+
+  // Panels and strips write columns and rows of their own, so threads can share them.
+  ForKind kind_of_loop(const Contraction& c) const {
+    const bool is_large = size(c.rows) * size(c.columns) * size(c.depth) >= parallel_work;
+    return is_large && !in_parallel_ ? ForKind::parallel : ForKind::serial;
   }
 
   bool blocks(const Contraction& c) const {
@@ -119,7 +127,8 @@ class Blocker {
     const int64_t bytes_per_row = size(c.depth) * size(c.rows) / size(extent) * 4;
     const int64_t most = std::max<int64_t>(l2_bytes_ / 2 / bytes_per_row, least_rows) / row_unit * row_unit;
     if (extent.is_constant() && extent.constant() <= most) return panels(c, origin, out);
-    cut_rows(c, most, origin, out, [&](const Contraction& block, Block& body) { panels(block, origin, body); });
+    cut_rows(c, most, ForKind::serial, origin, out,
+             [&](const Contraction& block, Block& body) { panels(block, origin, body); });
   }
 
   size_t longest_row_axis(const Contraction& c) const {
@@ -130,7 +139,7 @@ class Blocker {
   }
 
   /// A loop over blocks of the longest axis of the rows, at most `most` long; of equal lengths where the axis is constant.
-  void cut_rows(const Contraction& c, int64_t most, const std::string& origin, Block& out,
+  void cut_rows(const Contraction& c, int64_t most, ForKind kind, const std::string& origin, Block& out,
                 const std::function<void(const Contraction&, Block&)>& emit) {
     const size_t cut = longest_row_axis(c);
     const Dim extent = c.rows[cut].extent;
@@ -143,8 +152,10 @@ class Blocker {
     Substitution(c.rows[cut].var, Dim::symbol(c.rows[cut].var) + Dim::symbol(var) * most).apply(block);
     const bool even = extent.is_constant() && extent.constant() % most == 0;
     block.rows[cut].extent = even ? Dim(most) : min(Dim(most), extent - Dim::symbol(var) * most);
-    For loop{var, ceil_div(extent, Dim(most)), ForKind::serial, {}};
+    For loop{var, ceil_div(extent, Dim(most)), kind, {}};
+    variables_.push_back(var);
     emit(block, loop.body);
+    variables_.pop_back();
     out.push_back({std::move(loop), origin});
   }
 
@@ -152,9 +163,13 @@ class Blocker {
     const int64_t columns = c.columns.back().extent.constant(), whole = columns / panel_columns;
     Block inner;
     const std::string panel = fresh("panel");
+    const ForKind kind = kind_of_loop(c);
+    const bool outside = !in_parallel_;
+    in_parallel_ |= kind == ForKind::parallel;
     one_panel(c, origin, panel_columns, Dim::symbol(panel) * panel_columns, inner);
+    if (outside) in_parallel_ = false;
     Block statements;
-    statements.push_back({For{panel, whole, ForKind::serial, std::move(inner)}, origin});
+    statements.push_back({For{panel, whole, kind, std::move(inner)}, origin});
     if (columns % panel_columns != 0) one_panel(c, origin, columns % panel_columns, whole * panel_columns, statements);
     // The axes of the columns before the last are loops around.
     for (size_t i = c.columns.size() - 1; i-- > 0;) {

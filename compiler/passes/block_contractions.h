@@ -19,6 +19,9 @@ namespace moru {
 /// A contraction that writes more than the second cache holds, with a right operand that fits it, runs in strips of a few
 /// rows over all columns: results are then written, and an optimizer's state is read, along memory.
 ///
+/// The loops over panels and over strips are parallel where there is work for several threads and none has been shared out
+/// further outside.
+///
 /// With few rows copying does not pay: where their number is known at run time only, both forms are emitted, each in a
 /// loop that runs once or not at all. The depth is not cut, so every element stays one chain of multiply-adds, and bits
 /// do not change. Needs lowered kernels, before plan_memory; adds arena buffers.
