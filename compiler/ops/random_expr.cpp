@@ -29,20 +29,19 @@ Expr random_uniform_expr(Expr element, Expr seed, Expr step, int64_t stream) {
   const auto stream_bits = static_cast<uint64_t>(stream);
   Expr key = mix(mix(word(0), low_word(seed)), high_word(seed));
   key = mix(mix(key, word(static_cast<uint32_t>(stream_bits))), word(static_cast<uint32_t>(stream_bits >> 32)));
-  key = mix(key, high_word(step)) + word(0x85ebca6b) * high_word(element);
-  // In 64-bit lanes, whose upper halves are masked off where they would count: processors multiply 32 by 32 bits into
-  // 64 in one instruction, and both halves of the product stay where they are.
-  const Expr lower_half = expr::integer(0xffffffff, DType::i64);
-  const auto lower = [&](const Expr& x) { return expr::binary(ExprOp::bit_and, x, lower_half); };
+  // From here in 64-bit lanes, whose upper halves are masked off where they would count: processors multiply 32 by 32
+  // bits into 64 in one instruction, and both halves of the product stay where they are.
+  const auto wide = [](int64_t bits) { return expr::integer(bits, DType::i64); };
+  const auto upper = [&](const Expr& x) { return expr::binary(ExprOp::shr, x, wide(32)); };
+  const auto lower = [&](const Expr& x) { return expr::binary(ExprOp::bit_and, x, wide(0xffffffff)); };
+  key = expr::convert(mix(key, high_word(step)), DType::i64) + upper(element) * wide(0x85ebca6b);
   Expr first = element;
   Expr second = step;
-  const Expr multiplier = expr::integer(philox_multiplier, DType::i64);
   for (int round = 0; round < philox_rounds; ++round) {
-    const Expr product = lower(first) * multiplier;
-    const Expr high = expr::binary(ExprOp::shr, product, expr::integer(32, DType::i64));
-    first = bit_xor(bit_xor(high, expr::convert(key, DType::i64)), second);
+    const Expr product = lower(first) * wide(philox_multiplier);
+    first = bit_xor(bit_xor(upper(product), key), second);
     second = product;
-    key = key + word(philox_key_step);
+    key = key + wide(philox_key_step);
   }
   const Expr bits = expr::binary(ExprOp::shr, low_word(first), expr::integer(8, DType::i32));
   return expr::convert(bits, DType::f32) * expr::constant(0x1p-24);

@@ -13,6 +13,7 @@
 
 #include "compiler/codegen/emit.h"
 #include "compiler/interpret/kernel_interpreter.h"
+#include "compiler/ops/random_expr.h"
 #include "compiler/ops/transcendentals.h"
 
 using namespace moru;
@@ -198,6 +199,11 @@ std::vector<Case> make_cases() {
   cases.push_back(map("log", 4096, log_expr));
   cases.push_back(map("erf", 4096, erf_expr));
   cases.push_back(map("relu", 4096, [](Expr x) { return expr::binary(ExprOp::max, x, expr::constant(0.0)); }));
+  // The element's index, as a dropout of a row of 4096 draws its numbers.
+  cases.push_back(map("random", 4096, [](Expr x) {
+    return x * random_uniform_expr(expr::index(Dim::symbol("i")), expr::integer(7, DType::i64),
+                                   expr::integer(3, DType::i64), 11);
+  }));
   cases.push_back(map("multiply", 4096, [](Expr x) { return x * x; }));
   cases.push_back(lstm_cell("lstm cell 32x64", 64));
   cases.push_back(adam("adam 40000", 40000));
@@ -219,6 +225,12 @@ std::vector<Case> make_cases() {
     transpose (768, 32) from "x"[0] stride (32) to "y"[0] stride (768)
   })"),
                    24576, true});
+  cases.push_back({"transpose 512x512", parse_kernel(R"(kernel entry {
+    buffer "x": f32[262144]
+    buffer "y": f32[262144]
+    transpose (512, 512) from "x"[0] stride (512) to "y"[0] stride (512)
+  })"),
+                   262144, true});
   return cases;
 }
 
