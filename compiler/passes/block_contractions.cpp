@@ -4,6 +4,7 @@
 #include <functional>
 #include <set>
 
+#include "compiler/ir/accesses.h"
 #include "compiler/ir/substitution.h"
 
 namespace moru {
@@ -29,7 +30,9 @@ int64_t nominal(const Dim& dim, const std::vector<std::string>& variables) {
 
 class Blocker {
  public:
-  Blocker(Kernel& kernel, int64_t l2_bytes) : kernel_(kernel), l2_bytes_(l2_bytes) {}
+  Blocker(Kernel& kernel, int64_t l2_bytes) : kernel_(kernel), l2_bytes_(l2_bytes), accesses_(kernel.buffers.size(), 0) {
+    AccessVisitor([&](const Access& access, AccessKind) { ++accesses_[access.buffer]; })(kernel.body);
+  }
 
   void run(Block& block) {
     Block out;
@@ -43,7 +46,8 @@ class Blocker {
         if (outside) in_parallel_ = false;
       } else if (const Contraction* contraction = std::get_if<Contraction>(&statement.node)) {
         if (blocks(*contraction)) {
-          split_by_rows(*contraction, statement.origin, out);
+          const std::optional<Statement> transpose = take_transpose(*contraction, out);
+          split_by_rows(*contraction, transpose, statement.origin, out);
           continue;
         }
         if (streams_results(*contraction)) {
@@ -60,8 +64,10 @@ class Blocker {
  private:
   Kernel& kernel_;
   const int64_t l2_bytes_;
+  std::vector<int> accesses_;  // by buffer, before anything was cut
   std::vector<std::string> variables_;
   bool in_parallel_ = false;
+  const Transpose* source_ = nullptr;  // of the contraction's b, where panels are transposed rather than copied
   int next_ = 0;
 
   std::string fresh(const char* stem) { return std::string(stem) + std::to_string(next_++); }
@@ -106,7 +112,30 @@ class Blocker {
     return rows * columns * 4 * static_cast<int64_t>(streams.size()) > l2_bytes_ && columns * size(c.depth) * 4 <= l2_bytes_ / 2;
   }
 
-  void split_by_rows(const Contraction& c, const std::string& origin, Block& out) {
+  // The statement that made b as a transposed copy for this contraction alone, out of the block before it.
+  std::optional<Statement> take_transpose(const Contraction& c, Block& before) const {
+    if (c.columns.size() != 1 || c.depth.size() != 1 || accesses_[c.b.buffer] != 2) return std::nullopt;
+    const Dim place = c.b.offset;
+    for (size_t i = before.size(); i-- > 0;) {
+      const Transpose* t = std::get_if<Transpose>(&before[i].node);
+      if (!t || t->to.buffer != c.b.buffer) continue;
+      const Dim wanted = t->to.offset + Dim::symbol(c.columns[0].var) + Dim::symbol(c.depth[0].var) * t->to_stride;
+      if (place != wanted || t->rows != c.columns[0].extent || t->columns != c.depth[0].extent) return std::nullopt;
+      bool is_overwritten = false;
+      AccessVisitor visitor([&](const Access& access, AccessKind kind) {
+        is_overwritten |= kind != AccessKind::read && access.buffer == t->from.buffer;
+      });
+      for (size_t later = i + 1; later < before.size(); ++later) visitor(before[later]);
+      if (is_overwritten) return std::nullopt;
+      Statement taken = std::move(before[i]);
+      before.erase(before.begin() + static_cast<std::ptrdiff_t>(i));
+      return taken;
+    }
+    return std::nullopt;
+  }
+
+  void split_by_rows(const Contraction& c, const std::optional<Statement>& transpose, const std::string& origin, Block& out) {
+    source_ = transpose ? &std::get<Transpose>(transpose->node) : nullptr;
     Dim rows = 1;
     for (const ContractionAxis& axis : c.rows) rows *= axis.extent;
     if (rows.is_constant()) {
@@ -116,6 +145,7 @@ class Blocker {
     const Dim is_large = min(Dim(1), floor_div(rows, least_rows));
     Block blocked, plain;
     row_blocks(c, origin, blocked);
+    if (transpose) plain.push_back(*transpose);
     plain.push_back({c, origin});
     out.push_back({For{fresh("large"), is_large, ForKind::serial, std::move(blocked)}, origin});
     out.push_back({For{fresh("small"), Dim(1) - is_large, ForKind::serial, std::move(plain)}, origin});
@@ -192,6 +222,17 @@ class Blocker {
       depth *= axis.extent;
     }
     const Access packed{add_buffer(depth * width), place * width + Dim::symbol(column) + base_, nullptr};
+    if (source_) {
+      Access from = source_->from;
+      from.offset += first * source_->from_stride;
+      Access to = packed;
+      Substitution(column, 0).apply(to);
+      Substitution(part.depth[0].var, 0).apply(to);
+      out.push_back({Transpose{Dim(width), source_->columns, from, to, source_->from_stride, Dim(width)}, origin});
+      part.b = packed;
+      out.push_back({std::move(part), origin});
+      return;
+    }
     Block copy;
     copy.push_back({Store{packed, expr::load(kernel_.buffers[part.b.buffer], part.b.buffer, part.b.offset), false}, origin});
     copy = {{For{column, Dim(width), ForKind::vector, std::move(copy)}, origin}};

@@ -19,6 +19,8 @@ namespace moru {
 /// A contraction that writes more than the second cache holds, with a right operand that fits it, runs in strips of a few
 /// rows over all columns: results are then written, and an optimizer's state is read, along memory.
 ///
+/// Where the right operand was transposed into memory for this contraction alone, its panels are transposed instead.
+///
 /// The loops over panels and over strips are parallel where there is work for several threads and none has been shared out
 /// further outside.
 ///

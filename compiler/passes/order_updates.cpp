@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "compiler/ops/op.h"
 #include "compiler/passes/rewrite.h"
 
 namespace moru {
@@ -50,6 +51,15 @@ void order_updates(Graph& graph) {
   std::map<ValueId, std::vector<size_t>> readers;
   for (size_t n = 0; n < graph.nodes.size(); ++n)
     for (ValueId input : graph.nodes[n].inputs) readers[input].push_back(n);
+  // Who reads a transposed copy reads the state: the copy may be made piece by piece, where it is read.
+  for (ValueId state : states) {
+    const std::vector<size_t> direct = readers[state];
+    for (size_t n : direct) {
+      if (graph.nodes[n].op->name != "pack") continue;
+      const std::vector<size_t>& indirect = readers[graph.nodes[n].outputs[0]];
+      readers[state].insert(readers[state].end(), indirect.begin(), indirect.end());
+    }
+  }
 
   const std::vector<uint32_t> producers = find_producers(graph);
   std::vector<std::set<size_t>> first(graph.nodes.size()), wanted(graph.nodes.size());  // what must, and should, precede

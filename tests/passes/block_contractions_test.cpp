@@ -112,3 +112,57 @@ TEST_CASE("block_contractions: what is small, or lies in one piece, stays as it 
   block_contractions(kernel, 16 << 10);
   CHECK(kernel_text(kernel) == before);
 }
+
+TEST_CASE("block_contractions: panels of a transposed copy are transposed from where it came from") {
+  const std::string text = R"(kernel "entry" {
+    buffer "dy": f32[130*batch] slot 0
+    buffer "w": f32[26000] slot 1
+    buffer "wt": f32[26000]
+    buffer "y": f32[200*batch] slot 2
+    transpose (200, 130) from "w"[0] stride (130) to "wt"[0] stride (200)
+    contract f32 rows (i: batch) columns (j: 200) depth (k: 130) a "dy"[130*i + k] b "wt"[200*k + j] {
+      "y"[200*i + j] = acc
+    }
+  })";
+  check_same_bits(text, {1, 47, 48, 200});
+  Kernel kernel = parse_kernel(text);
+  block_contractions(kernel, 16 << 10);
+  CHECK(count(kernel_text(kernel), "to \"wt\"") == 1);
+  CHECK(std::holds_alternative<For>(kernel.body[0].node));  // the copy as a whole is for few rows only
+}
+
+TEST_CASE("block_contractions: a transposed copy stays where its source is replaced before the contraction") {
+  const std::string text = R"(kernel "entry" {
+    buffer "dy": f32[130*batch] slot 0
+    buffer "w": f32[26000] slot 1
+    buffer "wt": f32[26000]
+    buffer "y": f32[200*batch] slot 2
+    transpose (200, 130) from "w"[0] stride (130) to "wt"[0] stride (200)
+    vector m: 26000 {
+      "w"[m] = (load "w"[m] * 2)
+    }
+    contract f32 rows (i: batch) columns (j: 200) depth (k: 130) a "dy"[130*i + k] b "wt"[200*k + j] {
+      "y"[200*i + j] = acc
+    }
+  })";
+  check_same_bits(text, {1, 48, 200});
+  Kernel kernel = parse_kernel(text);
+  block_contractions(kernel, 16 << 10);
+  CHECK(std::holds_alternative<Transpose>(kernel.body[0].node));
+}
+
+TEST_CASE("block_contractions: threads share the panels of a contraction with much work, each with a copy of its own") {
+  const std::string text = R"(kernel "entry" {
+    buffer "x": f32[200*batch] slot 0
+    buffer "w": f32[51200] slot 1
+    buffer "y": f32[256*batch] slot 2
+    contract f32 rows (i: batch) columns (j: 256) depth (k: 200) a "x"[200*i + k] b "w"[256*k + j] {
+      "y"[256*i + j] = acc
+    }
+  })";
+  check_same_bits(text, {1, 60, 200});
+  Kernel kernel = parse_kernel(text);
+  block_contractions(kernel, 16 << 10);
+  CHECK(count(kernel_text(kernel), "parallel panel") == 1);
+  CHECK(count(kernel_text(kernel), "workers") == 1);
+}
