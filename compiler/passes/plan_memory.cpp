@@ -1,8 +1,11 @@
 #include "compiler/passes/plan_memory.h"
 
 #include <algorithm>
+#include <optional>
+#include <tuple>
 #include <unordered_set>
 
+#include "compiler/passes/place_intervals.h"
 #include "compiler/support/error.h"
 #include "schema/kernel_abi.h"
 
@@ -10,7 +13,7 @@ namespace moru {
 
 namespace {
 
-constexpr int64_t typical_batch = 32, typical_length = 16, typical_workers = 2;
+constexpr int64_t typical_batch = 128, typical_length = 16, typical_workers = 2;
 
 int64_t typical(const Dim& dim) {
   return dim.evaluate([](std::string_view symbol) {
@@ -79,12 +82,15 @@ struct Life {
 class Lives {
  public:
   explicit Lives(Kernel& kernel) : lives_(kernel.buffers.size()) { block(kernel.body); }
-  std::vector<Life> take() { return std::move(lives_); }
+  const std::vector<Life>& lives() const { return lives_; }
+  /// First and last moment of each.
+  const std::vector<std::pair<int64_t, int64_t>>& parallel_loops() const { return parallel_loops_; }
 
  private:
   std::vector<Life> lives_;
+  std::vector<std::pair<int64_t, int64_t>> parallel_loops_;
   int64_t now_ = 0;
-  int parallel_ = -1, parallel_loops_ = 0;
+  int parallel_ = -1;
 
   void block(Block& statements) {
     for (Statement& statement : statements) {
@@ -92,10 +98,14 @@ class Lives {
         std::vector<Life> before = lives_;
         int64_t begin = now_++;
         const int outer = parallel_;
-        if (loop->kind == ForKind::parallel) parallel_ = parallel_loops_++;
+        if (loop->kind == ForKind::parallel) {
+          parallel_ = static_cast<int>(parallel_loops_.size());
+          parallel_loops_.emplace_back(begin, begin);
+        }
         block(loop->body);
-        parallel_ = outer;
         int64_t end = now_++;
+        if (loop->kind == ForKind::parallel) parallel_loops_[static_cast<size_t>(parallel_)].second = end;
+        parallel_ = outer;
         for (size_t b = 0; b < lives_.size(); ++b) {
           bool inside = lives_[b].last >= begin;
           if (inside && before[b].touched) {
@@ -148,75 +158,130 @@ void remove_unused(Kernel& kernel) {
   });
 }
 
-// True if no value of the symbols, which are at least 0, makes it negative.
-bool never_negative(const Dim& dim) {
-  return std::all_of(dim.terms().begin(), dim.terms().end(), [](const DimTerm& term) { return term.coefficient >= 0; });
+// At least `bytes`, and a multiple of 64 whatever the symbols' values: every coefficient is rounded up, where factors
+// can't be negative. (A minimum is the negative of a maximum of negatives, whose rounded coefficient would be 0.)
+Dim whole_lines(const Dim& bytes) {
+  if (plainly_not_negative(bytes)) return bytes.with_multiples_of(MORU_BUFFER_ALIGNMENT);
+  return ceil_div(bytes, MORU_BUFFER_ALIGNMENT) * MORU_BUFFER_ALIGNMENT;
 }
 
-// At least `bytes`, and a multiple of 64 whatever the symbols' values: every coefficient is rounded up, where they are
-// positive. (A minimum is the negative of a maximum of negatives, whose rounded coefficient would be 0.)
-Dim whole_lines(const Dim& bytes) {
-  if (never_negative(bytes)) return bytes.with_multiples_of(MORU_BUFFER_ALIGNMENT);
-  return ceil_div(bytes, MORU_BUFFER_ALIGNMENT) * MORU_BUFFER_ALIGNMENT;
+// A buffer of which every worker of one parallel loop has a part of its own: what a part holds, in elements.
+std::vector<std::optional<Dim>> find_parts(Kernel& kernel, const std::vector<Life>& lives) {
+  std::vector<std::optional<Dim>> parts(kernel.buffers.size());
+  for (size_t b = 0; b < kernel.buffers.size(); ++b) {
+    const Dim& elements = kernel.buffers[b].elements;
+    if (kernel.buffers[b].slot >= 0 || lives[b].parallel < 0) continue;
+    const std::optional<Dim> part = elements.coefficient("workers");
+    if (part && !part->contains("workers") && elements == *part * Dim::symbol("workers")) parts[b] = part;
+  }
+  for_each_access(kernel.body, [&](Access& access) {
+    std::optional<Dim>& part = parts[access.buffer];
+    if (part && access.offset.coefficient("worker") != part) part.reset();
+  });
+  return parts;
+}
+
+Dim exact_quotient(const Dim& dim, int64_t divisor) {
+  Dim quotient = floor_div(dim, Dim(divisor));
+  check_internal(quotient * divisor == dim, "a scratch is not a whole number of elements");
+  return quotient;
+}
+
+// The most that is alive at one moment, at typical sizes; a loop's buffers count for every worker.
+Dim most_alive(const Kernel& kernel, const std::vector<Life>& lives, const std::vector<std::optional<Dim>>& parts) {
+  int64_t most = 0;
+  Dim result;
+  std::vector<Dim> bytes;
+  std::vector<int64_t> typical_bytes;
+  for (size_t b = 0; b < kernel.buffers.size(); ++b) {
+    const int64_t element = dtype_bytes(kernel.buffers[b].dtype);
+    bytes.push_back(kernel.buffers[b].slot >= 0 ? Dim(0)
+                    : parts[b]                  ? whole_lines(*parts[b] * element) * Dim::symbol("workers")
+                                                : whole_lines(kernel.buffers[b].elements * element));
+    typical_bytes.push_back(typical(bytes.back()));
+  }
+  for (const Life& at : lives) {
+    const auto is_alive = [&](size_t b) { return lives[b].first <= at.first && at.first <= lives[b].last; };
+    int64_t alive = 0;
+    for (size_t b = 0; b < lives.size(); ++b)
+      if (is_alive(b)) alive += typical_bytes[b];
+    if (alive <= most) continue;
+    most = alive;
+    result = 0;
+    for (size_t b = 0; b < lives.size(); ++b)
+      if (is_alive(b)) result += bytes[b];
+  }
+  return result;
 }
 
 }  // namespace
 
 MemoryPlan plan_memory(Kernel& kernel) {
   remove_unused(kernel);
-  std::vector<Life> lives = Lives(kernel).take();
-  MemoryPlan plan;
-  struct Bin {
-    Dim bytes;
-    std::vector<const BufferPlace*> tenants;
+  Lives walk(kernel);
+  const std::vector<Life>& lives = walk.lives();
+  const std::vector<std::optional<Dim>> parts = find_parts(kernel, lives);
+
+  // First within the scratch of one worker, loop by loop; then the scratch of all workers is one buffer among the others.
+  std::vector<Interval> outer;
+  std::vector<size_t> outer_index(kernel.buffers.size(), SIZE_MAX);  // by buffer: its own or its loop's interval
+  std::vector<Dim> within(kernel.buffers.size());                    // by buffer: bytes from the worker's scratch
+  std::vector<Dim> stride(kernel.buffers.size());                    // by buffer: bytes from worker to worker
+  const auto bytes_of = [&](size_t b, const Dim& elements) {
+    return whole_lines(elements * dtype_bytes(kernel.buffers[b].dtype));
   };
-  std::vector<Bin> bins;
-  std::vector<size_t> order;
+  for (size_t loop = 0; loop < walk.parallel_loops().size(); ++loop) {
+    std::vector<size_t> buffers;
+    std::vector<Interval> scratch;
+    for (size_t b = 0; b < kernel.buffers.size(); ++b) {
+      if (!parts[b] || lives[b].parallel != static_cast<int>(loop)) continue;
+      buffers.push_back(b);
+      scratch.push_back({lives[b].first, lives[b].last, bytes_of(b, *parts[b])});
+    }
+    if (buffers.empty()) continue;
+    const Placement placement = place_intervals(scratch, typical);
+    const Dim& scratch_bytes = placement.bound;
+    for (size_t i = 0; i < buffers.size(); ++i) {
+      within[buffers[i]] = placement.offsets[i];
+      stride[buffers[i]] = scratch_bytes;
+      outer_index[buffers[i]] = outer.size();
+    }
+    const auto& [begin, end] = walk.parallel_loops()[loop];
+    outer.push_back({begin, end, scratch_bytes * Dim::symbol("workers")});
+  }
+  for (size_t b = 0; b < kernel.buffers.size(); ++b) {
+    if (kernel.buffers[b].slot >= 0 || parts[b]) continue;
+    Interval interval{lives[b].first, lives[b].last, bytes_of(b, kernel.buffers[b].elements)};
+    // Workers of a parallel loop are at different places in it: what they share lives through all of it.
+    if (lives[b].parallel >= 0)
+      std::tie(interval.first, interval.last) = walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)];
+    outer_index[b] = outer.size();
+    outer.push_back(std::move(interval));
+  }
+  const Placement placement = place_intervals(outer, typical);
+
+  MemoryPlan plan;
+  plan.total_bytes = placement.total;
   for (size_t b = 0; b < kernel.buffers.size(); ++b) {
     if (kernel.buffers[b].slot >= 0) continue;
-    plan.places.push_back({static_cast<BufferId>(b),
-                           whole_lines(kernel.buffers[b].elements * dtype_bytes(kernel.buffers[b].dtype)), 0, 0});
-    order.push_back(plan.places.size() - 1);
-  }
-  // Largest first, so that small buffers fill the gaps of large ones.
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t x, size_t y) { return typical(plan.places[x].bytes) > typical(plan.places[y].bytes); });
-  for (size_t p : order) {
-    BufferPlace& place = plan.places[p];
-    const Life& life = lives[place.buffer];
-    auto fits = [&](const Bin& bin) {
-      bool free = std::none_of(bin.tenants.begin(), bin.tenants.end(), [&](const BufferPlace* tenant) {
-        const Life& other = lives[tenant->buffer];
-        if (other.first <= life.last && life.first <= other.last) return true;
-        // In a parallel loop one worker may be where one buffer lives and another where the other does: they can share
-        // memory only if every worker's part lies in the same place in both.
-        return life.parallel >= 0 && life.parallel == other.parallel && !(tenant->bytes == place.bytes);
-      });
-      return free && (never_negative(bin.bytes - place.bytes) || never_negative(place.bytes - bin.bytes));
-    };
-    auto bin = std::find_if(bins.begin(), bins.end(), fits);
-    if (bin == bins.end()) bin = bins.insert(bins.end(), Bin{place.bytes, {}});
-    if (!never_negative(bin->bytes - place.bytes)) bin->bytes = place.bytes;
-    bin->tenants.push_back(&place);
-    place.bin = static_cast<size_t>(bin - bins.begin());
-  }
-  std::vector<Dim> offsets;
-  for (const Bin& bin : bins) {
-    offsets.push_back(plan.total_bytes);
-    plan.total_bytes += bin.bytes;
-  }
-  for (BufferPlace& place : plan.places) place.offset = offsets[place.bin];
-  int64_t most = 0;
-  for (const BufferPlace& at : plan.places) {
-    int64_t moment = lives[at.buffer].first;
-    Dim alive;
-    for (const BufferPlace& other : plan.places)
-      if (lives[other.buffer].first <= moment && moment <= lives[other.buffer].last) alive += other.bytes;
-    if (int64_t bytes = typical(alive); bytes > most) {
-      most = bytes;
-      plan.lower_bound_bytes = alive;
+    BufferPlace place{static_cast<BufferId>(b), bytes_of(b, kernel.buffers[b].elements), placement.offsets[outer_index[b]]};
+    if (parts[b]) {
+      place.bytes = (Dim::symbol("workers") - 1) * stride[b] + bytes_of(b, *parts[b]);
+      place.offset += within[b];
     }
+    plan.places.push_back(std::move(place));
   }
+  plan.lower_bound_bytes = most_alive(kernel, lives, parts);
+
+  // A worker's parts lie together now, not beside the other workers' parts of the same buffer.
+  std::unordered_set<const Access*> done;
+  const auto elements = [&](size_t b) { return exact_quotient(stride[b], dtype_bytes(kernel.buffers[b].dtype)); };
+  for_each_access(kernel.body, [&](Access& access) {
+    if (!parts[access.buffer] || !done.insert(&access).second) return;
+    access.offset += (elements(access.buffer) - *parts[access.buffer]) * Dim::symbol("worker");
+  });
+  for (size_t b = 0; b < kernel.buffers.size(); ++b)
+    if (parts[b]) kernel.buffers[b].elements = (Dim::symbol("workers") - 1) * elements(b) + *parts[b];
   return plan;
 }
 
@@ -227,8 +292,7 @@ std::string MemoryPlan::text(const Kernel& kernel) const {
                 static_cast<long long>(typical(lower_bound_bytes)));
   std::string out = line;
   for (const BufferPlace& place : places)
-    out += "  bin " + std::to_string(place.bin) + ": " + kernel.buffers[place.buffer].name + ", " + place.bytes.text() +
-           " bytes at " + place.offset.text() + "\n";
+    out += "  " + kernel.buffers[place.buffer].name + ": " + place.bytes.text() + " bytes at " + place.offset.text() + "\n";
   return out;
 }
 
