@@ -64,7 +64,7 @@ constexpr GraphPass graph_passes[] = {
     {"share_common_2",   each_entry<share_common>,     When::always,    "one packed copy of a weight serves every reader"},
     {"drop_dead_3",      each_entry<drop_dead>,        When::always,    "contractions that were replaced"},
     {"order_updates",    each_entry<order_updates>,    When::training,  "before tile_batch: weights are replaced in place once nobody needs the old ones"},
-    {"tile_batch",       each_entry<tile_batch>,       When::training,  "wraps what is left to do per sample; last, since it hides it in a body"},
+    {"tile_batch",       each_entry<tile_batch>,       When::always,    "wraps what is left to do per sample; last, since it hides it in a body"},
 };
 
 struct KernelPass {

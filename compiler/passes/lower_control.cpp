@@ -137,7 +137,60 @@ void Lowering::prepare_tile(Region& r, const Node& node) {
   }
 }
 
+// Chunks that leave nothing but rows are independent of each other. A batch of one chunk has code of its own, in which
+// values lie as close together as its rows allow and no thread is asked.
+void Lowering::row_tile(Region& r, const Node& node, Block& out) {
+  const Graph& body = node.bodies[0];
+  const size_t slices = static_cast<size_t>(node.attributes.integer("slices"));
+  const std::string symbol = node.attributes.string("symbol");
+  const Dim chunk = node.attributes.integer("chunk");
+  const Dim batch = r.graph->type(node.inputs[0]).shape[0];
+  check_internal(!in_parallel_, "tiles do not nest");
+  const auto emit = [&](const Dim& first_row, Block& block) {
+    std::vector<View> inputs;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      View view = *r.storage[node.inputs[i]];
+      if (i < slices) view.offset += first_row * view.strides[0];
+      inputs.push_back(view);
+    }
+    View first = allocate({DType::i64, {}}, {}, "first_row");
+    block.push_back({Store{{first.buffer, first.offset, nullptr}, expr::index(first_row), false}, node.origin});
+    inputs.push_back(first);
+    std::vector<Destination> destinations;
+    for (size_t k = 0; k < body.results.size(); ++k) {
+      View view = *r.storage[node.outputs[k]];
+      view.offset += first_row * view.strides[0];
+      destinations.push_back({body.results[k].value, view});
+    }
+    region(body, inputs, destinations, {}, block);
+  };
+  const Dim has_several = min(Dim(1), floor_div(batch, chunk + 1));
+
+  For several{fresh_var("several"), has_several, ForKind::serial, {}};
+  const std::string chunk_var = fresh_var("c");
+  For over_chunks{chunk_var, ceil_div(batch, chunk), ForKind::parallel, {}};
+  const Dim first_row = Dim::symbol(chunk_var) * chunk;
+  in_parallel_ = true;
+  tile_symbol_ = symbol;
+  tile_rows_ = chunk;
+  emit(first_row, over_chunks.body);
+  in_parallel_ = false;
+  tile_symbol_.clear();
+  Substitution(symbol, min(chunk, batch - first_row)).apply(over_chunks.body);
+  several.body.push_back({std::move(over_chunks), node.origin});
+  out.push_back({std::move(several), node.origin});
+
+  For one{fresh_var("one"), Dim(1) - has_several, ForKind::serial, {}};
+  const size_t own_buffers = kernel_.buffers.size();
+  emit(0, one.body);
+  Substitution(symbol, batch).apply(one.body);
+  for (size_t b = own_buffers; b < kernel_.buffers.size(); ++b)
+    kernel_.buffers[b].elements = kernel_.buffers[b].elements.substitute(symbol, min(chunk, batch));
+  out.push_back({std::move(one), node.origin});
+}
+
 void Lowering::tile(Region& r, const Node& node, Block& out) {
+  if (node.attributes.integer("sums") == 0) return row_tile(r, node, out);
   const Graph& g = *r.graph;
   const Graph& body = node.bodies[0];
   const size_t slices = static_cast<size_t>(node.attributes.integer("slices")),

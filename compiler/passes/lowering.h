@@ -139,6 +139,7 @@ class Lowering {
   void prepare_tile(Region& region, const Node& node);
   void scan(Region& region, const Node& node, Block& out);
   void tile(Region& region, const Node& node, Block& out);
+  void row_tile(Region& region, const Node& node, Block& out);
 
   BufferId add_buffer(const std::string& name, DType dtype, Dim elements, Dim* base);
   View allocate(const Type& type, const std::vector<int64_t>& layout, const std::string& name);

@@ -74,22 +74,33 @@ std::vector<int64_t> place_numbers(std::span<const Interval> intervals, const st
   return best;
 }
 
-bool factor_not_negative(const DimFactor& factor) {
+// 1 if the factor is never negative, -1 if it is never positive, 0 if that is not plain.
+int sign_of(const DimFactor& factor) {
   switch (factor.kind) {
-    case DimFactor::Kind::symbol: return true;
-    case DimFactor::Kind::max: return plainly_not_negative(*factor.left) || plainly_not_negative(*factor.right);
+    case DimFactor::Kind::symbol: return 1;
+    case DimFactor::Kind::max:
+      if (plainly_not_negative(*factor.left) || plainly_not_negative(*factor.right)) return 1;
+      return plainly_not_negative(Dim(0) - *factor.left) && plainly_not_negative(Dim(0) - *factor.right) ? -1 : 0;
     case DimFactor::Kind::floor_div:
-    case DimFactor::Kind::ceil_div: return plainly_not_negative(*factor.left);
+    case DimFactor::Kind::ceil_div: return plainly_not_negative(*factor.left) ? 1 : 0;
   }
-  return false;
+  return 0;
 }
 
-// The larger coefficient of each product: at least as large as either.
+int sign_of(const DimTerm& term) {
+  int sign = term.coefficient < 0 ? -1 : 1;
+  for (const DimFactor& factor : term.factors) sign *= sign_of(factor);
+  return sign;
+}
+
+// The larger of each product: at least as large as either.
 Dim bound_of(const Dim& a, const Dim& b) {
   Dim result = a;
   const Dim difference = b - a;
   for (const DimTerm& term : difference.terms()) {
-    if (term.coefficient < 0) continue;
+    const int sign = sign_of(term);
+    if (sign == 0) return a + b;  // neither is negative
+    if (sign < 0) continue;
     Dim product = term.coefficient;
     for (const DimFactor& factor : term.factors) {
       switch (factor.kind) {
@@ -133,9 +144,7 @@ Dim largest(std::span<const Dim> candidates) {
 }  // namespace
 
 bool plainly_not_negative(const Dim& dim) {
-  return std::all_of(dim.terms().begin(), dim.terms().end(), [](const DimTerm& term) {
-    return term.coefficient >= 0 && std::all_of(term.factors.begin(), term.factors.end(), factor_not_negative);
-  });
+  return std::all_of(dim.terms().begin(), dim.terms().end(), [](const DimTerm& term) { return sign_of(term) > 0; });
 }
 
 Placement place_intervals(std::span<const Interval> intervals, const std::function<int64_t(const Dim&)>& typical) {

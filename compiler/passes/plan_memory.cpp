@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <tuple>
 #include <unordered_set>
 
 #include "compiler/passes/place_intervals.h"
@@ -78,17 +77,29 @@ struct Life {
   int parallel = -1;  // the parallel loop that holds every access; -1 if none does
 };
 
+// min(1, n) of an n over the program's symbols: 0 or 1.
+bool is_condition(const Dim& extent) {
+  if (extent.terms().size() != 1 || extent.terms()[0].coefficient != -1 || extent.terms()[0].factors.size() != 1) return false;
+  const DimFactor& factor = extent.terms()[0].factors[0];
+  return factor.kind == DimFactor::Kind::max && (factor.left->is_constant(-1) || factor.right->is_constant(-1)) &&
+         plainly_not_negative(extent);
+}
+
 // Numbers leaf statements in order; a buffer accessed both inside and outside a loop lives through all of it.
 class Lives {
  public:
   explicit Lives(Kernel& kernel) : lives_(kernel.buffers.size()) { block(kernel.body); }
   const std::vector<Life>& lives() const { return lives_; }
-  /// First and last moment of each.
-  const std::vector<std::pair<int64_t, int64_t>>& parallel_loops() const { return parallel_loops_; }
+  struct ParallelLoop {
+    int64_t first, last;  // moments
+    Dim runs;             // 0 where a loop around it is a condition that does not hold, else 1
+  };
+  const std::vector<ParallelLoop>& parallel_loops() const { return parallel_loops_; }
 
  private:
   std::vector<Life> lives_;
-  std::vector<std::pair<int64_t, int64_t>> parallel_loops_;
+  std::vector<ParallelLoop> parallel_loops_;
+  Dim runs_ = 1;
   int64_t now_ = 0;
   int parallel_ = -1;
 
@@ -100,11 +111,14 @@ class Lives {
         const int outer = parallel_;
         if (loop->kind == ForKind::parallel) {
           parallel_ = static_cast<int>(parallel_loops_.size());
-          parallel_loops_.emplace_back(begin, begin);
+          parallel_loops_.push_back({begin, begin, runs_});
         }
+        const Dim outer_runs = runs_;
+        if (is_condition(loop->extent)) runs_ *= loop->extent;
         block(loop->body);
+        runs_ = outer_runs;
         int64_t end = now_++;
-        if (loop->kind == ForKind::parallel) parallel_loops_[static_cast<size_t>(parallel_)].second = end;
+        if (loop->kind == ForKind::parallel) parallel_loops_[static_cast<size_t>(parallel_)].last = end;
         parallel_ = outer;
         for (size_t b = 0; b < lives_.size(); ++b) {
           bool inside = lives_[b].last >= begin;
@@ -158,8 +172,7 @@ void remove_unused(Kernel& kernel) {
   });
 }
 
-// At least `bytes`, and a multiple of 64 whatever the symbols' values: every coefficient is rounded up, where factors
-// can't be negative. (A minimum is the negative of a maximum of negatives, whose rounded coefficient would be 0.)
+// At least `bytes`, and a multiple of 64 whatever the symbols' values. Terms that are not negative are enlarged to one.
 Dim whole_lines(const Dim& bytes) {
   if (plainly_not_negative(bytes)) return bytes.with_multiples_of(MORU_BUFFER_ALIGNMENT);
   return ceil_div(bytes, MORU_BUFFER_ALIGNMENT) * MORU_BUFFER_ALIGNMENT;
@@ -246,15 +259,17 @@ MemoryPlan plan_memory(Kernel& kernel) {
       stride[buffers[i]] = scratch_bytes;
       outer_index[buffers[i]] = outer.size();
     }
-    const auto& [begin, end] = walk.parallel_loops()[loop];
-    outer.push_back({begin, end, scratch_bytes * Dim::symbol("workers")});
+    const auto& [first, last, runs] = walk.parallel_loops()[loop];
+    outer.push_back({first, last, scratch_bytes * Dim::symbol("workers") * runs});
   }
   for (size_t b = 0; b < kernel.buffers.size(); ++b) {
     if (kernel.buffers[b].slot >= 0 || parts[b]) continue;
     Interval interval{lives[b].first, lives[b].last, bytes_of(b, kernel.buffers[b].elements)};
     // Workers of a parallel loop are at different places in it: what they share lives through all of it.
-    if (lives[b].parallel >= 0)
-      std::tie(interval.first, interval.last) = walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)];
+    if (lives[b].parallel >= 0) {
+      interval.first = walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)].first;
+      interval.last = walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)].last;
+    }
     outer_index[b] = outer.size();
     outer.push_back(std::move(interval));
   }
@@ -266,8 +281,9 @@ MemoryPlan plan_memory(Kernel& kernel) {
     if (kernel.buffers[b].slot >= 0) continue;
     BufferPlace place{static_cast<BufferId>(b), bytes_of(b, kernel.buffers[b].elements), placement.offsets[outer_index[b]]};
     if (parts[b]) {
-      place.bytes = (Dim::symbol("workers") - 1) * stride[b] + bytes_of(b, *parts[b]);
-      place.offset += within[b];
+      const Dim& runs = walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)].runs;
+      place.bytes = ((Dim::symbol("workers") - 1) * stride[b] + bytes_of(b, *parts[b])) * runs;
+      place.offset += within[b] * runs;
     }
     plan.places.push_back(std::move(place));
   }

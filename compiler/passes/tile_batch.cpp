@@ -13,7 +13,8 @@ namespace moru {
 namespace {
 
 constexpr std::string_view rows_symbol = "rows";
-constexpr int64_t cache_bytes = int64_t{3} << 20;  // of a thread's share of the last-level cache
+constexpr int64_t step_bytes = int64_t{3} << 20;         // of a step: in a thread's share of the last-level cache
+constexpr int64_t prediction_bytes = int64_t{1} << 19;  // of a prediction, which is read once: in the second cache
 constexpr int64_t least_rows = 32, most_rows = 256;
 
 void rename_symbol(Type& type, const std::string& from, const Dim& to) {
@@ -56,6 +57,7 @@ class Tiler {
   std::vector<bool> inside_;   // by node
   std::vector<bool> after_;    // by value: depends on a sum over the batch
   std::vector<ValueId> sums_;  // what leaves the tile as sums
+  std::vector<ValueId> rows_;  // what leaves it with a row per sample
 
   bool find_batch() {
     for (const GraphInput& input : graph_.inputs) {
@@ -79,8 +81,8 @@ class Tiler {
     std::string_view name = node.op->name;
     const Shape& x = node.inputs.empty() ? graph_.type(node.outputs[0]).shape : graph_.type(node.inputs[0]).shape;
     if (name == "slice" || name == "split" || name == "concat" || name == "pad" || name == "reverse" ||
-        name == "arg_max" || name == "iota") {
-      const Shape& shape = name == "iota" ? graph_.type(node.outputs[0]).shape : x;
+        name == "arg_max" || name == "iota" || name == "window" || name == "window_sum") {
+      const Shape& shape = name == "iota" || name == "window_sum" ? graph_.type(node.outputs[0]).shape : x;
       int64_t axis = node.attributes.integer("axis");
       return !contains_batch(shape[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis)]);
     }
@@ -143,9 +145,14 @@ class Tiler {
         after_[node.outputs[0]] = true;
       }
     }
-    for (const GraphResult& result : graph_.results)
-      if (carries_[result.value]) return false;  // train_step gives nothing per sample
-    return !sums_.empty();
+    for (const GraphResult& result : graph_.results) {
+      if (!carries_[result.value]) continue;
+      const uint32_t p = producer_[result.value];
+      if (p == UINT32_MAX || graph_.type(result.value).shape[0].as_symbol() != batch_) return false;
+      if (std::find(rows_.begin(), rows_.end(), result.value) == rows_.end()) rows_.push_back(result.value);
+    }
+    // Chunks either add up or leave rows: what sums and rows alike leave would need places for both.
+    return sums_.empty() != rows_.empty();
   }
 
   // Rows per chunk; 0 where tiling gains nothing: what is stored stays in the cache without it, or what every chunk reads
@@ -165,6 +172,7 @@ class Tiler {
     for (const GraphInput& input : graph_.inputs)
       if (!carries_[input.value]) bytes_per_chunk += bytes(input.value, element_count(graph_.type(input.value).shape));
     for (ValueId sum : sums_) bytes_per_chunk += 2 * bytes(sum, element_count(graph_.type(sum).shape));
+    const int64_t cache_bytes = sums_.empty() ? prediction_bytes : step_bytes;
     if (bytes_per_row * most_rows <= cache_bytes) return 0;
     const int64_t rows = std::clamp(cache_bytes / bytes_per_row / 32 * 32, least_rows, most_rows);
     return bytes_per_chunk <= rows * bytes_per_row ? rows : 0;
@@ -199,6 +207,7 @@ class Tiler {
     Value first_row = Builder(body).input({DType::i64, {}});
     draw_global_randomness(body, first_row.id);
     for (ValueId v : sums_) body.add_result(v);
+    for (ValueId v : rows_) body.add_result(v);
 
     Node tile;
     tile.op = &get_op("tile");
@@ -212,6 +221,7 @@ class Tiler {
     tile.inputs = slices;
     tile.inputs.insert(tile.inputs.end(), invariants.begin(), invariants.end());
     tile.outputs = sums_;
+    tile.outputs.insert(tile.outputs.end(), rows_.begin(), rows_.end());
     tile.bodies.push_back(compact(std::move(body)));
     std::vector<Node> nodes;
     for (size_t n = 0; n < graph_.nodes.size(); ++n)
@@ -261,7 +271,7 @@ class Tiler {
 }  // namespace
 
 void tile_batch(Graph& graph) {
-  if (graph.name == "train_step") Tiler(graph).run();
+  if (graph.name == "train_step" || graph.name == "predict" || graph.name == "evaluate") Tiler(graph).run();
 }
 
 }  // namespace moru

@@ -7,9 +7,11 @@
 namespace moru {
 
 /// Wraps everything that has one row per sample into a `tile` whose results are the sums over the batch (gradients,
-/// losses, metrics), added in the order of the chunks. The chunk is as many rows, a multiple of 32, as keep what must
-/// be stored between forward and backward within a thread's share of the last-level cache; a graph that stays below
-/// that even for large batches is left as it is. So is one in which a sample's value depends on a sum over the batch.
+/// losses, metrics), added in the order of the chunks, or, of a prediction, rows. The chunk is as many rows, a multiple
+/// of 32, as keep what must be stored between forward and backward within a thread's share of the last-level cache, and
+/// what a prediction stores within the second cache; a graph that stays below that even for large batches is left as it
+/// is. So is one whose weights outweigh what a chunk stores, and one in which a sample's value depends on a sum over the
+/// batch.
 /// Random numbers are drawn for the sample's place in the batch, so that masks do not depend on the chunk.
 void tile_batch(Graph& graph);
 

@@ -188,7 +188,8 @@ Dim Dim::substitute(std::string_view symbol, const Dim& value) const {
 Dim Dim::with_multiples_of(int64_t unit) const {
   Dim result;
   for (DimTerm term : terms_) {
-    term.coefficient = checked_multiply(ceil_divide(term.coefficient, unit), unit);
+    const int64_t c = term.coefficient;
+    term.coefficient = checked_multiply(c < 0 ? floor_divide(c, unit) : ceil_divide(c, unit), unit);
     result.add_term(std::move(term));
   }
   return result;

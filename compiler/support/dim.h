@@ -52,7 +52,8 @@ class Dim {
   void collect_symbols(std::vector<std::string>& names) const;  // appends each name once
   Dim substitute(std::string_view symbol, const Dim& value) const;
 
-  /// The expression with every coefficient rounded up to a multiple of `unit`: no smaller, as factors are not negative.
+  /// The expression with every coefficient rounded away from 0 to a multiple of `unit`: no smaller, if no term is
+  /// negative.
   Dim with_multiples_of(int64_t unit) const;
 
   /// Throws InternalError for a symbol that `value_of` does not know or on overflow.

@@ -69,9 +69,13 @@ TEST_CASE("place_intervals: which of two sizes is the larger may depend on the s
   check_placement(intervals, place_intervals(intervals, [](const Dim& dim) { return at(dim, 32); }));
 }
 
-TEST_CASE("place_intervals: a minimum is not plainly more than 0, its sum with what it is at most may be") {
-  CHECK(!plainly_not_negative(max(Dim(-4), Dim(0) - Dim::symbol("batch"))));
-  CHECK(!plainly_not_negative(min(Dim(4), Dim::symbol("batch"))));
-  CHECK(plainly_not_negative(max(Dim(4), Dim::symbol("batch") - 7)));
-  CHECK(plainly_not_negative(ceil_div(Dim::symbol("batch"), Dim(32)) * 64 + 3));
+TEST_CASE("place_intervals: signs of sizes") {
+  const Dim batch = Dim::symbol("batch");
+  CHECK(!plainly_not_negative(max(Dim(-4), Dim(0) - batch)));
+  CHECK(plainly_not_negative(min(Dim(4), batch)));
+  CHECK(plainly_not_negative(batch * 3 + min(Dim(4), batch) * 5));
+  CHECK(!plainly_not_negative(batch * 3 - min(Dim(4), batch)));
+  CHECK(plainly_not_negative(max(Dim(4), batch - 7)));
+  CHECK(!plainly_not_negative(max(batch - 4, Dim(3) - batch)));
+  CHECK(plainly_not_negative(ceil_div(batch, Dim(32)) * 64 + 3));
 }

@@ -157,7 +157,7 @@ TEST_CASE("tile_batch: a step that stays in the cache anyway, and one that mixes
 }
 
 TEST_CASE("tile_batch: other entries are left alone") {
-  Graph graph = parse_graph(R"(entry evaluate {
+  Graph graph = parse_graph(R"(entry prepare {
     %0 = input "x": f32[batch, 4096]
     %1: f32[batch, 4096] = tanh(%0)
     %2: f32[] = reduce_sum(%1) {axes=(0, 1), keep_dims=false}
@@ -183,4 +183,19 @@ TEST_CASE("tile_batch: weights that outweigh what a chunk stores are not read an
   const std::string before = graph_text(graph);
   tile_batch(graph);
   CHECK(graph_text(graph) == before);
+}
+
+TEST_CASE("tile_batch: predictions leave the chunks row by row") {
+  Graph graph = parse_graph(R"(entry predict {
+    %0 = input "x": f32[batch, 64]
+    %1 = input "w": f32[64, 2048]
+    %2: f32[batch, 2048] = contract(%0, %1) {spec="ab,bc->ac"}
+    %3: f32[batch, 2048] = tanh(%2)
+    result "y" = %3
+  })");
+  const Graph before = graph;
+  tile_batch(graph);
+  verify_graph(graph, "tile_batch");
+  CHECK(graph_text(graph).find("sums=0") != std::string::npos);
+  check_same_values(before, graph);
 }
