@@ -155,7 +155,7 @@ class Blocker {
   void row_blocks(const Contraction& c, const std::string& origin, Block& out) {
     const Dim extent = c.rows[longest_row_axis(c)].extent;
     const int64_t bytes_per_row = size(c.depth) * size(c.rows) / size(extent) * 4;
-    const int64_t most = std::max<int64_t>(l2_bytes_ / 2 / bytes_per_row, least_rows) / row_unit * row_unit;
+    const int64_t most = std::max<int64_t>(l2_bytes_ * 2 / bytes_per_row, least_rows) / row_unit * row_unit;
     if (extent.is_constant() && extent.constant() <= most) return panels(c, origin, out);
     cut_rows(c, most, ForKind::serial, origin, out,
              [&](const Contraction& block, Block& body) { panels(block, origin, body); });
