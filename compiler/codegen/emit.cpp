@@ -97,6 +97,11 @@ std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, llvm::Target
   for (size_t i = 0; i < outline.functions.size(); ++i) names.push_back(options.prefix + "kernel_" + std::to_string(i));
   for (const size_t i : part.functions) emitter.emit_function(kernels, outline.functions[i], names[i]);
   if (part.has_entries) {
+    ProfilePlan plan;
+    if (options.profile_workers > 0) {
+      plan = plan_profile(kernels);
+      emitter.set_profile(plan, options.prefix + "profile", static_cast<size_t>(options.profile_workers));
+    }
     for (const Kernel& kernel : kernels.kernels) {
       emitter.emit_entry(kernels, kernel, outline, names, entry_symbol(options.prefix, kernel.entry));
     }
@@ -187,10 +192,11 @@ std::string entry_symbol(const std::string& prefix, const std::string& entry) {
 ObjectCode emit_objects(const KernelModule& module, const Target& target, const EmitOptions& options) {
   check_module(module);
   check_prefix(options.prefix);
-  ObjectCode code{target, options.prefix, {}, {}, false};
+  ObjectCode code{target, options.prefix, {}, {}, false, options.profile_workers, 0};
   for (const Kernel& kernel : module.kernels) code.entries.push_back(kernel.entry);
   const Outline outline = outline_functions(module);
-  const ObjectCache cache(options.cache_directory);
+  if (options.profile_workers > 0) code.profile_regions = plan_profile(module).regions.size();
+  const ObjectCache cache(options.profile_workers > 0 ? std::string() : options.cache_directory);
   std::string key;
   if (cache.is_enabled()) {
     key = cache.key({module_key(module, outline), target.text(), options.prefix, std::to_string(options.vector_bytes),

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/codegen/profile.h"
 #include "compiler/codegen/target.h"
 #include "compiler/ir/kernels.h"
 #include "schema/kernel_abi.h"
@@ -19,6 +20,7 @@ struct EmitOptions {
   int optimization = 2;         // 0 .. 3: effort of LLVM's passes and code generator
   std::string cache_directory;  // objects are kept there, keyed by kernels, target, options and versions; empty: nowhere
   std::string prefix = "moru_"; // of every symbol: models that are linked into one program need different ones
+  int profile_workers = 0;      // entries count the time of their statements, on so many workers; 0: they do not
 };
 
 /// Relocatable objects (ELF) that together define every entry, `<prefix>entry_<name>`, hidden, and import nothing.
@@ -28,6 +30,8 @@ struct ObjectCode {
   std::vector<std::string> entries;            // names in the order of the module's kernels
   std::vector<std::vector<uint8_t>> objects;
   bool from_cache = false;
+  int profile_workers = 0;
+  size_t profile_regions = 0;
 };
 
 /// Throws CompileError where the target lacks what the kernels need (f64 fma without fma instructions).
@@ -46,6 +50,8 @@ class JitCode {
   /// program_hash is 0 and there is no file: the caller knows both.
   virtual const moru_kernel_library* library() const = 0;
   virtual bool from_cache() const = 0;
+  /// The table of a build with EmitOptions::profile_workers; regions are numbered as plan_profile does.
+  virtual ProfileTable profile() const = 0;
 
   moru_entry_function find_entry(std::string_view name) const;  // null if there is none
 };

@@ -79,6 +79,7 @@ void Emitter::emit_entry(const KernelModule& module, const Kernel& kernel, const
   entry_name_ = name;
   parallel_bodies_ = 0;
   call_ = function->getArg(0);
+  if (profile_.plan) start_profile();
   emit_block(kernel.body);
   builder_.CreateRet(builder_.getInt32(0));
   kernels_ = nullptr;
@@ -87,6 +88,7 @@ void Emitter::emit_entry(const KernelModule& module, const Kernel& kernel, const
 }
 
 void Emitter::emit_block(const Block& block) {
+  if (profile_.plan && outline_) return emit_profiled_block(block);
   for (const Statement& statement : block) emit_statement(statement);
 }
 

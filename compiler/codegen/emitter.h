@@ -12,6 +12,7 @@
 #include <llvm/IR/Module.h>
 
 #include "compiler/codegen/outline.h"
+#include "compiler/codegen/profile.h"
 #include "compiler/codegen/target.h"
 #include "compiler/codegen/tile.h"
 #include "compiler/ir/kernels.h"
@@ -35,6 +36,9 @@ class Emitter {
   llvm::Function* declare_function(const OutlinedFunction& function, const std::string& name);
   void emit_function(const KernelModule& module, const OutlinedFunction& function, const std::string& name);
 
+  /// Entries that are emitted from now on count their time in a table of this name, hidden, for `workers` workers.
+  void set_profile(const ProfilePlan& plan, const std::string& name, size_t workers);
+
   /// int32_t name(const moru_kernel_call*), hidden unless `exported`.
   void emit_entry(const KernelModule& module, const Kernel& kernel, const Outline& outline,
                   const std::vector<std::string>& function_names, const std::string& name);
@@ -52,6 +56,12 @@ class Emitter {
   Binding& symbol(const std::string& name);
   llvm::Value* call_field(unsigned index, const char* name);
   llvm::Function* new_function(llvm::FunctionType* type, const std::string& name, llvm::GlobalValue::LinkageTypes linkage);
+
+  // --- emit_profile.cpp
+  void start_profile();
+  void emit_profiled_block(const Block& block);
+  llvm::Value* read_counter();
+  llvm::Value* count_region(size_t region, llvm::Value* before);  // the counter now
 
   // --- emit_loops.cpp
   using LoopBody = std::function<void(llvm::Value*)>;
@@ -143,6 +153,12 @@ class Emitter {
   llvm::Value* call_ = nullptr;
   std::string entry_name_;
   int parallel_bodies_ = 0;
+
+  struct {
+    const ProfilePlan* plan = nullptr;  // null: no profile
+    llvm::GlobalVariable* table = nullptr;
+    size_t workers = 0;
+  } profile_;
 };
 
 /// Distinct nodes of an expression: a measure of the code it becomes.

@@ -34,6 +34,12 @@ class LinkedCode : public JitCode {
       const auto address = checked(jit_->lookup(entry_symbol(code.prefix, name)), "linking an entry");
       entries_.push_back({name.c_str(), address.toPtr<moru_entry_function>()});
     }
+    if (code.profile_workers > 0) {
+      const auto table = checked(jit_->lookup(code.prefix + "profile"), "finding the profile");
+      auto* words = table.toPtr<uint64_t*>();
+      profile_ = {words, reinterpret_cast<ProfileCell*>(words + 8), code.profile_regions,
+                  static_cast<size_t>(code.profile_workers)};
+    }
     library_.abi_version = MORU_KERNEL_ABI_VERSION;
     library_.entry_count = static_cast<uint32_t>(entries_.size());
     library_.entries = entries_.data();
@@ -41,6 +47,7 @@ class LinkedCode : public JitCode {
 
   const moru_kernel_library* library() const override { return &library_; }
   bool from_cache() const override { return from_cache_; }
+  ProfileTable profile() const override { return profile_; }
 
  private:
   std::vector<std::string> names_;
@@ -48,6 +55,7 @@ class LinkedCode : public JitCode {
   std::unique_ptr<llvm::orc::LLJIT> jit_;
   std::vector<moru_kernel_entry> entries_;
   moru_kernel_library library_ = {};
+  ProfileTable profile_;
 };
 
 }  // namespace

@@ -1,9 +1,9 @@
 // Times training steps and predictions of the workloads, one JSON line each.
 //
-//   bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump]
+//   bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump] [--kernels]
 //
 // Before a time is printed the step has run and its loss was checked to be finite and to fall. Medians and minima of 25
-// samples of about 0.05 s.
+// samples of about 0.05 s. --kernels adds where the time goes, as `moru bench --kernels` does.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -14,6 +14,7 @@
 
 #include "compiler/model/initializers.h"
 #include "tests/bench/workloads.h"
+#include "tools/moru/kernel_profile.h"
 #include "tools/moru/native_program.h"
 
 using namespace moru;
@@ -61,6 +62,24 @@ void bind_random(Session& session, int64_t batch, Bound& bound) {
   }
 }
 
+void print_kernels(Model& model, const CompileOptions& options, const std::string& entry_name, int64_t batch,
+                   int threads, double step_us) {
+  CompiledModel compiled;
+  const JitCode* code = nullptr;
+  EmitOptions emit;
+  emit.profile_workers = threads;
+  std::shared_ptr<const Program> program = *make_native_program(model, options, emit, {}, &compiled, &code);
+  std::unique_ptr<Session> session = *Session::create(program, {.threads = threads});
+  Bound bound;
+  bind_random(*session, batch, bound);
+  const uint32_t entry = *program->find_entry(entry_name);
+  static const Roofline roofline = measure_roofline(options.target);
+  const KernelProfile profile =
+      profile_kernels(compiled.lowered.kernels, entry_name, {{"batch", batch}, {"workers", threads}}, code->profile(),
+                      [&] { if (!session->run(entry).ok()) std::abort(); }, 1.0, roofline);
+  std::fputs(kernel_profile_text(profile, step_us, threads).c_str(), stdout);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -68,7 +87,7 @@ int main(int argc, char** argv) {
   std::set<std::string, std::less<>> disable;
   std::vector<int64_t> batches = {32, 256};
   int threads = 1;
-  bool predict = false, verify = false, dump = false;
+  bool predict = false, verify = false, dump = false, kernels = false;
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
     if (a == "--only" && i + 1 < argc)
@@ -83,10 +102,13 @@ int main(int argc, char** argv) {
       disable.insert(argv[++i]);
     else if (a == "--dump")
       dump = true;
+    else if (a == "--kernels")
+      kernels = true;
     else if (a == "--verify")
       verify = true;
     else {
-      std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump]\n");
+      std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump] "
+                   "[--kernels]\n");
       return 2;
     }
   }
@@ -122,7 +144,8 @@ int main(int argc, char** argv) {
       }
       Bound bound;
       bind_random(**session, batch, bound);
-      uint32_t entry = *(*program)->find_entry(predict ? "predict" : "train_step");
+      const char* entry_name = predict ? "predict" : "train_step";
+      uint32_t entry = *(*program)->find_entry(entry_name);
       auto run = [&] {
         Status status = (*session)->run(entry);
         if (!status.ok()) {
@@ -163,6 +186,7 @@ int main(int argc, char** argv) {
               1e9,
           static_cast<unsigned long long>((*session)->arena_bytes()));
       std::fflush(stdout);
+      if (kernels) print_kernels(model, options, entry_name, batch, threads, samples[12] * 1e6);
     }
   }
   return 0;

@@ -341,6 +341,36 @@ TEST_CASE("bench measures predictions and training steps") {
   }
 }
 
+TEST_CASE("bench --kernels lists what a step consists of") {
+  const SmallProject project;
+  std::vector<std::string> words = {"bench", project / "recipe.json", "--train", "--kernels", "--seconds", "0.05"};
+  const Outcome text = project.moru(words);
+  succeeds(text);
+  CHECK(text.out.find("roofline of one core: ") != std::string::npos);
+  CHECK(text.out.find("us in all kernels; a step takes ") != std::string::npos);
+  words.push_back("--json");
+  const Outcome outcome = project.moru(words);
+  succeeds(outcome);
+  const json result = json::parse(outcome.out);
+  CHECK(result["median_us"].get<double>() > 0);
+  double sum = 0;
+  bool hidden = false;
+  for (const json& kernel : result["kernels"]) {
+    sum += kernel["us"].get<double>();
+    hidden = hidden || (kernel["origin"] == "hidden" && kernel["flops"].get<double>() > 0);
+  }
+  CHECK(hidden);
+  CHECK(sum == doctest::Approx(result["kernels_us"].get<double>()));
+  CHECK(result["roofline"]["gflops"].get<double>() > 0);
+  CHECK(result["roofline"]["levels"].size() >= 3);
+
+  succeeds(project.moru({"compile", project / "model.json", "-o", project / "m.so"}));
+  const Outcome compiled = project.moru({"bench", project / "m.so", "--kernels", "--seconds", "0.01"});
+  CHECK(compiled.code == 1);
+  CHECK(compiled.err.find("is compiled without a profile\n  hint: give the model it was compiled from") !=
+        std::string::npos);
+}
+
 TEST_CASE("compare finds that reference, kernels and native code agree, node by node") {
   const SmallProject project;
   const Outcome outcome = project.moru({"compare", project / "recipe.json", "--nodes", "--json"});

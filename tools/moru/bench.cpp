@@ -9,6 +9,7 @@
 #include "tools/moru/arrays.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
+#include "tools/moru/kernel_profile.h"
 #include "tools/moru/model_source.h"
 
 namespace moru::cli {
@@ -16,7 +17,7 @@ namespace {
 
 struct Options {
   std::string model, recipe;
-  bool train = false, json = false;
+  bool train = false, json = false, kernels = false;
   int64_t batch = 32, warm_up = 5;
   double seconds = 1.0;
   std::vector<std::string> sizes;
@@ -59,6 +60,25 @@ void check_finite(const Session& session, uint32_t slot) {
   check(view.elements<double>());
 }
 
+void bind_all(Session& session, const std::vector<SavedTensor>& tensors) {
+  for (const SavedTensor& tensor : tensors)
+    need(session.bind(*session.program().find_slot(tensor.name), tensor.bytes.data(), tensor.shape));
+}
+
+KernelProfile profile(const Options& options, ModelSource& source, const PreparedModel& prepared,
+                      const std::string& entry_name, const std::map<std::string, int64_t>& sizes,
+                      const std::vector<SavedTensor>& tensors) {
+  const ProfiledProgram profiled = make_profiled_program(source, options.flags, prepared, options.threads);
+  const std::unique_ptr<Session> session = need(Session::create(profiled.program, {.threads = options.threads}));
+  bind_all(*session, tensors);
+  const uint32_t entry = *profiled.program->find_entry(entry_name);
+  std::map<std::string, int64_t, std::less<>> symbols(sizes.begin(), sizes.end());
+  symbols["workers"] = options.threads;
+  return profile_kernels(
+      profiled.compiled.lowered.kernels, entry_name, symbols, profiled.code->profile(),
+      [&] { need(session->run(entry)); }, options.seconds, measure_roofline(profiled.compiled.target));
+}
+
 int run(const Options& options) {
   using Clock = std::chrono::steady_clock;
   ModelSource source = open_model(options.model, options.seed, options.recipe);
@@ -74,8 +94,7 @@ int run(const Options& options) {
   const std::map<std::string, int64_t> symbols = bind_symbols(*program, parse_sizes(options), options.batch);
   const std::vector<SavedTensor> tensors = random_tensors(*program, entry_name, symbols, options.seed);
   const std::unique_ptr<Session> session = need(Session::create(program, {.threads = options.threads}));
-  for (const SavedTensor& tensor : tensors)
-    need(session->bind(*program->find_slot(tensor.name), tensor.bytes.data(), tensor.shape));
+  bind_all(*session, tensors);
 
   std::vector<double> microseconds;
   const auto step = [&] {
@@ -91,6 +110,8 @@ int run(const Options& options) {
   std::sort(microseconds.begin(), microseconds.end());
   const double median = microseconds[microseconds.size() / 2], least = microseconds.front();
   const double samples_per_second = static_cast<double>(options.batch) / median * 1e6;
+  std::optional<KernelProfile> kernels;
+  if (options.kernels) kernels = profile(options, source, prepared, entry_name, symbols, tensors);
   if (options.json) {
     JsonWriter json;
     json.begin_object();
@@ -107,6 +128,7 @@ int run(const Options& options) {
     json.key("samples_per_second").number(samples_per_second);
     json.key("compile_ms").number(compile_ms);
     json.key("arena_bytes").integer(static_cast<int64_t>(session->arena_bytes()));
+    if (kernels) write_kernel_profile(json, *kernels);
     json.end_object();
     std::fputs(json.finish().c_str(), stdout);
     return 0;
@@ -118,6 +140,7 @@ int run(const Options& options) {
   std::printf("median %.1f us, min %.1f us of %zu steps; %.0f samples/s; compiled in %.0f ms; arena %.2f MiB\n", median,
               least, microseconds.size(), samples_per_second, compile_ms,
               static_cast<double>(session->arena_bytes()) / (1 << 20));
+  if (kernels) std::printf("\n%s", kernel_profile_text(*kernels, median, options.threads).c_str());
   return 0;
 }
 
@@ -129,7 +152,11 @@ void add_bench(CLI::App& app, Job& job) {
   command->footer(
       "Examples: moru bench model.json --batch 64 --json\n"
       "          moru bench recipe.json --train\n"
-      "          moru bench model.json --size time=1000");
+      "          moru bench recipe.json --train --kernels\n"
+      "          moru bench model.json --size time=1000\n"
+      "--kernels lists what a step consists of, the longest first, by the layers it computes: its time, arithmetic and\n"
+      "traffic, and how near that comes to the roofline: the peak of one core, or the bandwidth of the cache that holds\n"
+      "what the kernel touches. The times are of a build that reads the processor's counter between kernels.");
   command->add_option("MODEL", options->model, "A .moru, .so or Keras JSON file, or a recipe")->required();
   command->add_flag("--train", options->train, "Measure a training step; without a recipe by squared error and Adam");
   command->add_option("--recipe", options->recipe, "Train by this recipe")->type_name("R.json");
@@ -146,6 +173,7 @@ void add_bench(CLI::App& app, Job& job) {
       ->type_name("N");
   command->add_option("--threads", options->threads, "Threads to use")->check(CLI::Range(1, 1024))->type_name("N");
   command->add_option("--seed", options->seed, "Seed of the data and of weights that the model lacks")->type_name("S");
+  command->add_flag("--kernels", options->kernels, "List the step's kernels: times, GFLOP/s, percent of the roofline");
   command->add_flag("--json", options->json, "Print it as JSON");
   add_compile_flags(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });

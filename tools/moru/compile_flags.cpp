@@ -126,4 +126,18 @@ std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFl
   return program;
 }
 
+ProfiledProgram make_profiled_program(ModelSource& source, const CompileFlags& flags, const PreparedModel& prepared,
+                                      int workers) {
+  if (source.program)
+    fail("'" + source.path + "' is compiled without a profile\n  hint: give the model it was compiled from");
+  CompileFlags silent = flags;
+  silent.dump_directory.clear();
+  EmitOptions emit = make_emit_options(silent);
+  emit.profile_workers = workers;
+  ProfiledProgram out;
+  const CompileOptions options = make_compile_options(silent, prepared.trains ? &prepared.training : nullptr);
+  out.program = need(make_native_program(source.model, options, emit, {}, &out.compiled, &out.code));
+  return out;
+}
+
 }  // namespace moru::cli

@@ -51,4 +51,13 @@ PreparedModel prepare_model(ModelSource& source, bool training);
 std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFlags& flags,
                                             const PreparedModel& prepared);
 
+/// The same with a profile of its kernels (EmitOptions::profile_workers). Throws Failure for a shared object.
+struct ProfiledProgram {
+  std::shared_ptr<const Program> program;
+  CompiledModel compiled;
+  const JitCode* code = nullptr;
+};
+ProfiledProgram make_profiled_program(ModelSource& source, const CompileFlags& flags, const PreparedModel& prepared,
+                                      int workers);
+
 }  // namespace moru::cli

@@ -29,7 +29,7 @@ struct JitProgram {
 
 Result<std::shared_ptr<const Program>> make_native_program(Model& model, const CompileOptions& options,
                                                            const EmitOptions& emit, std::span<const std::byte> recipe,
-                                                           CompiledModel* compiled_out) {
+                                                           CompiledModel* compiled_out, const JitCode** code_out) {
   CompiledModel compiled = compile(model, options);
   auto jit = std::make_shared<JitProgram>();
   jit->code = jit_compile(compiled.lowered.kernels, compiled.target, emit);
@@ -45,6 +45,7 @@ Result<std::shared_ptr<const Program>> make_native_program(Model& model, const C
   std::copy(bytes->begin(), bytes->end(), aligned);
   Result<std::shared_ptr<const MoruFile>> file = MoruFile::from_memory({aligned, bytes->size()}, jit);
   if (!file) return file.status();
+  if (code_out) *code_out = jit->code.get();
   if (compiled_out) *compiled_out = std::move(compiled);
   return Program::load(*file, &jit->library, jit);
 }
