@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "compiler/ops/layer.h"
 
@@ -29,10 +30,14 @@ void check_class_indices(const OpContext& context, const Op& op) {
   const Type &y_true = context.inputs[0], &y_pred = context.inputs[1];
   if (!is_float(y_pred.dtype))
     fail(context, op, "needs floating point predictions but got " + type_text(y_pred));
-  if (y_pred.shape.size() < 2 || !y_pred.shape.back().is_constant())
+  if (y_pred.shape.size() < 2)
     fail(context, op, "needs predictions [batch, ..., classes] but got " + shape_text(y_pred.shape));
-  Shape without(y_pred.shape.begin(), y_pred.shape.end() - 1), with_one = without;
-  with_one.push_back(1);
+  int64_t axis = context.attributes.has("axis") ? context.attributes.integer("axis") : -1;
+  size_t place = checked_axis(context, op, axis, y_pred.shape.size());
+  if (!y_pred.shape[place].is_constant())
+    fail(context, op, "needs predictions [batch, ..., classes] but got " + shape_text(y_pred.shape));
+  Shape without = without_axis(y_pred, place).shape, with_one = y_pred.shape;
+  with_one[place] = Dim(1);
   if (y_true.shape != without && y_true.shape != with_one)
     fail(context, op, "needs class indices " + shape_text(without) + " for the predictions " + shape_text(y_pred.shape) +
                           " but got " + shape_text(y_true.shape),
@@ -44,24 +49,117 @@ Value align_target(Value y_true, Value y_pred) {
   return builder.reshape(builder.cast(y_true, y_pred.type().dtype), aligned_target(y_true.shape(), y_pred.shape()));
 }
 
-namespace {
-
-constexpr double epsilon = 1e-7;  // Keras' backend.epsilon()
-
-int64_t last_axis(Value x) { return static_cast<int64_t>(x.rank()) - 1; }
-
-std::vector<Type> infer_loss(const OpContext& context, std::string_view name) {
-  check_targets(context, get_op(name));
-  const Type& y_pred = context.inputs[1];
-  return {{y_pred.dtype, Shape(y_pred.shape.begin(), y_pred.shape.end() - 1)}};
+std::optional<Type> index_target(std::string_view loss, const Attributes& attributes, const Type& y_pred) {
+  if (y_pred.shape.size() < 2) return std::nullopt;
+  if (loss == "circle") return Type{DType::i32, {y_pred.shape[0]}};
+  if (loss != "sparse_categorical_crossentropy" && loss != "categorical_generalized_cross_entropy") return std::nullopt;
+  size_t axis = loss_axis(attributes, y_pred.shape.size());
+  if (axis >= y_pred.shape.size()) return std::nullopt;  // infer says what is wrong
+  return Type{DType::i32, without_axis(y_pred, axis).shape};
 }
 
-std::vector<int64_t> without_last(const std::vector<int64_t>& shape) { return {shape.begin(), shape.end() - 1}; }
+int64_t class_count(std::string_view loss, const Attributes& attributes, const Type& y_pred) {
+  if (!index_target(loss, attributes, y_pred) || loss == "circle" || attributes.has("ignore_class")) return 0;
+  const Dim& classes = y_pred.shape[loss_axis(attributes, y_pred.shape.size())];
+  return classes.is_constant() ? classes.constant() : 0;
+}
+
+Value reduce_loss(Value values, Value weight, Value mask, std::string_view reduction) {
+  Builder& builder = *values.builder;
+  DType dtype = values.type().dtype;
+  auto sum = [&](Value x) {
+    std::vector<int64_t> axes(x.rank());
+    std::iota(axes.begin(), axes.end(), 0);
+    return axes.empty() ? x : builder.reduce("reduce_sum", x, axes);
+  };
+  auto count = [&](Value x) { return builder.dim_value(element_count(x.shape()), dtype); };
+  // Where nothing is counted the loss is 0, as with Keras' divide_no_nan.
+  auto divide = [&](Value x, Value by) {
+    Value none = builder.call("equal", {by, builder.constant(0.0, dtype)}), one = builder.constant(1.0, dtype);
+    return builder.select(none, builder.constant(0.0, dtype), x / builder.select(none, one, by));
+  };
+  if (weight) {
+    Shape aligned(std::max<size_t>(values.rank(), 1), Dim(1));
+    for (size_t i = 0; i < weight.rank(); ++i) aligned[i] = weight.shape()[i];
+    weight = builder.reshape(builder.cast(weight, dtype), aligned);
+  }
+  Value valid;
+  if (mask) {
+    valid = builder.cast(mask, dtype);
+    weight = weight ? weight * valid : valid;
+  }
+  if (weight) values = values * weight;
+  Value total = sum(values);
+  if (reduction == "sum" || reduction == "none" || values.rank() == 0) return total;
+  if (reduction == "mean_with_sample_weight" && weight) return divide(total, sum(weight));
+  if (!valid || reduction == "mean_with_sample_weight") return total / count(values);
+  // The mean of what is not masked.
+  return divide(total, valid.shape() == values.shape() ? sum(valid) : sum(valid) * (count(values) / count(valid)));
+}
+
+Value at_least(Value x, double bound) { return x.builder->call("maximum", {x, x.builder->constant(bound, x.type().dtype)}); }
+Value at_most(Value x, double bound) { return x.builder->call("minimum", {x, x.builder->constant(bound, x.type().dtype)}); }
+Value clipped_probability(Value p) { return at_most(at_least(p, keras_epsilon), 1.0 - keras_epsilon); }
+double clipped_probability(double p) { return std::clamp(p, keras_epsilon, 1.0 - keras_epsilon); }
+
+double with_label_smoothing(double y_true, const Attributes& a, double towards) {
+  return y_true * (1.0 - a.real("label_smoothing")) + a.real("label_smoothing") * towards;
+}
+
+AttributeSpec from_logits() {
+  return {.name = "from_logits", .type = AttributeType::boolean, .default_value = false,
+          .doc = "predictions are before the sigmoid or softmax"};
+}
+AttributeSpec label_smoothing() {
+  return {.name = "label_smoothing", .type = AttributeType::real, .default_value = 0.0, .least = 0, .most = 1};
+}
+AttributeSpec class_axis() { return {.name = "axis", .type = AttributeType::integer, .default_value = -1}; }
+
+size_t loss_axis(const Attributes& attributes, size_t rank) {
+  int64_t axis = attributes.has("axis") ? attributes.integer("axis") : -1;
+  return static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(rank) : axis);
+}
+
+Type without_axis(const Type& type, size_t axis) {
+  Type out = type;
+  out.shape.erase(out.shape.begin() + static_cast<std::ptrdiff_t>(axis));
+  return out;
+}
+
+HostTensor loss_tensor(const HostTensor& y_pred, size_t axis) {
+  std::vector<int64_t> shape = y_pred.shape;
+  shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(axis));
+  return make_tensor(y_pred.dtype, shape);
+}
+
+void for_each_loss_row(const HostTensor& y_pred, size_t axis,
+                       const std::function<void(size_t at, std::span<const size_t> elements)>& use) {
+  auto width = static_cast<size_t>(y_pred.shape[axis]);
+  auto inner = static_cast<size_t>(element_count(std::span<const int64_t>(y_pred.shape).subspan(axis + 1)));
+  std::vector<size_t> row(width);
+  size_t rows = width == 0 ? 0 : y_pred.data.size() / width;
+  for (size_t at = 0; at < rows; ++at) {
+    for (size_t k = 0; k < width; ++k) row[k] = at / inner * width * inner + at % inner + k * inner;
+    use(at, row);
+  }
+}
+
+namespace {
+
+constexpr double epsilon = keras_epsilon;
+
+std::vector<Type> infer_loss(const OpContext& context, std::string_view name) {
+  const Op& op = get_op(name);
+  check_targets(context, op);
+  const Type& y_pred = context.inputs[1];
+  int64_t axis = context.attributes.has("axis") ? context.attributes.integer("axis") : -1;
+  return {without_axis(y_pred, checked_axis(context, op, axis, y_pred.shape.size()))};
+}
 
 using ElementFn = double (*)(double y_true, double y_pred, const Attributes&);
 using FormulaFn = Value (*)(Value y_true, Value y_pred, const Attributes&);
 
-// A loss that is a mean (or sum) along the last axis of something elementwise.
+// A loss that is a mean (or sum) along `axis`, where it has that attribute, or else the last, of something elementwise.
 Op pointwise_loss(std::string_view name, std::string_view doc, ElementFn element, FormulaFn formula,
                   std::vector<AttributeSpec> attributes, std::vector<Example> examples, bool sum = false) {
   return {
@@ -72,16 +170,16 @@ Op pointwise_loss(std::string_view name, std::string_view doc, ElementFn element
       .attributes = std::move(attributes),
       .infer = [name](const OpContext& context) { return infer_loss(context, name); },
       .reference = [element, sum](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
-        const HostTensor& y_pred = inputs[1];
-        HostTensor loss = make_tensor(y_pred.dtype, without_last(y_pred.shape));
-        auto width = static_cast<size_t>(y_pred.shape.back());
-        for (size_t i = 0; i < y_pred.data.size(); ++i)
-          loss.data[i / width] += element(inputs[0].data[i], y_pred.data[i], a) / (sum ? 1.0 : static_cast<double>(width));
+        HostTensor loss = loss_tensor(inputs[1], loss_axis(a, inputs[1].shape.size()));
+        for_each_loss_row(inputs[1], loss_axis(a, inputs[1].shape.size()), [&](size_t at, std::span<const size_t> row) {
+          for (size_t i : row) loss.data[at] += element(inputs[0].data[i], inputs[1].data[i], a);
+          if (!sum) loss.data[at] /= static_cast<double>(row.size());
+        });
         return {loss};
       },
       .expand = [formula, sum](Builder& builder, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
         Value each = formula(align_target(inputs[0], inputs[1]), inputs[1], a);
-        return {builder.reduce(sum ? "reduce_sum" : "reduce_mean", each, {last_axis(each)})};
+        return {builder.reduce(sum ? "reduce_sum" : "reduce_mean", each, {static_cast<int64_t>(loss_axis(a, each.rank()))})};
       },
       .examples = std::move(examples),
   };
@@ -97,27 +195,11 @@ std::vector<Example> regression_examples(double low = -2.0, double high = 2.0) {
 }
 
 Value call(std::string_view op, Value x) { return x.builder->call(op, {x}); }
-Value at_least(Value x, double bound) { return x.builder->call("maximum", {x, x.builder->constant(bound, x.type().dtype)}); }
-Value at_most(Value x, double bound) { return x.builder->call("minimum", {x, x.builder->constant(bound, x.type().dtype)}); }
-Value clipped_probability(Value p) { return at_most(at_least(p, epsilon), 1.0 - epsilon); }
-double clipped_probability(double p) { return std::clamp(p, epsilon, 1.0 - epsilon); }
 
 Value with_label_smoothing(Value y_true, const Attributes& a, double towards) {
   double smoothing = a.real("label_smoothing");
   return smoothing == 0.0 ? y_true : y_true * (1.0 - smoothing) + smoothing * towards;
 }
-double with_label_smoothing(double y_true, const Attributes& a, double towards) {
-  return y_true * (1.0 - a.real("label_smoothing")) + a.real("label_smoothing") * towards;
-}
-
-AttributeSpec from_logits() {
-  return {.name = "from_logits", .type = AttributeType::boolean, .default_value = false,
-          .doc = "predictions are before the sigmoid or softmax"};
-}
-AttributeSpec label_smoothing() {
-  return {.name = "label_smoothing", .type = AttributeType::real, .default_value = 0.0, .least = 0, .most = 1};
-}
-
 // ---- regression ----
 
 double huber_element(double t, double p, const Attributes& a) {
@@ -152,6 +234,36 @@ Value binary_formula(Value t, Value p, const Attributes& a) {
   return -(t * call("log", p) + (1.0 - t) * call("log", 1.0 - p));
 }
 
+// Lin et al. 2017, "Focal loss for dense object detection": what is already certain weighs less.
+double binary_focal_element(double t, double p, const Attributes& a) {
+  t = with_label_smoothing(t, a, 0.5);
+  if (a.boolean("from_logits")) p = 1.0 / (1.0 + std::exp(-p));
+  double clipped = clipped_probability(p), missing = 1.0 - (t * p + (1.0 - t) * (1.0 - p));
+  double loss = -(t * std::log(clipped) + (1.0 - t) * std::log(1.0 - clipped)) * std::pow(std::max(missing, 0.0), a.real("gamma"));
+  return a.boolean("apply_class_balancing") ? loss * (t * a.real("alpha") + (1.0 - t) * (1.0 - a.real("alpha"))) : loss;
+}
+
+Value binary_focal_formula(Value t, Value p, const Attributes& a) {
+  Builder& builder = *p.builder;
+  t = with_label_smoothing(t, a, 0.5);
+  if (a.boolean("from_logits")) p = call("sigmoid", p);
+  Value q = clipped_probability(p);
+  Value entropy = -(t * call("log", q) + (1.0 - t) * call("log", 1.0 - q));
+  Value missing = at_least(1.0 - (t * p + (1.0 - t) * (1.0 - p)), 0.0);
+  Value loss = builder.call("power", {missing, builder.constant(a.real("gamma"), p.type().dtype)}) * entropy;
+  return a.boolean("apply_class_balancing") ? loss * (t * a.real("alpha") + (1.0 - t) * (1.0 - a.real("alpha"))) : loss;
+}
+
+std::vector<Example> binary_focal_examples() {
+  Example::Tensor labels{.shape = {3, 5}, .low = 0, .high = 1}, probabilities{.shape = {3, 5}, .low = 0.05, .high = 0.95};
+  Example::Tensor logits{.shape = {3, 5}, .low = -4, .high = 4};
+  return {{.inputs = {labels, probabilities}},
+          {.inputs = {labels, probabilities}, .attributes = {{"apply_class_balancing", true}, {"alpha", 0.7}, {"gamma", 1.5}}},
+          {.inputs = {labels, logits}, .attributes = {{"from_logits", true}, {"label_smoothing", 0.1}}},
+          {.inputs = {{{2, 3, 17}, 0, 1}, {{2, 3, 17}, 0.1, 0.9}}, .attributes = {{"axis", 1}}},
+          {.inputs = {{.shape = {2, 2}, .values = {0, 1, 1, 0}}, {.shape = {2, 2}, .values = {0, 1, 0, 1}}}, .differentiable = false}};
+}
+
 std::vector<Example> binary_examples() {
   Example::Tensor labels{.shape = {3, 5}, .low = 0, .high = 1}, probabilities{.shape = {3, 5}, .low = 0.05, .high = 0.95};
   Example::Tensor logits{.shape = {3, 5}, .low = -5, .high = 5};
@@ -165,165 +277,7 @@ std::vector<Example> binary_examples() {
        .differentiable = false},
       {.inputs = {{{7}, 0, 2, DType::i32}, {{7, 1}, 0.1, 0.9}}},
       {.inputs = {{{2, 3, 17}, 0, 1}, {{2, 3, 17}, 0.1, 0.9}}},
-  };
-}
-
-// ---- categorical cross-entropy ----
-
-// log of the class probabilities along `axis`
-Value log_probabilities(Value p, bool logits, int64_t axis) {
-  Builder& builder = *p.builder;
-  if (logits) return builder.call("log_softmax", {p}, {{"axis", axis}});
-  return call("log", clipped_probability(p / builder.reduce("reduce_sum", p, {axis}, true)));
-}
-
-// The same for one row of classes, in doubles.
-std::vector<double> log_probabilities(std::vector<double> row, bool logits) {
-  double sum = 0.0, most = *std::max_element(row.begin(), row.end());
-  for (double x : row) sum += logits ? std::exp(x - most) : x;
-  for (double& x : row) x = logits ? x - most - std::log(sum) : std::log(clipped_probability(x / sum));
-  return row;
-}
-
-size_t axis_of(const Attributes& attributes, size_t rank) {
-  int64_t axis = attributes.integer("axis");
-  return static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(rank) : axis);
-}
-
-Op categorical_crossentropy() {
-  Example::Tensor labels{.shape = {4, 3}, .low = 0, .high = 1}, probabilities{.shape = {4, 3}, .low = 0.1, .high = 1};
-  Example::Tensor logits{.shape = {4, 3}, .low = -5, .high = 5};
-  return {
-      .name = "categorical_crossentropy",
-      .family = OpFamily::loss,
-      .doc = "loss = -sum of y_true log(p) along `axis`; p = y_pred / sum(y_pred), clipped to [1e-7, 1-1e-7], or "
-             "softmax(y_pred) with from_logits.   y_true, y_pred: [batch, ..., classes]   ->   [batch, ...]",
-      .inputs = {{"y_true"}, {"y_pred"}},
-      .attributes = {from_logits(), label_smoothing(), {.name = "axis", .type = AttributeType::integer, .default_value = -1}},
-      .infer = [](const OpContext& context) -> std::vector<Type> {
-        const Op& op = get_op("categorical_crossentropy");
-        check_targets(context, op);
-        const Type& y_pred = context.inputs[1];
-        size_t axis = checked_axis(context, op, context.attributes.integer("axis"), y_pred.shape.size());
-        if (y_pred.shape[axis].is_constant(1))
-          fail(context, op, "needs at least two classes but got predictions " + shape_text(y_pred.shape),
-               "use binary_crossentropy for one probability");
-        Shape shape = y_pred.shape;
-        shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(axis));
-        return {{y_pred.dtype, shape}};
-      },
-      .reference = [](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
-        const HostTensor &y_true = inputs[0], &y_pred = inputs[1];
-        size_t axis = axis_of(a, y_pred.shape.size());
-        auto classes = static_cast<size_t>(y_pred.shape[axis]);
-        auto inner = static_cast<size_t>(element_count(std::span<const int64_t>(y_pred.shape).subspan(axis + 1)));
-        std::vector<int64_t> shape = y_pred.shape;
-        shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(axis));
-        HostTensor loss = make_tensor(y_pred.dtype, shape);
-        for (size_t i = 0; i < loss.data.size(); ++i) {
-          size_t first = i / inner * classes * inner + i % inner;
-          std::vector<double> row;
-          for (size_t k = 0; k < classes; ++k) row.push_back(y_pred.data[first + k * inner]);
-          row = log_probabilities(row, a.boolean("from_logits"));
-          for (size_t k = 0; k < classes; ++k)
-            loss.data[i] -= with_label_smoothing(y_true.data[first + k * inner], a, 1.0 / static_cast<double>(classes)) * row[k];
-        }
-        return {loss};
-      },
-      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
-        Value p = inputs[1], t = align_target(inputs[0], p);
-        auto axis = static_cast<int64_t>(axis_of(a, p.rank()));
-        if (a.real("label_smoothing") != 0.0) {
-          const Dim& classes = p.dim(static_cast<int>(axis));
-          Value share = 1.0 / builder.dim_value(classes, p.type().dtype);
-          t = t * (1.0 - a.real("label_smoothing")) + share * a.real("label_smoothing");
-        }
-        return {-builder.reduce("reduce_sum", t * log_probabilities(p, a.boolean("from_logits"), axis), {axis})};
-      },
-      .examples = {{.inputs = {labels, probabilities}},
-                   {.inputs = {labels, probabilities}, .attributes = {{"label_smoothing", 0.1}}},
-                   {.inputs = {labels, logits}, .attributes = {{"from_logits", true}}},
-                   {.inputs = {labels, logits}, .attributes = {{"from_logits", true}, {"label_smoothing", 0.3}}},
-                   {.inputs = {{{2, 3, 5}, 0, 1}, {{2, 3, 5}, 0.1, 1}}, .attributes = {{"axis", 1}}},
-                   {.inputs = {{.shape = {1, 3}, .values = {0, 1, 0}}, {.shape = {1, 3}, .values = {1, 0, 0}}},
-                    .differentiable = false}},
-  };
-}
-
-Op sparse_categorical_crossentropy() {
-  Example::Tensor labels{.shape = {4}, .low = 0, .high = 3, .dtype = DType::i32};
-  Example::Tensor probabilities{.shape = {4, 3}, .low = 0.1, .high = 1}, logits{.shape = {4, 3}, .low = -5, .high = 5};
-  return {
-      .name = "sparse_categorical_crossentropy",
-      .family = OpFamily::loss,
-      .doc = "loss = -log(p[y_true]); p as in categorical_crossentropy.   y_true: [batch, ...] or [batch, ..., 1], class indices "
-             "as integers or whole floats   y_pred: [batch, ..., classes]   ->   [batch, ...]",
-      .inputs = {{"y_true"}, {"y_pred"}},
-      .attributes = {from_logits(), {.name = "ignore_class", .type = AttributeType::integer, .optional = true, .doc = "unsupported"}},
-      .infer = [](const OpContext& context) -> std::vector<Type> {
-        const Op& op = get_op("sparse_categorical_crossentropy");
-        if (context.attributes.has("ignore_class")) unsupported(context, op, "ignore_class");
-        check_class_indices(context, op);
-        const Type& y_pred = context.inputs[1];
-        return {{y_pred.dtype, Shape(y_pred.shape.begin(), y_pred.shape.end() - 1)}};
-      },
-      .reference = [](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
-        const HostTensor &y_true = inputs[0], &y_pred = inputs[1];
-        HostTensor loss = make_tensor(y_pred.dtype, without_last(y_pred.shape));
-        auto classes = static_cast<std::ptrdiff_t>(y_pred.shape.back());
-        for (size_t i = 0; i < loss.data.size(); ++i) {
-          auto first = y_pred.data.begin() + static_cast<std::ptrdiff_t>(i) * classes;
-          std::vector<double> row = log_probabilities(std::vector<double>(first, first + classes), a.boolean("from_logits"));
-          loss.data[i] = -row[static_cast<size_t>(y_true.data[i])];
-        }
-        return {loss};
-      },
-      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
-        Value p = inputs[1], indices = inputs[0];
-        if (!is_integer(indices.type().dtype)) indices = builder.cast(indices, DType::i32);
-        indices = builder.reshape(indices, Shape(p.shape().begin(), p.shape().end() - 1));
-        int64_t classes = p.dim(-1).constant();
-        Value chosen = builder.call("one_hot", {indices},
-                                    {{"depth", classes}, {"dtype", std::string(dtype_name(p.type().dtype))}});
-        Value log_p = log_probabilities(p, a.boolean("from_logits"), last_axis(p));
-        return {-builder.reduce("reduce_sum", chosen * log_p, {last_axis(p)})};
-      },
-      .examples = {{.inputs = {labels, probabilities}},
-                   {.inputs = {labels, logits}, .attributes = {{"from_logits", true}}},
-                   {.inputs = {{{2, 3, 1}, 0, 17, DType::i32}, {{2, 3, 17}, 0.1, 1}}},
-                   {.inputs = {{.shape = {3}, .values = {2, 0, 1}}, {{3, 4}, 0.1, 1}}, .differentiable = false}},
-  };
-}
-
-Op categorical_hinge() {
-  return {
-      .name = "categorical_hinge",
-      .family = OpFamily::loss,
-      .doc = "loss = max(max((1 - y_true) y_pred) - sum(y_true y_pred) + 1, 0), along the last axis.   y_true, y_pred: "
-             "[batch, ..., classes]   ->   [batch, ...]",
-      .inputs = {{"y_true"}, {"y_pred"}},
-      .infer = [](const OpContext& context) { return infer_loss(context, "categorical_hinge"); },
-      .reference = [](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> {
-        const HostTensor &t = inputs[0], &p = inputs[1];
-        HostTensor loss = make_tensor(p.dtype, without_last(p.shape));
-        auto width = static_cast<size_t>(p.shape.back());
-        for (size_t row = 0; row < loss.data.size(); ++row) {
-          double positive = 0.0, negative = -INFINITY;
-          for (size_t i = row * width; i < (row + 1) * width; ++i) {
-            positive += t.data[i] * p.data[i];
-            negative = std::max(negative, (1.0 - t.data[i]) * p.data[i]);
-          }
-          loss.data[row] = std::max(negative - positive + 1.0, 0.0);
-        }
-        return {loss};
-      },
-      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes&) -> std::vector<Value> {
-        Value p = inputs[1], t = align_target(inputs[0], p);
-        Value positive = builder.reduce("reduce_sum", t * p, {last_axis(p)});
-        Value negative = builder.reduce("reduce_max", (1.0 - t) * p, {last_axis(p)});
-        return {at_least(negative - positive + 1.0, 0.0)};
-      },
-      .examples = {{.inputs = {{{5, 4}, 0, 1}, {{5, 4}, -1, 1}}}, {.inputs = {{{2, 3, 17}, 0, 1}, {{2, 3, 17}, -1, 1}}}},
+      {.inputs = {{{2, 3, 17}, 0, 1}, {{2, 3, 17}, 0.1, 0.9}}, .attributes = {{"axis", 1}}},
   };
 }
 
@@ -410,17 +364,31 @@ std::vector<Op> loss_ops() {
       [](double t, double p, const Attributes&) { return std::pow(std::max(1.0 - hinge_label(t) * p, 0.0), 2); },
       [](Value t, Value p, const Attributes&) { return call("square", at_least(1.0 - hinge_label(t) * p, 0.0)); }, {},
       hinge_examples()));
-  ops.push_back(categorical_hinge());
   ops.push_back(pointwise_loss(
       "binary_crossentropy",
       "loss = mean of -(y_true log(p) + (1 - y_true) log(1 - p)) over the last axis; p = y_pred clipped to [1e-7, 1-1e-7], or "
       "sigmoid(y_pred) with from_logits, then computed as max(x, 0) - x y_true + log(1 + exp(-|x|))",
       binary_element, binary_formula,
-      {from_logits(), label_smoothing(),
-       {.name = "axis", .type = AttributeType::integer, .default_value = -1, .least = -1, .most = -1}},
-      binary_examples()));
-  ops.push_back(categorical_crossentropy());
-  ops.push_back(sparse_categorical_crossentropy());
+      {from_logits(), label_smoothing(), class_axis()}, binary_examples()));
+  ops.push_back(pointwise_loss(
+      "binary_focal_crossentropy",
+      "loss = mean of (1 - p_t)^gamma times the binary cross-entropy along `axis`; p = y_pred, or sigmoid(y_pred) with "
+      "from_logits, p_t = y_true p + (1 - y_true)(1 - p); with apply_class_balancing also times y_true alpha + (1 - y_true)(1 - "
+      "alpha) (Lin et al. 2017).   y_true, y_pred: [batch, ..., n] -> [batch, ...]",
+      binary_focal_element, binary_focal_formula,
+      {{.name = "apply_class_balancing", .type = AttributeType::boolean, .default_value = false},
+       {.name = "alpha", .type = AttributeType::real, .default_value = 0.25, .least = 0, .most = 1},
+       {.name = "gamma", .type = AttributeType::real, .default_value = 2.0, .least = 0},
+       from_logits(), label_smoothing(), class_axis()},
+      binary_focal_examples()));
+  for (auto family : {categorical_losses, similarity_losses})
+    for (Op& op : family()) ops.push_back(std::move(op));
+  for (Op& op : ops)
+    op.attributes.push_back({.name = "reduction",
+                             .type = AttributeType::string,
+                             .default_value = "sum_over_batch_size",
+                             .choices = {"sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"},
+                             .doc = "what training makes of the samples' losses; see passes/make_entries.h"});
   return ops;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "compiler/ops/layer.h"
 #include "compiler/ops/loss.h"
@@ -22,9 +23,11 @@ void check_weight(const OpContext& context, const Op& op, size_t index) {
 
 // ---- weighted means: states are the sum of value * weight and the sum of weights ----
 
-// Each sample's mean over all axes but the first, in f64: Keras' reduce_to_samplewise_values.
+// Each sample's mean over all axes but the first, in f64: Keras' reduce_to_samplewise_values. One number for the whole
+// batch counts as one sample.
 Value samplewise(Value values) {
   Builder& builder = *values.builder;
+  if (values.rank() == 0) values = builder.reshape(values, {1});
   std::vector<int64_t> axes;
   for (size_t axis = 1; axis < values.rank(); ++axis) axes.push_back(static_cast<int64_t>(axis));
   return builder.reduce("reduce_mean", builder.cast(values, DType::f64), axes);
@@ -40,6 +43,13 @@ std::vector<Value> mean_increments(Value values, Value weight) {
 
 std::vector<HostTensor> mean_increments(const HostTensor& values, const HostTensor* weight) {
   HostTensor total = make_tensor(DType::f64, {}), count = total;
+  if (values.shape.empty()) {  // one number for the whole batch
+    for (double w : weight ? weight->data : std::vector<double>{1.0}) {
+      total.data[0] += w * values.data[0];
+      count.data[0] += w;
+    }
+    return {total, count};
+  }
   auto batch = static_cast<size_t>(values.shape[0]);
   size_t width = batch == 0 ? 0 : values.data.size() / batch;
   for (size_t i = 0; i < batch; ++i) {
@@ -51,12 +61,6 @@ std::vector<HostTensor> mean_increments(const HostTensor& values, const HostTens
 }
 
 std::vector<Type> mean_states() { return {{DType::f64, {}}, {DType::f64, {}}}; }
-
-std::vector<AttributeSpec> attributes_of(std::string_view loss, const std::vector<Op>& losses) {
-  for (const Op& op : losses)
-    if (op.name == loss) return op.attributes;
-  return {};
-}
 
 // total / count; 0 before the first sample
 Op mean_result(std::string_view name, std::vector<AttributeSpec> attributes, bool root = false) {
@@ -88,10 +92,18 @@ Op mean_result(std::string_view name, std::vector<AttributeSpec> attributes, boo
   };
 }
 
+// True for a loss that sums over some axes and the batch among them, so that there is nothing to weigh.
+bool sums_samples(const Attributes& attributes) {
+  const AttributeValue* axis = attributes.find("axis");
+  const auto* axes = axis ? std::get_if<std::vector<int64_t>>(&axis->value) : nullptr;
+  return axes && std::find(axes->begin(), axes->end(), 0) != axes->end();
+}
+
 std::vector<Example> weighted(std::vector<Example> examples) {
   size_t unweighted = examples.size();
   for (size_t i = 0; i < unweighted; ++i) {
     Example example = examples[i];
+    if (sums_samples(example.attributes)) continue;
     example.inputs.push_back({.shape = {example.inputs[0].shape[0]}, .low = 0.5, .high = 2});
     examples.push_back(std::move(example));
   }
@@ -111,7 +123,10 @@ Op loss_metric(std::string_view name, std::string_view loss, const Op& loss_op) 
       .infer = [name, loss](const OpContext& context) -> std::vector<Type> {
         check_weight(context, get_op(name), 2);
         OpContext of_loss{context.inputs.first(2), context.present.first(2), context.attributes, {}, context.node};
-        get_op(loss).infer(of_loss);
+        const Shape values = get_op(loss).infer(of_loss).at(0).shape;
+        if (has_input(context, 2) && !values.empty() && values[0] != context.inputs[0].shape[0])
+          fail(context, get_op(name), "cannot be weighted, since it gives " + shape_text(values) + " for the whole batch",
+               "leave the batch out of its 'axis'");
         return mean_states();
       },
       .reference = [loss](std::span<const HostTensor> inputs, const Attributes& a) {
@@ -342,38 +357,28 @@ Op r2_result() {
   };
 }
 
-// Losses that are metrics too, with the metric's name. Op names are views, so these literals are where they live.
-struct LossMetric {
-  std::string_view loss, metric, result;
-};
-constexpr LossMetric loss_metrics[] = {
-    {"mean_squared_error", "metric_mse", "metric_mse_result"},
-    {"mean_absolute_error", "metric_mae", "metric_mae_result"},
-    {"huber", "metric_huber", "metric_huber_result"},
-    {"log_cosh", "metric_log_cosh", "metric_log_cosh_result"},
-    {"mean_absolute_percentage_error", "metric_mean_absolute_percentage_error", "metric_mean_absolute_percentage_error_result"},
-    {"mean_squared_logarithmic_error", "metric_mean_squared_logarithmic_error", "metric_mean_squared_logarithmic_error_result"},
-    {"poisson", "metric_poisson", "metric_poisson_result"},
-    {"kl_divergence", "metric_kl_divergence", "metric_kl_divergence_result"},
-    {"hinge", "metric_hinge", "metric_hinge_result"},
-    {"squared_hinge", "metric_squared_hinge", "metric_squared_hinge_result"},
-    {"categorical_hinge", "metric_categorical_hinge", "metric_categorical_hinge_result"},
-    {"binary_crossentropy", "metric_binary_crossentropy", "metric_binary_crossentropy_result"},
-    {"categorical_crossentropy", "metric_categorical_crossentropy", "metric_categorical_crossentropy_result"},
-    {"sparse_categorical_crossentropy", "metric_sparse_categorical_crossentropy", "metric_sparse_categorical_crossentropy_result"},
-};
+// Op names are views, so the names that are made of the losses' live here.
+std::string_view kept(std::string name) {
+  static std::set<std::string> names;
+  return *names.insert(std::move(name)).first;
+}
+
+// "metric_mse" and "metric_mae" have short names; the others that of the loss.
+std::string metric_of(std::string_view loss) {
+  if (loss == "mean_squared_error") return "metric_mse";
+  if (loss == "mean_absolute_error") return "metric_mae";
+  return "metric_" + std::string(loss);
+}
 
 }  // namespace
 
 std::vector<Op> metric_ops() {
   std::vector<Op> ops;
-  std::vector<Op> losses = loss_ops();
-  for (const LossMetric& entry : loss_metrics)
-    for (const Op& loss : losses)
-      if (loss.name == entry.loss) {
-        ops.push_back(loss_metric(entry.metric, entry.loss, loss));
-        ops.push_back(mean_result(entry.result, attributes_of(entry.loss, losses)));
-      }
+  for (Op& loss : loss_ops()) {
+    std::erase_if(loss.attributes, [](const AttributeSpec& a) { return a.name == "reduction"; });
+    ops.push_back(loss_metric(kept(metric_of(loss.name)), loss.name, loss));
+    ops.push_back(mean_result(kept(metric_of(loss.name) + "_result"), loss.attributes));
+  }
   ops.push_back(mean_metric());
   ops.push_back(mean_result("metric_mean_result", {}));
   ops.push_back(root_mean_squared_error());

@@ -27,6 +27,11 @@ const Aliases loss_aliases = {
     {"logcosh", "log_cosh"},
     {"kld", "kl_divergence"},
     {"kullback_leibler_divergence", "kl_divergence"},
+    {"huber_loss", "huber"},
+    {"binary_focal_cross_entropy", "binary_focal_crossentropy"},
+    {"categorical_focal_cross_entropy", "categorical_focal_crossentropy"},
+    {"cosine", "cosine_similarity"},
+    {"ctc_loss", "ctc"},
 };
 
 const Aliases metric_aliases = {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "compiler/ir/builder.h"
+#include "compiler/ops/loss.h"
 #include "compiler/ops/names.h"
 #include "compiler/ops/op.h"
 #include "compiler/support/error.h"
@@ -220,8 +221,6 @@ struct OutputPlan {
   std::vector<Metric> metrics;
 };
 
-bool is_sparse(const std::string& op) { return op.find("sparse_categorical") != std::string::npos; }
-
 std::vector<OutputPlan> plan_outputs(const Model& model, const TrainingSpec& spec) {
   if (spec.losses.size() != model.outputs.size())
     throw CompileError({.stage = "make_entries",
@@ -251,15 +250,7 @@ std::vector<OutputPlan> plan_outputs(const Model& model, const TrainingSpec& spe
       plan.loss_op = loss_op_for(spec.losses[i].op);
       plan.loss_attributes = spec.losses[i].attributes;
       plan.weight = spec.loss_weights.empty() ? 1.0 : spec.loss_weights[i];
-      plan.target = plan.prediction;
-      if (is_sparse(plan.loss_op)) {
-        if (plan.network.shape.size() < 2)
-          throw CompileError(
-              {.stage = "make_entries",
-               .node = plan.name,
-               .what = plan.loss_op + " needs an output [batch, classes] but it is " + shape_text(plan.network.shape)});
-        plan.target = {DType::i32, {plan.network.shape.begin(), plan.network.shape.end() - 1}};
-      }
+      plan.target = index_target(plan.loss_op, plan.loss_attributes, plan.network).value_or(plan.prediction);
       if (i < spec.metrics.size())
         for (const OpSpec& metric : spec.metrics[i]) {
           std::string key = metric.key.empty() ? metric.op : metric.key;
@@ -276,10 +267,27 @@ std::vector<OutputPlan> plan_outputs(const Model& model, const TrainingSpec& spe
   return plans;
 }
 
-Value mean_of_all(Builder& b, Value values) {
-  std::vector<int64_t> axes(values.rank());
-  for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
-  return b.reduce("reduce_sum", values, axes) / b.dim_value(element_count(values.shape()));
+// What an output adds to the loss that is trained on, and what the history shows for it: the same, but the mean where the
+// reduction is "none" and training has to take the sum.
+struct OutputLoss {
+  Value trained, shown;
+};
+
+OutputLoss emit_loss(EntryBuilder& entry, const OutputPlan& plan, const TrainingSpec& spec, Value y_true, Value y_pred) {
+  Builder& b = entry.builder();
+  const std::vector<Value> losses = b.call_all(plan.loss_op, std::vector<Value>{y_true, y_pred}, plan.loss_attributes);
+  Value weight = spec.sample_weight ? entry.read(plan.name + "/sample_weight") : Value{};
+  if (weight && losses[0].rank() > 0 && losses[0].dim(0) != weight.dim(0))
+    throw CompileError({.stage = "make_entries",
+                        .node = plan.name,
+                        .what = "sample and class weights need a loss for each sample, but " + plan.loss_op + " gives " +
+                                shape_text(losses[0].shape()),
+                        .hint = "leave the batch out of the loss' 'axis', or leave the weights out"});
+  const Value mask = losses.size() > 1 ? losses[1] : Value{};
+  const std::string reduction =
+      plan.loss_attributes.has("reduction") ? plan.loss_attributes.string("reduction") : "sum_over_batch_size";
+  const Value trained = reduce_loss(losses[0], weight, mask, reduction);
+  return {trained, reduction == "none" ? reduce_loss(losses[0], weight, mask, "mean") : trained};
 }
 
 // Adds the states of one metric at its first use, and the accumulation to an entry.
@@ -314,7 +322,7 @@ void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vecto
   for (const std::string& name : model.input_names()) inputs.push_back(entry.read(name));
   NodeValues values = emit_model(entry, model, inputs, "");
   std::vector<Value> output_losses(plans.size());
-  Value total;
+  Value total, shown;
   Dim batch = model.type(model.inputs.at(0)).shape.at(0);
   for (size_t i = 0; i < plans.size(); ++i) {
     OutputPlan& plan = plans[i];
@@ -331,26 +339,30 @@ void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vecto
       y_true = b.call_all("normalization", parts, attributes)[0];
     }
     Value y_pred = values[plan.network_ref.node].at(plan.network_ref.output);
-    Value per_sample = b.call(plan.loss_op, {y_true, y_pred}, plan.loss_attributes);
-    if (spec.sample_weight) {
-      Value weight = entry.read(plan.name + "/sample_weight");
-      Shape aligned(per_sample.rank(), Dim(1));
-      aligned[0] = weight.dim(0);
-      per_sample = per_sample * b.reshape(weight, aligned);
-    }
-    output_losses[i] = mean_of_all(b, per_sample);
-    Value weighted = plan.weight == 1.0 ? output_losses[i] : output_losses[i] * plan.weight;
-    total = total ? total + weighted : weighted;
+    const OutputLoss loss = emit_loss(entry, plan, spec, y_true, y_pred);
+    output_losses[i] = loss.shown;
+    auto add = [&](Value& sum, Value value) {
+      const Value weighted = plan.weight == 1.0 ? value : value * plan.weight;
+      sum = sum ? sum + weighted : weighted;
+    };
+    add(total, loss.trained);
+    add(shown, loss.shown);
   }
   for (const ParameterPath& path : all_parameters(model)) {
     b.set_origin(path.layer->name);
     if (path.trainable || path.parameter->trainable)
-      if (Value sum = penalty(b, entry.read(path.path), path.parameter->regularizer)) total = total + sum;
+      if (Value sum = penalty(b, entry.read(path.path), path.parameter->regularizer)) {
+        total = total + sum;
+        shown = shown + sum;
+      }
   }
-  for (Value sum : entry.regularization) total = total + sum;
+  for (Value sum : entry.regularization) {
+    total = total + sum;
+    shown = shown + sum;
+  }
   b.set_origin("loss");
   if (entry.training()) entry.write("loss", total);
-  accumulate_mean(module, entry, "loss", total, batch);
+  accumulate_mean(module, entry, "loss", shown, batch);
   bool first = keys.empty();
   if (first) keys.push_back({"loss", "metric_mean_result", {}, 2});
   for (size_t i = 0; i < plans.size(); ++i)
@@ -411,8 +423,7 @@ Module make_entries(Model& model, const TrainingSpec* training) {
   std::vector<OutputPlan> plans = plan_outputs(model, *training);
   for (OutputPlan& plan : plans) {
     if (!plan.has_loss) continue;
-    int64_t limit =
-        is_sparse(plan.loss_op) && plan.network.shape.back().is_constant() ? plan.network.shape.back().constant() : 0;
+    int64_t limit = class_count(plan.loss_op, plan.loss_attributes, plan.network);
     add_slot(module,
              {.name = plan.name + "/target", .kind = SlotKind::target, .type = plan.target, .index_limit = limit});
     if (training->sample_weight)

@@ -11,7 +11,8 @@ namespace moru {
 /// loss so far; differentiate and add_update complete it), `evaluate`, `reset_metrics` and `metric_results`.
 ///
 /// Nodes are layers' ops, still unexpanded, each with the user's node as its origin. The total loss is
-///   sum over outputs of loss_weight * mean(loss(y_true, y_pred) * sample_weight) + regularizers + activity / batch.
+///   sum over outputs of loss_weight * reduced(loss(y_true, y_pred), sample_weight) + regularizers + activity / batch,
+/// where `reduced` is the mean of loss * sample_weight unless the loss' attribute `reduction` says otherwise (ops/loss.h).
 /// An output made by an inverse Normalization is trained on the network's side of it: the loss compares the layer's
 /// input with the normalized target, while predictions and metrics stay in raw units. Throws CompileError if losses,
 /// weights and outputs do not fit together.

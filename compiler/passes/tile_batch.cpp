@@ -79,6 +79,8 @@ class Tiler {
   // True where the node treats every sample alike and apart.
   bool keeps_samples_apart(const Node& node) const {
     std::string_view name = node.op->name;
+    for (ValueId output : node.outputs)  // every sample beside every other
+      if (std::ranges::count_if(graph_.type(output).shape, [&](const Dim& d) { return contains_batch(d); }) > 1) return false;
     const Shape& x = node.inputs.empty() ? graph_.type(node.outputs[0]).shape : graph_.type(node.inputs[0]).shape;
     if (name == "slice" || name == "split" || name == "concat" || name == "pad" || name == "reverse" ||
         name == "arg_max" || name == "iota" || name == "window" || name == "window_sum") {

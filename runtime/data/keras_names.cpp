@@ -66,7 +66,13 @@ std::span<const std::string> loss_names() {
                                                  "hinge",
                                                  "squared_hinge",
                                                  "categorical_hinge",
-                                                 "cosine_similarity"};
+                                                 "cosine_similarity",
+                                                 "binary_focal_crossentropy",
+                                                 "categorical_focal_crossentropy",
+                                                 "categorical_generalized_cross_entropy",
+                                                 "dice",
+                                                 "tversky",
+                                                 "circle"};
   return names;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "compiler/interpret/reference.h"
 #include "compiler/passes/expand.h"
@@ -61,6 +62,62 @@ TEST_CASE("losses: the examples of Keras' documentation come out") {
     CHECK(std::fabs(loss[0] - 0.05129331) < 1e-5);
     CHECK(std::fabs(loss[1] - 2.3025851) < 1e-5);
   }
+}
+
+TEST_CASE("losses: focal, overlap and similarity losses as in Keras' documentation and tests") {
+  HostTensor labels = tensor({2, 2}, {0, 1, 0, 0}), p = tensor({2, 2}, {0.6, 0.4, 0.4, 0.6});
+  std::vector<double> focal = run("binary_focal_crossentropy", {labels, p})[0].data;
+  CHECK(std::fabs(focal[0] - 0.330) < 5e-4);
+  CHECK(std::fabs(focal[1] - 0.206) < 5e-4);
+  focal = run("categorical_focal_crossentropy", {tensor({2, 3}, {0, 1, 0, 0, 0, 1}), tensor({2, 3}, {0.05, 0.9, 0.05, 0.1, 0.85, 0.05})})[0].data;
+  CHECK(std::fabs(focal[0] - 2.63401289e-04) < 1e-9);
+  CHECK(std::fabs(focal[1] - 6.75912094e-01) < 1e-6);
+  std::vector<double> cosine = run("cosine_similarity", {tensor({3, 2}, {0, 1, 1, 1, 1, 1}), tensor({3, 2}, {1, 0, 1, 1, -1, -1})})[0].data;
+  CHECK(cosine[0] == 0.0);
+  CHECK(std::fabs(cosine[1] + 1.0) < 1e-6);
+  CHECK(std::fabs(cosine[2] - 1.0) < 1e-6);
+  HostTensor y = tensor({2, 2, 2, 1}, {1, 1, 0, 0, 1, 1, 0, 0}), q = tensor({2, 2, 2, 1}, {0, 1, 0, 1, 0.4, 0, 0, 0.9});
+  std::vector<double> dice = run("dice", {y, q}, {{"axis", std::vector<int64_t>{1, 2, 3}}})[0].data;
+  CHECK(std::fabs(dice[0] - 0.5) < 1e-6);
+  CHECK(std::fabs(dice[1] - 0.75757575) < 1e-6);
+  CHECK(std::fabs(run("dice", {y, q})[0].data[0] - 0.6164384) < 1e-6);
+  // With alpha = beta = 0.5 the Tversky index is the Dice coefficient.
+  CHECK(std::fabs(run("tversky", {y, q})[0].data[0] - 0.6164384) < 1e-6);
+  HostTensor classes = tensor({5}, {1, 1, 2, 2, 3}, DType::i32);
+  HostTensor embeddings = tensor({5, 4}, {0.70014004, -0.42008403, 0.14002801, 0.56011203, 0.17609018, 0.70436073, -0.52827054,
+                                          0.44022545, -0.34050261, 0.25537696, -0.68100522, 0.59587957, 0.32163376, -0.75047877,
+                                          0.53605627, -0.21442251, 0.51261459, -0.34174306, 0.17087153, 0.76892189});
+  for (auto [gamma, margin, wanted] : {std::tuple{80.0, 0.4, 188.3883}, std::tuple{256.0, 0.25, 652.7617}}) {
+    std::vector<HostTensor> circle = run("circle", {classes, embeddings}, {{"gamma", gamma}, {"margin", margin}});
+    double sum = 0.0, count = 0.0;
+    for (size_t i = 0; i < 5; ++i) sum += circle[0].data[i], count += circle[1].data[i];
+    CHECK(std::fabs(sum / count - wanted) < 1e-3);
+  }
+}
+
+TEST_CASE("losses: reductions are Keras', with weights and masks") {
+  HostTensor values = tensor({4}, {1, 2, 3, 6}), weights = tensor({4}, {1, 0, 2, 1}), mask = tensor({4}, {1, 1, 0, 1}, DType::boolean);
+  auto reduced = [&](const char* reduction, bool weight, bool masked) {
+    Graph graph;
+    Builder b(graph);
+    Value x = b.input({DType::f32, {4}}), w = b.input({DType::f32, {4}}), m = b.input({DType::boolean, {4}});
+    b.result(reduce_loss(x, weight ? w : Value{}, masked ? m : Value{}, reduction));
+    return interpret_graph(expand(graph), std::vector<HostTensor>{values, weights, mask})[0].data[0];
+  };
+  CHECK(reduced("sum", false, false) == 12.0);
+  CHECK(reduced("none", false, false) == 12.0);
+  CHECK(reduced("sum_over_batch_size", false, false) == 3.0);
+  CHECK(reduced("sum", true, false) == 13.0);
+  CHECK(reduced("mean", true, false) == 3.25);
+  CHECK(reduced("mean_with_sample_weight", true, false) == 3.25);
+  CHECK(reduced("mean_with_sample_weight", false, false) == 3.0);
+  CHECK(reduced("sum", true, true) == 7.0);
+  CHECK(reduced("sum_over_batch_size", false, true) == 3.0);
+  CHECK(std::fabs(reduced("sum_over_batch_size", true, true) - 7.0 / 3.0) < 1e-6);
+  CHECK(reduced("mean_with_sample_weight", true, true) == 3.5);
+  mask = tensor({4}, {0, 0, 0, 0}, DType::boolean);
+  CHECK(reduced("sum_over_batch_size", false, true) == 0.0);
+  CHECK(reduced("mean_with_sample_weight", true, true) == 0.0);
 }
 
 TEST_CASE("losses: from logits they stay finite where a sigmoid or softmax saturates") {
