@@ -376,23 +376,25 @@ std::vector<Wrong> wrong_inputs() {
        "error: @/r_loss.json: fit.loss: 'msee' is not a loss\n"
        "  hint: the losses are: mean_squared_error, mean_absolute_error, mean_absolute_percentage_error, "
        "mean_squared_logarithmic_error, huber, log_cosh, binary_crossentropy, categorical_crossentropy, "
-       "sparse_categorical_crossentropy, kl_divergence, poisson, hinge, and 3 more\n"},
+       "sparse_categorical_crossentropy, kl_divergence, poisson, hinge, and 9 more\n"},
       {"a misspelt metric",
        {"train", "@/r_metric.json", "--run-dir", "@/r"},
        1,
        "error: @/r_metric.json: fit.metrics[0]: 'maee' is not a metric\n"
        "  hint: the metrics are: mean_squared_error, mean_absolute_error, mean_absolute_percentage_error, "
        "mean_squared_logarithmic_error, huber, log_cosh, binary_crossentropy, categorical_crossentropy, "
-       "sparse_categorical_crossentropy, kl_divergence, poisson, hinge, and 15 more\n"},
+       "sparse_categorical_crossentropy, kl_divergence, poisson, hinge, and 21 more\n"},
       {"a metric that cannot be compiled",
        {"train", "@/r_auc.json", "--run-dir", "@/r"},
        1,
        "error: there is no metric 'auc'\n"
-       "  hint: use one of 'accuracy', 'binary_accuracy', 'binary_crossentropy', 'categorical_accuracy', "
-       "'categorical_crossentropy', 'categorical_hinge', 'hinge', 'huber', 'kl_divergence', 'log_cosh', 'mae', 'mean', "
-       "'mean_absolute_error', 'mean_absolute_percentage_error', 'mean_squared_error', "
-       "'mean_squared_logarithmic_error', 'mse', 'poisson', 'r2', 'r2_score', 'rmse', 'root_mean_squared_error', "
-       "'sparse_categorical_accuracy', 'sparse_categorical_crossentropy', 'squared_hinge'\n"},
+       "  hint: use one of 'accuracy', 'binary_accuracy', 'binary_crossentropy', 'binary_focal_crossentropy', "
+       "'categorical_accuracy', 'categorical_crossentropy', 'categorical_focal_crossentropy', "
+       "'categorical_generalized_cross_entropy', 'categorical_hinge', 'circle', 'cosine_similarity', 'dice', 'hinge', "
+       "'huber', 'kl_divergence', 'log_cosh', 'mae', 'mean', 'mean_absolute_error', 'mean_absolute_percentage_error', "
+       "'mean_squared_error', 'mean_squared_logarithmic_error', 'mse', 'poisson', 'r2', 'r2_score', 'rmse', "
+       "'root_mean_squared_error', 'sparse_categorical_accuracy', 'sparse_categorical_crossentropy', 'squared_hinge', "
+       "'tversky'\n"},
       {"a misspelt optimizer",
        {"train", "@/r_optimizer.json", "--run-dir", "@/r"},
        1,

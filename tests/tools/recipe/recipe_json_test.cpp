@@ -221,7 +221,7 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
        "fit.loss: 'msee' is not a loss\n  hint: the losses are: mean_squared_error, mean_absolute_error, "
        "mean_absolute_percentage_error, mean_squared_logarithmic_error, huber, log_cosh, "
        "binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence, "
-       "poisson, hinge, and 3 more"},
+       "poisson, hinge, and 9 more"},
       {with_fit(R"("loss": "binary_crossentorpy")"),
        "fit.loss: 'binary_crossentorpy' is not a loss\n  hint: did you mean 'binary_crossentropy'?"},
       {with_fit(R"("loss": ["mse", "mse"])"),
