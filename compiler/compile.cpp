@@ -4,12 +4,9 @@
 
 namespace moru {
 
-CompiledModel compile(Model& model, const CompileOptions& options) {
-  CompiledModel out;
-  out.target = options.target;
-  PipelineOptions pipeline = options.pipeline;
-  pipeline.l2_bytes = options.target.l2_bytes;
-  out.lowered = run_pipeline(model, pipeline);
+namespace {
+
+void package(const Model& model, const CompileOptions& options, CompiledModel& out) {
   out.hash = hash_program(out.lowered.module, out.lowered.kernels, out.target.text());
   WeightsSection weights = make_weights_section(model);
   out.program = write_program({.module = &out.lowered.module,
@@ -21,6 +18,17 @@ CompiledModel compile(Model& model, const CompileOptions& options) {
                                .hash = out.hash,
                                .source = model.source,
                                .seed = options.seed});
+}
+
+}  // namespace
+
+CompiledModel compile(Model& model, const CompileOptions& options) {
+  CompiledModel out;
+  out.target = options.target;
+  PipelineOptions pipeline = options.pipeline;
+  pipeline.l2_bytes = options.target.l2_bytes;
+  out.lowered = run_pipeline(model, pipeline);
+  out.lowered.times.run("package", [&] { package(model, options, out); });
   return out;
 }
 

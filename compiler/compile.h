@@ -27,7 +27,7 @@ struct CompileOptions {
 
 struct CompiledModel {
   Target target = Target::host();
-  Lowered lowered;                 // the module, the kernels and their memory plans
+  Lowered lowered;                 // the module, the kernels and their memory plans; times of these and of "package"
   std::vector<std::byte> program;  // the program section
   uint64_t hash = 0;
 };

@@ -1,7 +1,6 @@
 #include "compiler/pipeline.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "compiler/passes/add_update.h"
 #include "compiler/passes/block_contractions.h"
@@ -97,11 +96,13 @@ std::vector<PassDescription> describe_passes() {
 Lowered run_pipeline(Model& model, const PipelineOptions& options) {
   Lowered out;
   std::string last_text;
-  auto run = [&](std::string_view name, auto&& body) {
-    auto begin = std::chrono::steady_clock::now();
-    body();
-    out.times.push_back({std::string(name),
-                         std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count()});
+  auto run = [&](std::string_view name, auto&& body) { out.times.run(name, body); };
+  auto verify = [&](std::string_view pass) {
+    if (!options.verify) return;
+    run("verify", [&] {
+      if (out.kernels.kernels.empty()) verify_module(out.module, pass);
+      for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, pass);
+    });
   };
   auto dump = [&](std::string_view name, auto&& text) {
     if (!options.dump) return;
@@ -110,21 +111,20 @@ Lowered run_pipeline(Model& model, const PipelineOptions& options) {
     last_text = std::move(now);
   };
   run("make_entries", [&] { out.module = make_entries(model, options.training); });
-  if (options.verify) verify_module(out.module, "make_entries");
+  verify("make_entries");
   dump("make_entries", [&] { return module_text(out.module); });
   if (options.stop_after == "make_entries") return out;
   for (const GraphPass& pass : graph_passes) {
     if (pass.when == When::training && !options.training) continue;
     if (!options.disable.count(pass.name)) {
       run(pass.name, [&] { pass.function(out.module, options.training); });
-      if (options.verify) verify_module(out.module, pass.name);
+      verify(pass.name);
       dump(pass.name, [&] { return module_text(out.module); });
     }
     if (options.stop_after == pass.name) return out;
   }
   run("lower", [&] { out.kernels = lower(out.module); });
-  if (options.verify)
-    for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, "lower");
+  verify("lower");
   dump("lower", [&] { return kernel_module_text(out.kernels); });
   if (options.stop_after == "lower") return out;
   for (const KernelPass& pass : kernel_passes) {
@@ -132,8 +132,7 @@ Lowered run_pipeline(Model& model, const PipelineOptions& options) {
       run(pass.name, [&] {
         for (Kernel& kernel : out.kernels.kernels) pass.function(kernel, options);
       });
-      if (options.verify)
-        for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, pass.name);
+      verify(pass.name);
       dump(pass.name, [&] { return kernel_module_text(out.kernels); });
     }
     if (options.stop_after == pass.name) return out;
@@ -141,8 +140,7 @@ Lowered run_pipeline(Model& model, const PipelineOptions& options) {
   run("plan_memory", [&] {
     for (Kernel& kernel : out.kernels.kernels) out.plans.push_back(plan_memory(kernel));
   });
-  if (options.verify)
-    for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, "plan_memory");
+  verify("plan_memory");
   dump("plan_memory", [&] { return kernel_module_text(out.kernels); });
   return out;
 }

@@ -13,6 +13,7 @@
 #include "compiler/model/model.h"
 #include "compiler/model/training.h"
 #include "compiler/passes/plan_memory.h"
+#include "compiler/support/stage_times.h"
 
 namespace moru {
 
@@ -26,17 +27,12 @@ struct PipelineOptions {
   std::function<void(std::string_view pass, const std::string& text)> dump;
 };
 
-struct PassTime {
-  std::string name;
-  double microseconds = 0;
-};
-
 /// What the pipeline makes of a model, as far as it ran.
 struct Lowered {
   Module module;
   KernelModule kernels;           // empty if stopped before `lower`
   std::vector<MemoryPlan> plans;  // by kernel
-  std::vector<PassTime> times;
+  StageTimes times;               // by pass; "verify" is what checking after every pass took
 };
 
 Lowered run_pipeline(Model& model, const PipelineOptions& options = {});

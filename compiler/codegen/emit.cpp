@@ -83,9 +83,9 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine, int optimizati
   }
 }
 
-std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, llvm::TargetMachine& machine, const KernelModule& kernels,
-                                        const Outline& outline, const Part& part, const Target& target,
-                                        const EmitOptions& options) {
+std::unique_ptr<llvm::Module> emit_unoptimized(llvm::LLVMContext& context, llvm::TargetMachine& machine,
+                                               const KernelModule& kernels, const Outline& outline, const Part& part,
+                                               const Target& target, const EmitOptions& options) {
   auto module = std::make_unique<llvm::Module>("moru", context);
   module->setTargetTriple(target.triple);
   module->setDataLayout(machine.createDataLayout());
@@ -109,7 +109,15 @@ std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, llvm::Target
   std::string complaint;
   llvm::raw_string_ostream stream(complaint);
   if (llvm::verifyModule(*module, &stream)) throw InternalError("the emitted module is not valid: " + complaint);
-  optimize(*module, machine, options.optimization);
+  return module;
+}
+
+std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, llvm::TargetMachine& machine,
+                                        const KernelModule& kernels, const Outline& outline, const Part& part,
+                                        const Target& target, const EmitOptions& options, StageTimes& times) {
+  std::unique_ptr<llvm::Module> module;
+  times.run("emit", [&] { module = emit_unoptimized(context, machine, kernels, outline, part, target, options); });
+  times.run("llvm_optimize", [&] { optimize(*module, machine, options.optimization); });
   return module;
 }
 
@@ -167,7 +175,8 @@ std::string emit_text(const KernelModule& module, const Target& target, const Em
   const Outline outline = outline_functions(module);
   const auto machine = make_target_machine(target, options.optimization);
   llvm::LLVMContext context;
-  const auto emitted = emit_part(context, *machine, module, outline, make_parts(outline, 1)[0], target, options);
+  StageTimes times;
+  const auto emitted = emit_part(context, *machine, module, outline, make_parts(outline, 1)[0], target, options, times);
   if (assembly) {
     const std::vector<uint8_t> bytes = generate(*emitted, *machine, llvm::CodeGenFileType::AssemblyFile);
     return {bytes.begin(), bytes.end()};
@@ -192,42 +201,51 @@ std::string entry_symbol(const std::string& prefix, const std::string& entry) {
 ObjectCode emit_objects(const KernelModule& module, const Target& target, const EmitOptions& options) {
   check_module(module);
   check_prefix(options.prefix);
-  ObjectCode code{target, options.prefix, {}, {}, false, options.profile_workers, 0};
+  ObjectCode code{target, options.prefix, {}, {}, false, options.profile_workers, 0, {}};
   for (const Kernel& kernel : module.kernels) code.entries.push_back(kernel.entry);
-  const Outline outline = outline_functions(module);
+  Outline outline;
+  code.times.run("outline", [&] { outline = outline_functions(module); });
   if (options.profile_workers > 0) code.profile_regions = plan_profile(module).regions.size();
   const ObjectCache cache(options.profile_workers > 0 ? std::string() : options.cache_directory);
   std::string key;
   if (cache.is_enabled()) {
-    key = cache.key({module_key(module, outline), target.text(), options.prefix, std::to_string(options.vector_bytes),
-                     std::to_string(options.optimization)});
-    if (cache.find(key, code.objects)) {
-      code.from_cache = true;
-      return code;
-    }
+    code.times.run("cache", [&] {
+      key = cache.key({module_key(module, outline), target.text(), options.prefix, std::to_string(options.vector_bytes),
+                       std::to_string(options.optimization)});
+      code.from_cache = cache.find(key, code.objects);
+    });
+    if (code.from_cache) return code;
   }
   const std::vector<Part> parts = make_parts(outline, options.threads);
   code.objects.resize(parts.size());
   std::vector<std::exception_ptr> failures(parts.size());
-  make_target_machine(target, 0);  // registers the targets before threads look them up
+  // Registers the targets before threads look them up.
+  code.times.run("llvm_start", [&] { make_target_machine(target, 0); });
+  std::vector<StageTimes> thread_times(parts.size());
   const auto compile = [&](size_t i) {
     try {
       const auto machine = make_target_machine(target, options.optimization);
       llvm::LLVMContext context;
-      const auto emitted = emit_part(context, *machine, module, outline, parts[i], target, options);
-      code.objects[i] = generate(*emitted, *machine, llvm::CodeGenFileType::ObjectFile);
+      StageTimes& times = thread_times[i];
+      const auto emitted = emit_part(context, *machine, module, outline, parts[i], target, options, times);
+      times.run("llvm_codegen", [&] {
+        code.objects[i] = generate(*emitted, *machine, llvm::CodeGenFileType::ObjectFile);
+      });
     } catch (...) {
       failures[i] = std::current_exception();
     }
   };
+  const auto begin = std::chrono::steady_clock::now();
   std::vector<std::thread> threads;
   for (size_t i = 1; i < parts.size(); ++i) threads.emplace_back(compile, i);
   compile(0);
   for (std::thread& thread : threads) thread.join();
+  code.times.add_parallel(
+      thread_times, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);
   }
-  if (cache.is_enabled()) cache.keep(key, code.objects);
+  if (cache.is_enabled()) code.times.run("cache", [&] { cache.keep(key, code.objects); });
   return code;
 }
 

@@ -10,6 +10,7 @@
 #include "compiler/codegen/profile.h"
 #include "compiler/codegen/target.h"
 #include "compiler/ir/kernels.h"
+#include "compiler/support/stage_times.h"
 #include "schema/kernel_abi.h"
 
 namespace moru {
@@ -32,6 +33,7 @@ struct ObjectCode {
   bool from_cache = false;
   int profile_workers = 0;
   size_t profile_regions = 0;
+  StageTimes times;  // outline, cache, llvm_start, emit, llvm_optimize, llvm_codegen
 };
 
 /// Throws CompileError where the target lacks what the kernels need (f64 fma without fma instructions).
@@ -50,6 +52,8 @@ class JitCode {
   /// program_hash is 0 and there is no file: the caller knows both.
   virtual const moru_kernel_library* library() const = 0;
   virtual bool from_cache() const = 0;
+  /// The objects', and "link".
+  virtual const StageTimes& times() const = 0;
   /// The table of a build with EmitOptions::profile_workers; regions are numbered as plan_profile does.
   virtual ProfileTable profile() const = 0;
 

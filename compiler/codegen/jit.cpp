@@ -21,7 +21,17 @@ void check(llvm::Error error, const char* doing) {
 
 class LinkedCode : public JitCode {
  public:
-  explicit LinkedCode(const ObjectCode& code) : names_(code.entries), from_cache_(code.from_cache) {
+  explicit LinkedCode(const ObjectCode& code) : names_(code.entries), from_cache_(code.from_cache), times_(code.times) {
+    times_.run("link", [&] { link(code); });
+  }
+
+  const moru_kernel_library* library() const override { return &library_; }
+  bool from_cache() const override { return from_cache_; }
+  const StageTimes& times() const override { return times_; }
+  ProfileTable profile() const override { return profile_; }
+
+ private:
+  void link(const ObjectCode& code) {
     make_target_machine(code.target, 0);  // registers the target
     llvm::orc::JITTargetMachineBuilder machine{llvm::Triple(code.target.triple)};
     machine.setCPU(code.target.is_x86() ? code.target.level : "generic");
@@ -45,13 +55,9 @@ class LinkedCode : public JitCode {
     library_.entries = entries_.data();
   }
 
-  const moru_kernel_library* library() const override { return &library_; }
-  bool from_cache() const override { return from_cache_; }
-  ProfileTable profile() const override { return profile_; }
-
- private:
   std::vector<std::string> names_;
   bool from_cache_;
+  StageTimes times_;
   std::unique_ptr<llvm::orc::LLJIT> jit_;
   std::vector<moru_kernel_entry> entries_;
   moru_kernel_library library_ = {};

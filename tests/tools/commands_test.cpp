@@ -214,10 +214,50 @@ TEST_CASE("compile writes libraries with a header, LLVM and assembly, and moru-r
       project.moru({"compile", project / "model.json", "-o", project / "t.s", "--time", "--no-cache"});
   succeeds(timed);
   CHECK(timed.err.find("choose_layouts") != std::string::npos);
-  CHECK(timed.err.find("native code") != std::string::npos);
+  CHECK(timed.err.find("emit_text") != std::string::npos);
+  CHECK(timed.err.find("total") != std::string::npos);
   succeeds(project.moru({"compile", project / "model.json", "-o", project / "d.s", "--dump-dir", project / "dumps",
                          "--disable", "simplify", "--disable", "share_common"}));
   CHECK(fs::exists(project / "dumps/00_make_entries.txt"));
+}
+
+TEST_CASE("compile --time accounts for every stage from import to link") {
+  const SmallProject project;
+  const std::vector<std::string> words = {"compile", project / "recipe.json", "-o", project / "net.so", "--time",
+                                          "--json"};
+  const Outcome cold = project.moru(words);
+  succeeds(cold);
+  CHECK(cold.err.empty());
+  const auto stages_of = [](const json& result) {
+    std::vector<std::string> names;
+    for (const json& stage : result["stages"]) names.push_back(stage["name"]);
+    return names;
+  };
+  const json result = json::parse(cold.out);
+  CHECK(result["output"] == project / "net.so");
+  CHECK(result["header"] == project / "net.h");
+  const std::vector<std::string> names = stages_of(result);
+  const auto has = [](const std::vector<std::string>& list, const char* name) {
+    return std::find(list.begin(), list.end(), name) != list.end();
+  };
+  CHECK(names.front() == "import");
+  CHECK(names.back() == "link");
+  const Outcome listed = project.moru({"passes", "--json"});
+  for (const json& pass : json::parse(listed.out)) CHECK(has(names, pass["name"].get<std::string>().c_str()));
+  for (const char* stage : {"recipe", "verify", "package", "outline", "cache", "emit", "llvm_optimize", "llvm_codegen"})
+    CHECK_MESSAGE(has(names, stage), stage);
+  double sum = 0;
+  for (const json& stage : result["stages"]) {
+    sum += stage["ms"].get<double>();
+    CHECK(stage["thread_ms"].get<double>() >= 0);
+  }
+  CHECK(sum <= result["total_ms"].get<double>() * 1.001);
+  CHECK(sum >= result["total_ms"].get<double>() * 0.8);
+  const Outcome warm = project.moru(words);
+  succeeds(warm);
+  const std::vector<std::string> fewer = stages_of(json::parse(warm.out));
+  CHECK(has(fewer, "cache"));
+  CHECK_FALSE(has(fewer, "llvm_codegen"));  // a hit does not start LLVM
 }
 
 TEST_CASE("compile with a recipe embeds training, so that moru-run trains to the same bits as moru") {

@@ -23,6 +23,7 @@ struct Options {
   std::string model, output, recipe, prefix;
   std::vector<std::string> entries;
   std::optional<uint64_t> seed;
+  bool json = false;
   CompileFlags flags;
 };
 
@@ -73,47 +74,83 @@ std::string c_identifier(const std::string& text) {
   return name.empty() || std::isdigit(static_cast<unsigned char>(name[0])) ? "m_" + name : name;
 }
 
+/// Writes the library and its header; returns the header's path.
+std::string write_library(const Options& options, const std::string& ending, const CompiledModel& compiled,
+                          const Model& model, std::span<const std::byte> recipe, EmitOptions emit, StageTimes& times) {
+  if (!options.prefix.empty()) {
+    emit.prefix = c_identifier(options.prefix);
+  } else if (ending == ".o") {
+    emit.prefix = c_identifier(std::filesystem::path(options.output).stem().string()) + "_";
+  }
+  const ObjectCode code = emit_objects(compiled.lowered.kernels, compiled.target, emit);
+  times.append(code.times);
+  std::vector<std::byte> file;
+  times.run("package", [&] { file = need(make_moru_file(model, compiled, recipe)); });
+  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(file.data()), file.size());
+  const auto write = ending == ".so" ? write_shared_object : write_static_object;
+  times.run("link", [&] { write(options.output, code, bytes, compiled.hash); });
+  const std::string header = std::filesystem::path(options.output).replace_extension(".h").string();
+  need(write_file_atomically(header, c_header(code.prefix, code.entries, model.name)));
+  return header;
+}
+
 int run(const Options& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  StageTimes times;
   const std::string ending = ending_of(options.output);
-  ModelSource source = open_model(options.model, options.seed, options.recipe);
+  ModelSource source;
+  times.run("import", [&] { source = open_model(options.model, options.seed, options.recipe); });
   const bool training = wants_training(options, source);
   if (source.recipe && options.seed) source.recipe->fit.seed = *options.seed;
   std::vector<std::byte> recipe_bytes;
-  if (source.recipe) {
-    fit_recipe(source);
-    Recipe carried = *source.recipe;
-    carried.model.clear();
-    recipe_bytes = write_recipe(carried);
-  }
-  const PreparedModel prepared = prepare_model(source, training);
-  if (source.recipe) set_statistics(source.model, *source.recipe);
+  PreparedModel prepared;
+  times.run("recipe", [&] {
+    if (source.recipe) {
+      fit_recipe(source);
+      Recipe carried = *source.recipe;
+      carried.model.clear();
+      recipe_bytes = write_recipe(carried);
+    }
+    prepared = prepare_model(source, training);
+    if (source.recipe) set_statistics(source.model, *source.recipe);
+  });
 
   const CompiledModel compiled = compile(
       source.model,
       make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr,
                            static_cast<int64_t>(options.seed.value_or(source.recipe ? source.recipe->fit.seed : 0))));
-  EmitOptions emit = make_emit_options(options.flags);
-  const auto begin = std::chrono::steady_clock::now();
+  times.append(compiled.lowered.times);
+  const EmitOptions emit = make_emit_options(options.flags);
+  std::string header;
   if (ending == ".ll" || ending == ".s") {
     const KernelModule kernels = selected(compiled.lowered.kernels, options.entries);
-    need(write_file_atomically(options.output, ending == ".ll" ? emit_llvm_ir(kernels, compiled.target, emit)
-                                                               : emit_assembly(kernels, compiled.target, emit)));
+    std::string text;
+    times.run("emit_text", [&] {
+      text = ending == ".ll" ? emit_llvm_ir(kernels, compiled.target, emit)
+                             : emit_assembly(kernels, compiled.target, emit);
+    });
+    need(write_file_atomically(options.output, text));
   } else {
-    if (!options.prefix.empty()) {
-      emit.prefix = c_identifier(options.prefix);
-    } else if (ending == ".o") {
-      emit.prefix = c_identifier(std::filesystem::path(options.output).stem().string()) + "_";
-    }
-    const ObjectCode code = emit_objects(compiled.lowered.kernels, compiled.target, emit);
-    const std::vector<std::byte> file = need(make_moru_file(source.model, compiled, recipe_bytes));
-    const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(file.data()), file.size());
-    const auto write = ending == ".so" ? write_shared_object : write_static_object;
-    write(options.output, code, bytes, compiled.hash);
-    const std::string header = std::filesystem::path(options.output).replace_extension(".h").string();
-    need(write_file_atomically(header, c_header(code.prefix, code.entries, source.model.name)));
+    header = write_library(options, ending, compiled, source.model, recipe_bytes, emit, times);
   }
-  report_times(options.flags, compiled.lowered.times, "native code",
-               std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
+  const double total_us =
+      std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
+  if (!options.json) {
+    report_times(options.flags, times, total_us);
+    return 0;
+  }
+  JsonWriter json;
+  json.begin_object();
+  json.key("model").text(source.path);
+  json.key("output").text(options.output);
+  if (!header.empty()) json.key("header").text(header);
+  json.key("target").text(compiled.target.text());
+  json.key("entries").begin_array();
+  for (const Kernel& kernel : compiled.lowered.kernels.kernels) json.text(kernel.entry);
+  json.end_array();
+  write_times(json, options.flags, times, total_us);
+  json.end_object();
+  std::fputs(json.finish().c_str(), stdout);
   return 0;
 }
 
@@ -135,6 +172,7 @@ void add_compile(CLI::App& app, Job& job) {
       "Examples: moru compile model.moru -o model.so\n"
       "          moru compile model.json --recipe recipe.json -o bikes.so    # for moru-run bikes.so train\n"
       "          moru compile model.moru -o model.o --target x86-64-v3\n"
+      "          moru compile recipe.json -o bikes.so --no-cache --time --json    # where the time goes\n"
       "A .so or .o comes with a C header beside it, and carries model, weights and recipe.");
   command->add_option("MODEL", options->model, "A .moru or Keras JSON file, or a recipe")->required();
   command
@@ -152,6 +190,7 @@ void add_compile(CLI::App& app, Job& job) {
   command->add_option("--seed", options->seed, "Seed of weights that the model lacks, and of training")->type_name("S");
   command->add_option("--prefix", options->prefix, "Of every symbol (default: moru_ for .so, the file's name for .o)")
       ->type_name("P");
+  command->add_flag("--json", options->json, "Say what was written, and with --time the stages, as JSON");
   add_compile_flags(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }

@@ -34,7 +34,7 @@ void add_compile_flags(CLI::App& command, CompileFlags& flags) {
       ->delimiter(',');
   command.add_option("--dump-dir", flags.dump_directory, "Write the program after each pass that changed it, as text")
       ->type_name("DIR");
-  command.add_flag("--time", flags.time, "Say on stderr how long each pass took");
+  command.add_flag("--time", flags.time, "Say on stderr how long each stage took, from import to link");
   command.add_flag("--no-cache", flags.no_cache, "Neither use nor keep compiled objects in the cache");
 }
 
@@ -79,19 +79,36 @@ EmitOptions make_emit_options(const CompileFlags& flags) {
   return options;
 }
 
-void report_times(const CompileFlags& flags, const std::vector<PassTime>& times, const std::string& rest_name,
-                  double rest_microseconds) {
+void report_times(const CompileFlags& flags, const StageTimes& times, double total_microseconds) {
   if (!flags.time) return;
-  double total = rest_microseconds;
   const auto line = [](const std::string& name, double microseconds) {
-    std::fprintf(stderr, "%-20s %10.3f ms\n", name.c_str(), microseconds / 1000);
+    std::fprintf(stderr, "%-20s %10.3f ms", name.c_str(), microseconds / 1000);
   };
-  for (const PassTime& time : times) {
-    line(time.name, time.microseconds);
-    total += time.microseconds;
+  for (const StageTime& stage : times.list()) {
+    line(stage.name, stage.microseconds);
+    // Threads side by side: what they spent together is more than what it took.
+    if (stage.thread_microseconds > 1.01 * stage.microseconds)
+      std::fprintf(stderr, " (of all threads %.3f ms)", stage.thread_microseconds / 1000);
+    std::fputs("\n", stderr);
   }
-  line(rest_name, rest_microseconds);
-  line("total", total);
+  line("other", std::max(0.0, total_microseconds - times.total_microseconds()));
+  std::fputs("\n", stderr);
+  line("total", total_microseconds);
+  std::fputs("\n", stderr);
+}
+
+void write_times(JsonWriter& json, const CompileFlags& flags, const StageTimes& times, double total_microseconds) {
+  if (!flags.time) return;
+  json.key("stages").begin_array();
+  for (const StageTime& stage : times.list()) {
+    json.begin_object();
+    json.key("name").text(stage.name);
+    json.key("ms").number(stage.microseconds / 1000);
+    json.key("thread_ms").number(stage.thread_microseconds / 1000);
+    json.end_object();
+  }
+  json.end_array();
+  json.key("total_ms").number(total_microseconds / 1000);
 }
 
 PreparedModel prepare_model(ModelSource& source, bool training) {
@@ -120,9 +137,8 @@ std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFl
   CompiledModel compiled;
   std::shared_ptr<const Program> program =
       need(make_native_program(source.model, options, make_emit_options(flags), recipe, &compiled));
-  double all = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
-  for (const PassTime& time : compiled.lowered.times) all -= time.microseconds;
-  report_times(flags, compiled.lowered.times, "native code", all);
+  report_times(flags, compiled.lowered.times,
+               std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
   return program;
 }
 

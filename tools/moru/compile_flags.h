@@ -9,6 +9,7 @@
 #include "compiler/compile.h"
 #include "compiler/model/training.h"
 #include "runtime/program.h"
+#include "runtime/training/json_writer.h"
 #include "tools/moru/model_source.h"
 
 namespace CLI {
@@ -35,9 +36,10 @@ EmitOptions make_emit_options(const CompileFlags& flags);
 /// $XDG_CACHE_HOME/moru, or ~/.cache/moru; empty where neither is known.
 std::string cache_directory();
 
-/// With --time: a table on stderr, one line per pass, ending with `rest`, which is named.
-void report_times(const CompileFlags& flags, const std::vector<PassTime>& times, const std::string& rest_name,
-                  double rest_microseconds);
+/// With --time: a table on stderr, one line per stage and what is left of `total_microseconds`.
+void report_times(const CompileFlags& flags, const StageTimes& times, double total_microseconds);
+/// The same as keys "stages" and "total_ms" of the object that is being written; nothing without --time.
+void write_times(JsonWriter& json, const CompileFlags& flags, const StageTimes& times, double total_microseconds);
 
 /// What training, bench and the like work on: a model with its recipe's scalers, and the specification for training.
 struct PreparedModel {

@@ -38,7 +38,7 @@ std::string text_of(const Options& options) {
          (prepared.trains ? "" : " (without a recipe nothing is trained)") +
          "\n  hint: " + name_hint(options.after, names, "moru passes lists them"));
   Lowered lowered = run_pipeline(source.model, pipeline);
-  report_times(options.flags, lowered.times, "rest", 0);
+  report_times(options.flags, lowered.times, lowered.times.total_microseconds());
   if (options.llvm) return emit_llvm_ir(lowered.kernels, compile_options.target, make_emit_options(options.flags));
   if (options.assembly) return emit_assembly(lowered.kernels, compile_options.target, make_emit_options(options.flags));
   if (options.memory) {

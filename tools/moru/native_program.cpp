@@ -33,9 +33,12 @@ Result<std::shared_ptr<const Program>> make_native_program(Model& model, const C
   CompiledModel compiled = compile(model, options);
   auto jit = std::make_shared<JitProgram>();
   jit->code = jit_compile(compiled.lowered.kernels, compiled.target, emit);
+  compiled.lowered.times.append(jit->code->times());
   jit->library = *jit->code->library();
   jit->library.program_hash = compiled.hash;
-  Result<std::vector<std::byte>> bytes = make_moru_file(model, compiled, recipe);
+  StageTimes& times = compiled.lowered.times;
+  Result<std::vector<std::byte>> bytes = std::vector<std::byte>{};
+  times.run("package", [&] { bytes = make_moru_file(model, compiled, recipe); });
   if (!bytes) return bytes.status();
   // Sections are aligned within the file, so the file must be aligned in memory.
   jit->file_memory.resize(bytes->size() + MORU_BUFFER_ALIGNMENT);
@@ -46,8 +49,10 @@ Result<std::shared_ptr<const Program>> make_native_program(Model& model, const C
   Result<std::shared_ptr<const MoruFile>> file = MoruFile::from_memory({aligned, bytes->size()}, jit);
   if (!file) return file.status();
   if (code_out) *code_out = jit->code.get();
+  Result<std::shared_ptr<const Program>> program = std::shared_ptr<const Program>();
+  times.run("load", [&] { program = Program::load(*file, &jit->library, jit); });
   if (compiled_out) *compiled_out = std::move(compiled);
-  return Program::load(*file, &jit->library, jit);
+  return program;
 }
 
 }  // namespace moru

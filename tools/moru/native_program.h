@@ -18,7 +18,8 @@ Result<std::vector<std::byte>> make_moru_file(const Model& model, const Compiled
 
 /// Compiles `model` (weights included) and gives the program with native code from the JIT, loaded from a `.moru` in
 /// memory so that it can be saved again. CompileError is thrown as the compiler does; what the runtime refuses comes
-/// back as a status. `compiled`, if given, receives what was compiled; `code` its native code, which lives as long as the
+/// back as a status. `compiled`, if given, receives what was compiled, with the times of all
+/// stages; `code` its native code, which lives as long as the
 /// program.
 Result<std::shared_ptr<const Program>> make_native_program(Model& model, const CompileOptions& options,
                                                            const EmitOptions& emit = {},
