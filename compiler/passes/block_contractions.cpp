@@ -18,6 +18,8 @@ constexpr int64_t row_unit = 8;     // blocks of rows are a multiple of the usua
 constexpr int64_t strip_rows = 16;  // a few tiles: their results are written while they are near
 // Multiply-adds that are worth a join of threads: some 10 us of one.
 constexpr int64_t parallel_work = int64_t{1} << 21;
+constexpr int64_t deepest = 1024;  // depth of a panel: 256 KiB
+constexpr int64_t odd_line = 16;  // elements: what a pitch is lengthened by, so that rows fall into different places
 constexpr int64_t far_apart = 4096;  // bytes: rows at this distance fall into the same sets, and each in a page of its own
 
 // What a symbol is likely to be, for choosing between schedules only; loops are in their first iteration.
@@ -45,6 +47,7 @@ class Blocker {
         variables_.pop_back();
         if (outside) in_parallel_ = false;
       } else if (const Contraction* contraction = std::get_if<Contraction>(&statement.node)) {
+        copies_ = !is_packed(*contraction);
         if (blocks(*contraction)) {
           const std::optional<Statement> transpose = take_transpose(*contraction, out);
           split_by_rows(*contraction, transpose, statement.origin, out);
@@ -67,6 +70,7 @@ class Blocker {
   std::vector<int> accesses_;  // by buffer, before anything was cut
   std::vector<std::string> variables_;
   bool in_parallel_ = false;
+  bool copies_ = true;  // panels are copied
   const Transpose* source_ = nullptr;  // of the contraction's b, where panels are transposed rather than copied
   int next_ = 0;
 
@@ -85,6 +89,14 @@ class Blocker {
     return is_large && !in_parallel_ ? ForKind::parallel : ForKind::serial;
   }
 
+  // b lies in panels already, one piece each: its last axis of columns runs within a panel, the one before over panels.
+  bool is_packed(const Contraction& c) const {
+    if (c.columns.size() < 2 || c.depth.empty()) return false;
+    const std::optional<Dim> pitch = c.b.offset.coefficient(c.depth.back().var);
+    return pitch && *pitch == c.columns.back().extent && c.columns.back().extent.is_constant() &&
+           c.columns.back().extent.constant() % 16 == 0 && c.columns.back().extent.constant() <= panel_columns;
+  }
+
   bool blocks(const Contraction& c) const {
     if (c.columns.empty() || c.rows.empty() || c.depth.empty() || c.b.dynamic || c.type != DType::f32) return false;
     const ContractionAxis& column = c.columns.back();
@@ -94,6 +106,10 @@ class Blocker {
     if (columns < panel_columns || size(c.rows) < least_rows) return false;
     const std::optional<Dim> pitch = c.b.offset.coefficient(c.depth.back().var);
     if (!pitch) return false;
+    if (!copies_) {
+      const int64_t work = size(c.rows) * size(c.columns) * depth;
+      return (work >= parallel_work && !in_parallel_) || size(c.rows) * depth * 4 > l2_bytes_ * 2;
+    }
     const int64_t pitch_bytes = size(*pitch) * 4;
     if (pitch_bytes <= panel_columns * 4) return false;  // it lies in one piece already
     return depth * columns * 4 > l2_bytes_ / 2 || (pitch_bytes % far_apart == 0 && depth * panel_columns * 4 > l2_bytes_ / 16);
@@ -151,14 +167,68 @@ class Blocker {
     out.push_back({For{fresh("small"), Dim(1) - is_large, ForKind::serial, std::move(plain)}, origin});
   }
 
-  // The longest axis of the rows is cut, so that a block's part of a fills half of the second cache.
+  // The longest axis of the rows is cut, so that a block's part of a stays in the second cache beside a panel. Where panels
+  // are copied, or come from far, it is twice that cache, so that this happens less often.
   void row_blocks(const Contraction& c, const std::string& origin, Block& out) {
     const Dim extent = c.rows[longest_row_axis(c)].extent;
-    const int64_t bytes_per_row = size(c.depth) * size(c.rows) / size(extent) * 4;
-    const int64_t most = std::max<int64_t>(l2_bytes_ * 2 / bytes_per_row, least_rows) / row_unit * row_unit;
-    if (extent.is_constant() && extent.constant() <= most) return panels(c, origin, out);
+    const int64_t depth = std::min(size(c.depth), c.depth.size() == 1 && c.rows.size() == 1 ? deepest : INT64_MAX);
+    const int64_t bytes_per_row = depth * size(c.rows) / size(extent) * 4, panel_bytes = depth * panel_columns * 4;
+    const bool reads_b_often = !copies_ && size(c.columns) * size(c.depth) * 4 <= l2_bytes_ * 8;
+    const int64_t most_bytes = reads_b_often ? l2_bytes_ * 3 / 4 - panel_bytes : l2_bytes_ * 2;
+    const int64_t most = std::max<int64_t>(most_bytes / bytes_per_row, least_rows) / row_unit * row_unit;
+    if (extent.is_constant() && extent.constant() <= most) return one_block(c, extent, origin, out);
+    const Dim rows = extent.is_constant() ? min(Dim(most), extent) : Dim(most);
     cut_rows(c, most, ForKind::serial, origin, out,
-             [&](const Contraction& block, Block& body) { panels(block, origin, body); });
+             [&](const Contraction& block, Block& body) { one_block(block, rows, origin, body); });
+  }
+
+  /// Rows of a at a distance at which a tile's rows fall into the same places of the first cache are moved together
+  /// first, where there are enough columns to pay for it. `most_rows` bounds the number of rows.
+  void one_block(const Contraction& c, const Dim& most_rows, const std::string& origin, Block& out) {
+    const bool is_matrix = c.rows.size() == 1 && c.depth.size() == 1 && !c.a.dynamic;
+    const std::optional<Dim> along = is_matrix ? c.a.offset.coefficient(c.depth[0].var) : std::nullopt;
+    const std::optional<Dim> pitch = is_matrix ? c.a.offset.coefficient(c.rows[0].var) : std::nullopt;
+    if (!along || !along->is_constant(1) || !pitch || !pitch->is_constant() || pitch->constant() * 4 % far_apart != 0 ||
+        !c.depth[0].extent.is_constant() || size(c.columns) < 4 * panel_columns)
+      return depth_blocks(c, most_rows, origin, out);
+    Contraction near = c;
+    const int64_t depth = c.depth[0].extent.constant(), near_pitch = depth + odd_line;
+    near.a = {add_buffer(most_rows * near_pitch), Dim::symbol(c.rows[0].var) * near_pitch + Dim::symbol(c.depth[0].var), nullptr};
+    near.a.offset += base_;
+    Block copy;
+    copy.push_back({Store{near.a, expr::load(kernel_.buffers[c.a.buffer], c.a.buffer, c.a.offset), false}, origin});
+    copy = {{For{c.depth[0].var, depth, ForKind::vector, std::move(copy)}, origin}};
+    For loop{c.rows[0].var, c.rows[0].extent, ForKind::serial, std::move(copy)};
+    out.push_back({std::move(loop), origin});
+    depth_blocks(near, most_rows, origin, out);
+  }
+
+  /// A panel of a great depth does not fit the cache: the sums are kept in memory between parts of the depth. Each stays
+  /// one chain of multiply-adds.
+  void depth_blocks(const Contraction& c, const Dim& most_rows, const std::string& origin, Block& out) {
+    const bool is_deep = c.rows.size() == 1 && c.depth.size() == 1 && c.depth[0].extent.is_constant() &&
+                         c.depth[0].extent.constant() > deepest;
+    if (!is_deep || source_) return panels(c, origin, out);
+    Dim columns = 1, place = 0;
+    for (const ContractionAxis& axis : c.columns) {
+      if (!axis.extent.is_constant()) return panels(c, origin, out);
+      place = place * axis.extent + Dim::symbol(axis.var);
+      columns *= axis.extent;
+    }
+    const int64_t depth = c.depth[0].extent.constant(), count = (depth + deepest - 1) / deepest;
+    const int64_t part_depth = ((depth + count - 1) / count + odd_line - 1) / odd_line * odd_line;
+    Access sums{add_buffer(most_rows * columns), Dim::symbol(c.rows[0].var) * columns + place, nullptr};
+    sums.offset += base_;
+    const Expr so_far = expr::load(kernel_.buffers[sums.buffer], sums.buffer, sums.offset);
+    for (int64_t first = 0; first < depth; first += part_depth) {
+      Contraction part = c;
+      const bool is_last = first + part_depth >= depth;
+      if (first > 0) part.init = so_far;
+      if (!is_last) part.epilogue = {Store{sums, expr::accumulator(DType::f32), false}};
+      Substitution(c.depth[0].var, Dim::symbol(c.depth[0].var) + first).apply(part);
+      part.depth[0].extent = std::min(part_depth, depth - first);
+      panels(part, origin, out);
+    }
   }
 
   size_t longest_row_axis(const Contraction& c) const {
@@ -190,6 +260,15 @@ class Blocker {
   }
 
   void panels(const Contraction& c, const std::string& origin, Block& out) {
+    if (!copies_) {
+      Contraction part = c;
+      const ContractionAxis panel = part.columns[part.columns.size() - 2];
+      part.columns.erase(part.columns.end() - 2);
+      For loop{panel.var, panel.extent, kind_of_loop(c), {}};
+      loop.body.push_back({std::move(part), origin});
+      out.push_back({std::move(loop), origin});
+      return;
+    }
     const int64_t columns = c.columns.back().extent.constant(), whole = columns / panel_columns;
     Block inner;
     const std::string panel = fresh("panel");

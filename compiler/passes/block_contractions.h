@@ -11,7 +11,7 @@ namespace moru {
 /// the same places of it, runs in blocks, as in Goto and van de Geijn, "Anatomy of High-Performance Matrix
 /// Multiplication" (2008):
 ///
-///   for each block of rows (whose part of `a` fills half of the second cache)
+///   for each block of rows (whose part of `a` is twice the second cache)
 ///     for each panel of 64 columns
 ///       copy the panel of `b`, so that it lies in one piece
 ///       contract the block with the panel
@@ -19,7 +19,8 @@ namespace moru {
 /// A contraction that writes more than the second cache holds, with a right operand that fits it, runs in strips of a few
 /// rows over all columns: results are then written, and an optimizer's state is read, along memory.
 ///
-/// Where the right operand was transposed into memory for this contraction alone, its panels are transposed instead.
+/// Where the right operand lies in panels already, nothing is copied; where it was transposed into memory for this
+/// contraction alone, its panels are transposed instead.
 ///
 /// The loops over panels and over strips are parallel where there is work for several threads and none has been shared out
 /// further outside.

@@ -8,29 +8,29 @@ namespace {
 
 using namespace layers;
 
-Model t1() {
+Model t1(double rate) {
   return sequential(
-      {input({12}, "x"), dense(64, {.activation = "relu"}), dropout(0.2), dense(32, {.activation = "relu"}), dense(1)},
+      {input({12}, "x"), dense(64, {.activation = "relu"}), dropout(rate), dense(32, {.activation = "relu"}), dense(1)},
       "t1");
 }
 
-Model t2() {
-  return sequential({input({784}, "x"), dense(512, {.activation = "relu"}), dropout(0.2),
-                     dense(512, {.activation = "relu"}), dropout(0.2), dense(10)},
+Model t2(double rate) {
+  return sequential({input({784}, "x"), dense(512, {.activation = "relu"}), dropout(rate),
+                     dense(512, {.activation = "relu"}), dropout(rate), dense(10)},
                     "t2");
 }
 
-Model t3() {
+Model t3(double) {
   return sequential({input({24, 11}, "x"), lstm(64, {.return_sequences = true}), lstm(32, {.return_sequences = true}),
                      flatten(), dense(32, {.activation = "relu"}), dense(1)},
                     "t3");
 }
 
-Model t4() {
+Model t4(double) {
   return sequential({input({12, 5}, "x"), simple_rnn(32, {.return_sequences = true}), simple_rnn(16), dense(1)}, "t4");
 }
 
-Model t5() {
+Model t5(double) {
   ModelBuilder m("t5");
   Tensor a = m.input("a", {10}), b = m.input("b", {24, 5}), c = m.input("c", {}, DType::i32);
   Tensor z = m.call(concatenate(), {a, m.call(gru(32), b), m.call(embedding(100, 8), c)});

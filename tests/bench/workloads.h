@@ -14,8 +14,10 @@ struct Workload {
   std::string name;
   std::string what;
   double flops_per_sample_training;  // 2 per multiply-add, matrix work only; forward + backward
-  std::function<Model()> model;
+  std::function<Model(double dropout_rate)> make;
   TrainingSpec training;
+
+  Model model(double dropout_rate = 0.2) const { return make(dropout_rate); }
 };
 
 const std::vector<Workload>& workloads();

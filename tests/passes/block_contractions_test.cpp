@@ -166,3 +166,36 @@ TEST_CASE("block_contractions: threads share the panels of a contraction with mu
   CHECK(count(kernel_text(kernel), "parallel panel") == 1);
   CHECK(count(kernel_text(kernel), "workers") == 1);
 }
+
+TEST_CASE("block_contractions: a deep contraction keeps its sums between parts of the depth") {
+  check_same_bits(R"(kernel "entry" {
+    buffer "x": f32[2500*batch] slot 0
+    buffer "w": f32[320000] slot 1
+    buffer "bias": f32[128] slot 2
+    buffer "y": f32[128*batch] slot 3
+    contract f32 rows (i: batch) columns (j: 128) depth (k: 2500) a "x"[2500*i + k] b "w"[128*k + j] init load "bias"[j] {
+      "y"[128*i + j] = max(acc, 0)
+    }
+  })",
+                  {1, 60});
+}
+
+TEST_CASE("block_contractions: rows of a at a distance of whole pages are moved together") {
+  const std::string text = R"(kernel "entry" {
+    buffer "x": f32[1024*batch] slot 0
+    buffer "w": f32[262144] slot 1
+    buffer "y": f32[256*batch] slot 2
+    contract f32 rows (i: batch) columns (p: 4, j: 64) depth (k: 1024) a "x"[1024*i + k] b "w"[65536*p + 64*k + j] {
+      "y"[256*i + 64*p + j] = acc
+    }
+  })";
+  Kernel kernel = parse_kernel(text);
+  block_contractions(kernel, 16 << 10);
+  CHECK(count(kernel_text(kernel), "1040") > 0);
+  const Kernel before = parse_kernel(text);
+  for (const int64_t batch : {1, 50, 130}) {
+    const std::map<std::string, int64_t> symbols = {{"batch", batch}, {"workers", 2}};
+    const auto wanted = run(before, symbols), got = run(kernel, symbols);
+    CHECK(std::memcmp(wanted[2].data(), got[2].data(), wanted[2].size() * 4) == 0);
+  }
+}
