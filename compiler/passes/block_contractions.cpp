@@ -16,10 +16,9 @@ constexpr int64_t panel_columns = 64;
 constexpr int64_t least_rows = 48;
 constexpr int64_t row_unit = 8;     // blocks of rows are a multiple of the usual tiles' heights
 constexpr int64_t strip_rows = 16;  // a few tiles: their results are written while they are near
-// Multiply-adds that are worth a join of threads: some 10 us of one.
-constexpr int64_t parallel_work = int64_t{1} << 21;
+// Multiply-adds that are worth a join of threads: some 8 us of one.
+constexpr int64_t parallel_work = int64_t{1} << 20;
 constexpr int64_t deepest = 1024;  // depth of a panel: 256 KiB
-constexpr int64_t odd_line = 16;  // elements: what a pitch is lengthened by, so that rows fall into different places
 constexpr int64_t far_apart = 4096;  // bytes: rows at this distance fall into the same sets, and each in a page of its own
 
 // What a symbol is likely to be, for choosing between schedules only; loops are in their first iteration.
@@ -176,31 +175,10 @@ class Blocker {
     const bool reads_b_often = !copies_ && size(c.columns) * size(c.depth) * 4 <= l2_bytes_ * 8;
     const int64_t most_bytes = reads_b_often ? l2_bytes_ * 3 / 4 - panel_bytes : l2_bytes_ * 2;
     const int64_t most = std::max<int64_t>(most_bytes / bytes_per_row, least_rows) / row_unit * row_unit;
-    if (extent.is_constant() && extent.constant() <= most) return one_block(c, extent, origin, out);
+    if (extent.is_constant() && extent.constant() <= most) return depth_blocks(c, extent, origin, out);
     const Dim rows = extent.is_constant() ? min(Dim(most), extent) : Dim(most);
     cut_rows(c, most, ForKind::serial, origin, out,
-             [&](const Contraction& block, Block& body) { one_block(block, rows, origin, body); });
-  }
-
-  /// Rows of a at a distance at which a tile's rows fall into the same places of the first cache are moved together
-  /// first, where there are enough columns to pay for it. `most_rows` bounds the number of rows.
-  void one_block(const Contraction& c, const Dim& most_rows, const std::string& origin, Block& out) {
-    const bool is_matrix = c.rows.size() == 1 && c.depth.size() == 1 && !c.a.dynamic;
-    const std::optional<Dim> along = is_matrix ? c.a.offset.coefficient(c.depth[0].var) : std::nullopt;
-    const std::optional<Dim> pitch = is_matrix ? c.a.offset.coefficient(c.rows[0].var) : std::nullopt;
-    if (!along || !along->is_constant(1) || !pitch || !pitch->is_constant() || pitch->constant() * 4 % far_apart != 0 ||
-        !c.depth[0].extent.is_constant() || size(c.columns) < 4 * panel_columns)
-      return depth_blocks(c, most_rows, origin, out);
-    Contraction near = c;
-    const int64_t depth = c.depth[0].extent.constant(), near_pitch = depth + odd_line;
-    near.a = {add_buffer(most_rows * near_pitch), Dim::symbol(c.rows[0].var) * near_pitch + Dim::symbol(c.depth[0].var), nullptr};
-    near.a.offset += base_;
-    Block copy;
-    copy.push_back({Store{near.a, expr::load(kernel_.buffers[c.a.buffer], c.a.buffer, c.a.offset), false}, origin});
-    copy = {{For{c.depth[0].var, depth, ForKind::vector, std::move(copy)}, origin}};
-    For loop{c.rows[0].var, c.rows[0].extent, ForKind::serial, std::move(copy)};
-    out.push_back({std::move(loop), origin});
-    depth_blocks(near, most_rows, origin, out);
+             [&](const Contraction& block, Block& body) { depth_blocks(block, rows, origin, body); });
   }
 
   /// A panel of a great depth does not fit the cache: the sums are kept in memory between parts of the depth. Each stays
@@ -216,7 +194,7 @@ class Blocker {
       columns *= axis.extent;
     }
     const int64_t depth = c.depth[0].extent.constant(), count = (depth + deepest - 1) / deepest;
-    const int64_t part_depth = ((depth + count - 1) / count + odd_line - 1) / odd_line * odd_line;
+    const int64_t part_depth = ((depth + count - 1) / count + 15) / 16 * 16;
     Access sums{add_buffer(most_rows * columns), Dim::symbol(c.rows[0].var) * columns + place, nullptr};
     sums.offset += base_;
     const Expr so_far = expr::load(kernel_.buffers[sums.buffer], sums.buffer, sums.offset);

@@ -1,11 +1,14 @@
 // Moru among its peers (see peer.h), and the one that writes the weights and data which all of them begin with:
 //
 //   moru_peer export WORKLOAD BATCH DIR
+//   moru_peer save WORKLOAD FILE.moru
 #include <random>
 
 #include "compiler/model/initializers.h"
 #include "compiler/passes/block_contractions.h"
 #include "compiler/passes/plan_memory.h"
+#include "compiler/io/model_io.h"
+#include "runtime/moru_file.h"
 #include "runtime/thread_pool.h"
 #include "tests/bench/peers/peer.h"
 #include "tests/bench/workloads.h"
@@ -97,6 +100,15 @@ int export_workload(const std::string& name, int64_t batch, const std::string& d
   return 0;
 }
 
+int save_workload(const std::string& name, const std::string& path) {
+  Model model = find(name).model();
+  initialize_parameters(model, 1);
+  const std::vector<std::byte> bytes = write_model(model);
+  const WeightsSection weights = make_weights_section(model);
+  need(write_moru_file(path, std::vector<MoruSection>{{SectionKind::model, {bytes}}, {SectionKind::weights, weights.pieces}}));
+  return 0;
+}
+
 int serve_workload(const peer::Job& job) {
   const bench::Workload& workload = find(job.workload);
   Running running(workload, 0.2, job.threads);
@@ -167,6 +179,7 @@ int serve_product(const peer::Job& job, int64_t m, int64_t k, int64_t n) {
 
 int main(int argc, char** argv) {
   if (argc == 5 && std::string(argv[1]) == "export") return export_workload(argv[2], std::atol(argv[3]), argv[4]);
+  if (argc == 4 && std::string(argv[1]) == "save") return save_workload(argv[2], argv[3]);
   const peer::Job job = peer::parse_job(argc, argv);
   long m = 0, k = 0, n = 0;
   if (peer::parse_product(job.workload, m, k, n)) return serve_product(job, m, k, n);

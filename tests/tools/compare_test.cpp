@@ -1,0 +1,52 @@
+// tests/bench/compare: its lines are well formed, with the peers that are installed.
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+namespace {
+
+std::string output_of(const std::string& command, int& status) {
+  std::string out;
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  char buffer[4096];
+  for (size_t n; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) out.append(buffer, n);
+  status = ::pclose(pipe);
+  return out;
+}
+
+const std::string compare = std::string(MORU_SOURCE_DIR) + "/tests/bench/compare --build " + MORU_BINARY_DIR;
+
+}  // namespace
+
+TEST_CASE("compare: gives a line of JSON for every peer that is there, with the same numbers as Moru") {
+  if (std::system("/usr/bin/python3 --version > /dev/null 2>&1") != 0) {
+    MESSAGE("skipped: there is no /usr/bin/python3");
+    return;
+  }
+  int status = 0;
+  const std::string text = output_of(compare + " --only 64x64x64,eigen --rounds 2 --seconds 0.01 --json", status);
+  CHECK(status == 0);
+  int lines = 0;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line); ++lines) {
+    const nlohmann::json row = nlohmann::json::parse(line);
+    CHECK(row.at("workload") == "64x64x64");
+    CHECK(row.at("mode") == "product");
+    CHECK(row.at("peer") == "eigen");
+    CHECK(row.at("moru_us").get<double>() > 0);
+    CHECK(row.at("ratio").get<double>() == doctest::Approx(row.at("peer_us").get<double>() / row.at("moru_us").get<double>()).epsilon(0.05));
+  }
+  CHECK(lines == 1);
+}
+
+TEST_CASE("compare: an unknown part is refused") {
+  int status = 0;
+  const std::string text = output_of(compare + " --only T9 2>&1", status);
+  CHECK(status != 0);
+  CHECK(text.find("--only knows") != std::string::npos);
+}
