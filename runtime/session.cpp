@@ -17,7 +17,7 @@ namespace {
 // parameters, which costs a superfluous `prepare` at worst.
 bool reads_derived_slots(std::string_view entry) {
   return entry != "train_step" && entry != "init" && entry != "prepare" && entry != "reset_metrics" &&
-         entry != "metric_results";
+         entry != "metric_results" && entry != "finish_training";
 }
 bool changes_parameters(std::string_view entry) {
   return entry != "predict" && entry != "evaluate" && entry != "prepare" && entry != "reset_metrics" &&

@@ -37,7 +37,17 @@ constexpr std::pair<std::string_view, std::string_view> initializer_names[] = {
 };
 
 constexpr std::pair<std::string_view, std::string_view> regularizer_names[] = {
-    {"l1", "L1"}, {"l2", "L2"}, {"l1_l2", "L1L2"}, {"l1l2", "L1L2"}};
+    {"l1", "L1"},
+    {"l2", "L2"},
+    {"l1_l2", "L1L2"},
+    {"l1l2", "L1L2"},
+    {"orthogonal_regularizer", "OrthogonalRegularizer"},
+};
+
+constexpr std::pair<std::string_view, std::string_view> constraint_names[] = {
+    {"max_norm", "MaxNorm"}, {"min_max_norm", "MinMaxNorm"}, {"non_neg", "NonNeg"}, {"unit_norm", "UnitNorm"},
+    {"MaxNorm", "MaxNorm"},  {"maxnorm", "MaxNorm"},         {"nonneg", "NonNeg"},  {"unitnorm", "UnitNorm"},
+};
 
 template <size_t N>
 std::optional<std::string> find_class(const std::pair<std::string_view, std::string_view> (&names)[N],
@@ -186,23 +196,49 @@ AttributeValue import_initializer(const Json& value) {
   return attributes;
 }
 
+// A regularizer or constraint: its Keras class and the arguments of the op of that name.
+AttributeValue import_op_arguments(const KerasObject& object, const Op& op, const std::string& class_name) {
+  Attributes attributes;
+  for (const auto& [key, argument] : object.config.items()) {
+    const auto spec = std::find_if(op.attributes.begin(), op.attributes.end(), [&](const AttributeSpec& s) { return s.name == key; });
+    if (argument.is_null()) continue;
+    if (spec == op.attributes.end()) refuse("has the argument '" + key + "' = " + json_text(argument));
+    if (spec->type == AttributeType::integers && argument.is_number_integer())
+      attributes.set(key, std::vector<int64_t>{argument.get<int64_t>()});
+    else if (spec->type == AttributeType::integers && argument.is_array())
+      attributes.set(key, argument.get<std::vector<int64_t>>());
+    else if (spec->type == AttributeType::real && argument.is_number())
+      attributes.set(key, argument.get<double>());
+    else if (spec->type == AttributeType::string && argument.is_string())
+      attributes.set(key, argument.get<std::string>());
+    else
+      refuse("has the argument '" + key + "' = " + json_text(argument));
+  }
+  try {
+    attributes = check_attributes(op, attributes, class_name);
+  } catch (const CompileError& error) {
+    refuse("is '" + class_name + "': " + error.parts().what);
+  }
+  attributes.set("class", class_name);
+  return attributes;
+}
+
 AttributeValue import_regularizer(const Json& value) {
   if (value.is_null()) return {};
-  const KerasObject object = parse_object(value, "a regularizer");
+  KerasObject object = parse_object(value, "a regularizer");
   const auto class_name = find_class(regularizer_names, object.name);
   if (!class_name) refuse("is the unknown regularizer '" + object.name + "'");
-  // Keras' defaults, for a regularizer that is only named.
-  Attributes attributes = {{"class", *class_name}};
-  const bool named_only = object.config.empty();
-  if (*class_name != "L2") attributes.set("l1", named_only ? 0.01 : 0.0);
-  if (*class_name != "L1") attributes.set("l2", named_only ? 0.01 : 0.0);
-  for (const auto& [key, argument] : object.config.items()) {
-    if (attributes.find(key) == nullptr || key == "class" || !argument.is_number()) {
-      refuse("has the argument '" + key + "' = " + json_text(argument));
-    }
-    attributes.set(key, argument.get<double>());
-  }
-  return attributes;
+  // Keras' function l1_l2 has other defaults than the class.
+  if (*class_name == "L1L2" && object.config.empty()) object.config = {{"l1", 0.01}, {"l2", 0.01}};
+  return import_op_arguments(object, get_op(regularizer_op_for(*class_name)), *class_name);
+}
+
+AttributeValue import_constraint(const Json& value) {
+  if (value.is_null()) return {};
+  const KerasObject object = parse_object(value, "a constraint");
+  const auto class_name = find_class(constraint_names, object.name);
+  if (!class_name) refuse("is the unknown constraint '" + object.name + "'");
+  return import_op_arguments(object, get_op(constraint_op_for(*class_name)), *class_name);
 }
 
 AttributeValue import_activation(const Json& value, const KerasDialect& dialect) {
@@ -334,6 +370,8 @@ AttributeValue import_value(const Json& value, const AttributeSpec& spec, const 
       return import_initializer(value);
     case AttributeType::regularizer:
       return import_regularizer(value);
+    case AttributeType::constraint:
+      return import_constraint(value);
     case AttributeType::activation:
     case AttributeType::nested:
       break;
@@ -359,6 +397,12 @@ Json export_value(const AttributeValue& value, const AttributeSpec& spec) {
   if (spec.type == AttributeType::regularizer) {
     const Attributes* nested = as_nested(value);
     return keras_object("keras.regularizers", nested->string("class"), export_arguments(*nested));
+  }
+  if (spec.type == AttributeType::constraint) {
+    const Attributes* nested = as_nested(value);
+    Json arguments = export_arguments(*nested);
+    if (arguments.contains("axis") && arguments["axis"].size() == 1) arguments["axis"] = arguments["axis"][0];
+    return keras_object("keras.constraints", nested->string("class"), arguments);
   }
   return export_plain(value);
 }

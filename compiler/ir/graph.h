@@ -83,6 +83,7 @@ struct Slot {
   bool trainable = false;
   double initial = 0.0;     // fill value where the model carries no data for it
   int64_t index_limit = 0;  // integer inputs: 0 <= v < limit is checked before a run; 0 is unchecked
+  AttributeValue constraint = {};  // parameters: {class="MaxNorm", ...}, applied behind each update; or none
 };
 
 /// The entries of a program over its slots: what the graph passes work on.

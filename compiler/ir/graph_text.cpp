@@ -236,6 +236,11 @@ class Parser {
       result.initial = std::strtod(number_text.c_str(), &number_end);
       if (number_text.empty() || *number_end != '\0') error("expected a number");
     }
+    if (take_word("constraint")) {
+      skip();
+      const std::string_view list = bracketed('{', '}');
+      result.constraint = at_this_line([&] { return Attributes::parse(list); });
+    }
     return result;
   }
   Graph entry_after_keyword() {
@@ -354,6 +359,8 @@ std::string module_text(const Module& module) {
       std::snprintf(number, sizeof number, " initial %.17g", slot.initial);
       out += number;
     }
+    if (const auto* constraint = std::get_if<AttributeValue::Nested>(&slot.constraint.value); constraint && *constraint)
+      out += " constraint " + (*constraint)->text();
     out += "\n";
   }
   for (const Graph& graph : module.entries) {

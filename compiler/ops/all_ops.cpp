@@ -12,6 +12,7 @@ constexpr std::vector<Op> (*families[])() = {
     window_ops,      indexing_ops,    random_ops,      control_ops,        dense_ops,
     merging_ops,     convolution_ops, pooling_ops,     regularization_ops, preprocessing_ops,
     recurrent_ops,   wrapper_ops,     loss_ops,        metric_ops,         optimizer_ops,
+    schedule_ops,    constraint_ops,
 };
 
 }  // namespace

@@ -83,7 +83,7 @@ std::vector<Type> infer_convolution(const OpContext& context, const Op& op, Kind
   const Attributes& a = context.attributes;
   refuse_attributes(
       context, op,
-      {"kernel_constraint", "bias_constraint", "depthwise_constraint", "pointwise_constraint", "output_padding"});
+      {"output_padding"});
   check_activation(context, op, "activation");
   for (const char* name : {"kernel_size", "strides", "dilation_rate"}) check_per_axis(context, op, name, rank);
   check_spatial(context, op, rank, true);
@@ -324,7 +324,7 @@ std::vector<AttributeSpec> convolution_attributes(Kind kind, size_t rank) {
                      const char* initial) {
     list.push_back({.name = initializer, .type = T::initializer, .default_value = initial});
     list.push_back({.name = regularizer, .type = T::regularizer, .optional = true});
-    list.push_back({.name = constraint, .type = T::nested, .optional = true, .doc = "unsupported"});
+    list.push_back({.name = constraint, .type = T::constraint, .optional = true});
   };
   if (kind == Kind::depthwise || kind == Kind::separable) {
     list.push_back({.name = "depth_multiplier", .type = T::integer, .default_value = 1, .least = 1});

@@ -36,7 +36,6 @@ std::vector<ParameterSpec> dense_parameters(const OpContext& context) {
 std::vector<Type> infer_dense(const OpContext& context) {
   const Op& op = get_op("dense");
   const Type& x = context.inputs[0];
-  refuse_attributes(context, op, {"kernel_constraint", "bias_constraint"});
   check_activation(context, op, "activation");
   if (x.shape.size() < 2)
     fail(context, op, "needs an input [batch, ..., features] but got " + shape_text(x.shape));
@@ -89,8 +88,8 @@ Op dense() {
                      {.name = "kernel_regularizer", .type = AttributeType::regularizer, .optional = true},
                      {.name = "bias_regularizer", .type = AttributeType::regularizer, .optional = true},
                      {.name = "activity_regularizer", .type = AttributeType::regularizer, .optional = true},
-                     {.name = "kernel_constraint", .type = AttributeType::nested, .optional = true, .doc = "unsupported"},
-                     {.name = "bias_constraint", .type = AttributeType::nested, .optional = true, .doc = "unsupported"}},
+                     {.name = "kernel_constraint", .type = AttributeType::constraint, .optional = true},
+                     {.name = "bias_constraint", .type = AttributeType::constraint, .optional = true}},
       .infer = infer_dense,
       .parameters = dense_parameters,
       .reference = dense_reference,
@@ -371,12 +370,12 @@ Op embedding() {
                      {.name = "embeddings_initializer", .type = AttributeType::initializer, .default_value = "uniform"},
                      {.name = "embeddings_regularizer", .type = AttributeType::regularizer, .optional = true},
                      {.name = "activity_regularizer", .type = AttributeType::regularizer, .optional = true},
-                     {.name = "embeddings_constraint", .type = AttributeType::nested, .optional = true, .doc = "unsupported"},
+                     {.name = "embeddings_constraint", .type = AttributeType::constraint, .optional = true},
                      {.name = "mask_zero", .type = AttributeType::boolean, .default_value = false, .doc = "unsupported"},
                      {.name = "input_length", .type = AttributeType::integer, .optional = true, .doc = "ignored"}},
       .infer = [](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op("embedding");
-        refuse_attributes(context, op, {"mask_zero", "embeddings_constraint"});
+        refuse_attributes(context, op, {"mask_zero"});
         const Type& x = context.inputs[0];
         if (x.dtype == DType::boolean) fail(context, op, "needs integer indices but got booleans");
         check_parameters(context, op);

@@ -1,5 +1,7 @@
 // Metrics. `metric_x` maps a batch to increments of its f64 state, which are added up over the batches; `metric_x_result`
 // maps the state to the number that is shown. So a metric's epoch value does not depend on how samples were batched.
+#include "compiler/ops/metric.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -10,11 +12,9 @@
 
 namespace moru {
 
-namespace {
-
 std::vector<InputSpec> metric_inputs() { return {{"y_true"}, {"y_pred"}, {.name = "sample_weight", .optional = true}}; }
 
-void check_weight(const OpContext& context, const Op& op, size_t index) {
+void check_metric_weight(const OpContext& context, const Op& op, size_t index) {
   const Shape& values = context.inputs[0].shape;
   if (values.empty()) fail(context, op, "needs values [batch, ...] but got a scalar");
   if (has_input(context, index) && context.inputs[index].shape != Shape{values[0]})
@@ -22,6 +22,8 @@ void check_weight(const OpContext& context, const Op& op, size_t index) {
 }
 
 // ---- weighted means: states are the sum of value * weight and the sum of weights ----
+
+namespace {
 
 // Each sample's mean over all axes but the first, in f64: Keras' reduce_to_samplewise_values. One number for the whole
 // batch counts as one sample.
@@ -32,6 +34,8 @@ Value samplewise(Value values) {
   for (size_t axis = 1; axis < values.rank(); ++axis) axes.push_back(static_cast<int64_t>(axis));
   return builder.reduce("reduce_mean", builder.cast(values, DType::f64), axes);
 }
+
+}  // namespace
 
 std::vector<Value> mean_increments(Value values, Value weight) {
   Builder& builder = *values.builder;
@@ -62,8 +66,7 @@ std::vector<HostTensor> mean_increments(const HostTensor& values, const HostTens
 
 std::vector<Type> mean_states() { return {{DType::f64, {}}, {DType::f64, {}}}; }
 
-// total / count; 0 before the first sample
-Op mean_result(std::string_view name, std::vector<AttributeSpec> attributes, bool root = false) {
+Op mean_result(std::string_view name, std::vector<AttributeSpec> attributes, bool root) {
   return {
       .name = name,
       .family = OpFamily::metric,
@@ -92,6 +95,42 @@ Op mean_result(std::string_view name, std::vector<AttributeSpec> attributes, boo
   };
 }
 
+Value divide_or_zero(Value x, Value by) {
+  Builder& b = *x.builder;
+  DType dtype = x.type().dtype;
+  Value none = b.call("equal", {by, b.constant(0.0, dtype)});
+  return b.select(none, b.constant(0.0, dtype), x / b.select(none, b.constant(1.0, dtype), by));
+}
+
+double divide_or_zero(double x, double by) { return by == 0.0 ? 0.0 : x / by; }
+
+Value weight_of_elements(Value weight, const Shape& shape) {
+  if (!weight) return {};
+  Builder& b = *weight.builder;
+  Shape column(shape.size(), Dim(1));
+  column[0] = shape[0];
+  return b.broadcast_to(b.reshape(b.cast(weight, DType::f64), column), shape);
+}
+
+// An element is among the k greatest if fewer than k are greater, or equal and before it.
+Value among_greatest(Value x, int64_t k) {
+  Builder& b = *x.builder;
+  const Dim columns = x.dim(-1);
+  Shape across = x.shape(), down = x.shape();
+  across.insert(across.end() - 1, Dim(1));
+  down.push_back(Dim(1));
+  Value other = b.reshape(x, across), own = b.reshape(x, down);
+  Shape square = {columns, columns};
+  auto number = [&](int64_t axis) { return b.call("iota", {}, {{"shape", square}, {"axis", axis}}); };
+  Value before = b.call("less", {number(1), number(0)});
+  Value equal = b.call("logical_and", {b.call("equal", {other, own}), before});
+  Value ahead = b.cast(b.call("logical_or", {b.call("greater", {other, own}), equal}), x.type().dtype);
+  Value count = b.reduce("reduce_sum", ahead, {static_cast<int64_t>(ahead.rank()) - 1});
+  return b.call("less", {count, b.constant(static_cast<double>(k), x.type().dtype)});
+}
+
+namespace {
+
 // True for a loss that sums over some axes and the batch among them, so that there is nothing to weigh.
 bool sums_samples(const Attributes& attributes) {
   const AttributeValue* axis = attributes.find("axis");
@@ -99,7 +138,9 @@ bool sums_samples(const Attributes& attributes) {
   return axes && std::find(axes->begin(), axes->end(), 0) != axes->end();
 }
 
-std::vector<Example> weighted(std::vector<Example> examples) {
+}  // namespace
+
+std::vector<Example> weighted_examples(std::vector<Example> examples) {
   size_t unweighted = examples.size();
   for (size_t i = 0; i < unweighted; ++i) {
     Example example = examples[i];
@@ -111,6 +152,8 @@ std::vector<Example> weighted(std::vector<Example> examples) {
   return examples;
 }
 
+namespace {
+
 // The mean of a loss over the samples.
 Op loss_metric(std::string_view name, std::string_view loss, const Op& loss_op) {
   return {
@@ -121,7 +164,7 @@ Op loss_metric(std::string_view name, std::string_view loss, const Op& loss_op) 
       .inputs = metric_inputs(),
       .attributes = loss_op.attributes,
       .infer = [name, loss](const OpContext& context) -> std::vector<Type> {
-        check_weight(context, get_op(name), 2);
+        check_metric_weight(context, get_op(name), 2);
         OpContext of_loss{context.inputs.first(2), context.present.first(2), context.attributes, {}, context.node};
         const Shape values = get_op(loss).infer(of_loss).at(0).shape;
         if (has_input(context, 2) && !values.empty() && values[0] != context.inputs[0].shape[0])
@@ -136,7 +179,7 @@ Op loss_metric(std::string_view name, std::string_view loss, const Op& loss_op) 
         return mean_increments(get_op(loss).expand(builder, inputs.first(2), a).at(0), find_input(inputs, 2));
       },
       .differentiable = false,
-      .examples = weighted(loss_op.examples),
+      .examples = weighted_examples(loss_op.examples),
   };
 }
 
@@ -155,7 +198,8 @@ Op accuracy(std::string_view name, std::string_view doc, bool indices, MatchesFn
       .attributes = std::move(attributes),
       .infer = [name, indices](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op(name);
-        check_weight(context, op, 2);
+        check_metric_weight(context, op, 2);
+        refuse_attributes(context, op, {"from_sorted_ids"});
         indices ? check_class_indices(context, op) : check_targets(context, op);
         return mean_states();
       },
@@ -166,7 +210,7 @@ Op accuracy(std::string_view name, std::string_view doc, bool indices, MatchesFn
         return mean_increments(builder.cast(matches(inputs[0], inputs[1], a), DType::f32), find_input(inputs, 2));
       },
       .differentiable = false,
-      .examples = weighted(std::move(examples)),
+      .examples = weighted_examples(std::move(examples)),
   };
 }
 
@@ -219,7 +263,172 @@ HostTensor sparse_reference(const HostTensor& y_true, const HostTensor& y_pred, 
   return equal_elements(most_likely(y_pred), y_true);
 }
 
-// ---- mean of given values ----
+// The place of the label among the predictions of its row is below k: how many are greater.
+Value ranks_below(Value p, Value chosen, const Attributes& a) {
+  Builder& b = *p.builder;
+  auto last = static_cast<int64_t>(p.rank()) - 1;
+  Value own = b.reduce("reduce_sum", b.select(chosen, p, b.constant(0.0, p.type().dtype)), {last}, true);
+  Value greater = b.reduce("reduce_sum", b.cast(b.call("greater", {p, own}), p.type().dtype), {last});
+  return b.call("less", {greater, b.constant(static_cast<double>(a.integer("k")), p.type().dtype)});
+}
+
+Value is_class(Value index, Value p) {
+  Builder& b = *p.builder;
+  Shape column(p.shape().begin(), p.shape().end() - 1), row(p.rank(), Dim(1));
+  column.push_back(Dim(1));
+  row.back() = p.dim(-1);
+  return b.call("equal", {b.reshape(b.cast(index, DType::i32), column), b.call("iota", {}, {{"shape", row}, {"axis", -1}})});
+}
+
+Value top_k_matches(Value y_true, Value y_pred, const Attributes& a) {
+  return ranks_below(y_pred, is_class(most_likely(align_target(y_true, y_pred)), y_pred), a);
+}
+Value sparse_top_k_matches(Value y_true, Value y_pred, const Attributes& a) {
+  return ranks_below(y_pred, is_class(y_true, y_pred), a);
+}
+
+HostTensor sparse_top_k_reference(const HostTensor& y_true, const HostTensor& y_pred, const Attributes& a) {
+  HostTensor matches = most_likely(y_pred);
+  auto classes = static_cast<size_t>(y_pred.shape.back());
+  for (size_t i = 0; i < matches.data.size(); ++i) {
+    const double* row = y_pred.data.data() + i * classes;
+    int64_t greater = 0;
+    for (size_t k = 0; k < classes; ++k) greater += row[k] > row[static_cast<size_t>(y_true.data[i])];
+    matches.data[i] = greater < a.integer("k");
+  }
+  return matches;
+}
+HostTensor top_k_reference(const HostTensor& y_true, const HostTensor& y_pred, const Attributes& a) {
+  return sparse_top_k_reference(most_likely(y_true), y_pred, a);
+}
+
+// ---- means over rows of what is no loss: similarities and correlations along an axis ----
+
+struct RowSums {
+  double n = 0.0, t = 0.0, p = 0.0, tt = 0.0, pp = 0.0, tp = 0.0;
+};
+
+using RowFn = double (*)(const RowSums&);
+using RowFormula = Value (*)(Value y_true, Value y_pred, int64_t axis);
+
+Op row_metric(std::string_view name, std::string_view doc, RowFn row_value, RowFormula formula) {
+  return {
+      .name = name,
+      .family = OpFamily::metric,
+      .doc = doc,
+      .inputs = metric_inputs(),
+      .attributes = {class_axis()},
+      .infer = [name](const OpContext& context) -> std::vector<Type> {
+        const Op& op = get_op(name);
+        check_metric_weight(context, op, 2);
+        check_targets(context, op);
+        size_t rank = context.inputs[1].shape.size();
+        if (checked_axis(context, op, context.attributes.integer("axis"), rank) == 0)
+          fail(context, op, "cannot go along the batch", "give an 'axis' from 1, or -1");
+        return mean_states();
+      },
+      .reference = [row_value](std::span<const HostTensor> inputs, const Attributes& a) {
+        const HostTensor &t = inputs[0], &p = inputs[1];
+        size_t axis = loss_axis(a, p.shape.size());
+        HostTensor values = loss_tensor(p, axis);
+        values.dtype = DType::f64;
+        for_each_loss_row(p, axis, [&](size_t at, std::span<const size_t> row) {
+          RowSums s;
+          for (size_t i : row) {
+            s.n += 1.0, s.t += t.data[i], s.p += p.data[i];
+            s.tt += t.data[i] * t.data[i], s.pp += p.data[i] * p.data[i], s.tp += t.data[i] * p.data[i];
+          }
+          values.data[at] = row_value(s);
+        });
+        return mean_increments(values, find_input(inputs, 2));
+      },
+      .expand = [formula](Builder& b, std::span<const Value> inputs, const Attributes& a) {
+        Value p = b.cast(inputs[1], DType::f64), t = b.cast(align_target(inputs[0], inputs[1]), DType::f64);
+        return mean_increments(formula(t, p, static_cast<int64_t>(loss_axis(a, p.rank()))), find_input(inputs, 2));
+      },
+      .differentiable = false,
+      .examples = weighted_examples({{.inputs = {{{5, 7}, 0.2, 2}, {{5, 7}, -1, 2}}},
+                                     {.inputs = {{{3, 4, 17}, -2, 1}, {{3, 4, 17}, -1, 2}}, .attributes = {{"axis", 1}}}}),
+  };
+}
+
+Value mean_along(Value x, int64_t axis) { return x.builder->reduce("reduce_mean", x, {axis}); }
+Value mean_kept(Value x, int64_t axis) { return x.builder->reduce("reduce_mean", x, {axis}, true); }
+Value root(Value x) { return x.builder->call("sqrt", {x}); }
+Value square(Value x) { return x.builder->call("square", {x}); }
+
+double cosine_row(const RowSums& s) {
+  return s.tp / (std::max(std::sqrt(s.tt), keras_epsilon) * std::max(std::sqrt(s.pp), keras_epsilon));
+}
+Value cosine_rows(Value t, Value p, int64_t axis) {
+  Builder& b = *t.builder;
+  auto norm = [&](Value x) { return at_least(root(b.reduce("reduce_sum", square(x), {axis})), keras_epsilon); };
+  return b.reduce("reduce_sum", t * p, {axis}) / (norm(t) * norm(p));
+}
+
+double pearson_row(const RowSums& s) {
+  double covariance = s.tp / s.n - s.t / s.n * (s.p / s.n);
+  return covariance / std::sqrt((s.tt / s.n - s.t / s.n * (s.t / s.n)) * (s.pp / s.n - s.p / s.n * (s.p / s.n)));
+}
+Value pearson_rows(Value t, Value p, int64_t axis) {
+  t = t - mean_kept(t, axis), p = p - mean_kept(p, axis);
+  return mean_along(t * p, axis) / root(mean_along(square(t), axis) * mean_along(square(p), axis));
+}
+
+// Lin 1989. Keras takes the deviations of both from the mean of y_pred, which comes to the same mean.
+double concordance_row(const RowSums& s) {
+  double t = s.t / s.n, p = s.p / s.n, covariance = s.tp / s.n - t * p;
+  return 2.0 * covariance / (s.tt / s.n - t * t + s.pp / s.n - p * p + (t - p) * (t - p) + keras_epsilon);
+}
+Value concordance_rows(Value t, Value p, int64_t axis) {
+  Value mean_t = mean_kept(t, axis), mean_p = mean_kept(p, axis);
+  Value norm = mean_kept(square(t - mean_t), axis) + mean_kept(square(p - mean_p), axis) + square(mean_t - mean_p) + keras_epsilon;
+  return mean_along((t - mean_p) * (p - mean_p) * 2.0 / norm, axis);
+}
+
+// ---- sum and mean of given values ----
+
+Op sum_metric() {
+  return {
+      .name = "metric_sum",
+      .family = OpFamily::metric,
+      .doc = "Sum of y_pred * weight over everything.   y_true: not read, y_pred: [batch, ...], sample_weight: [batch] -> f64[]",
+      .inputs = metric_inputs(),
+      .infer = [](const OpContext& context) -> std::vector<Type> {
+        check_metric_weight(context, get_op("metric_sum"), 2);
+        return {{DType::f64, {}}};
+      },
+      .reference = [](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> {
+        const HostTensor &values = inputs[1], *weight = find_input(inputs, 2);
+        size_t width = values.shape[0] == 0 ? 1 : values.data.size() / static_cast<size_t>(values.shape[0]);
+        HostTensor total = make_tensor(DType::f64, {});
+        for (size_t i = 0; i < values.data.size(); ++i) total.data[0] += values.data[i] * (weight ? weight->data[i / width] : 1.0);
+        return {total};
+      },
+      .expand = [](Builder& b, std::span<const Value> inputs, const Attributes&) -> std::vector<Value> {
+        Value values = b.cast(inputs[1], DType::f64), weight = weight_of_elements(find_input(inputs, 2), values.shape());
+        std::vector<int64_t> axes;
+        for (size_t axis = 0; axis < values.rank(); ++axis) axes.push_back(static_cast<int64_t>(axis));
+        return {b.reduce("reduce_sum", weight ? values * weight : values, axes)};
+      },
+      .differentiable = false,
+      .examples = weighted_examples({{.inputs = {{{7}}, {{7}}}}, {.inputs = {{{3, 17}}, {{3, 17}}}}}),
+  };
+}
+
+Op sum_result() {
+  return {
+      .name = "metric_sum_result",
+      .family = OpFamily::metric,
+      .doc = "The sum itself.   total: f64[] -> f64[]",
+      .inputs = {{"total"}},
+      .infer = [](const OpContext&) -> std::vector<Type> { return {{DType::f64, {}}}; },
+      .reference = [](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> { return {inputs[0]}; },
+      .expand = [](Builder&, std::span<const Value> inputs, const Attributes&) -> std::vector<Value> { return {inputs[0] * 1.0}; },
+      .differentiable = false,
+      .examples = {{.inputs = {{.shape = {}, .dtype = DType::f64, .values = {7.5}}}, .differentiable = false}},
+  };
+}
 
 Op mean_metric() {
   return {
@@ -229,7 +438,7 @@ Op mean_metric() {
              "sample_weight: [batch] -> f64[], f64[]",
       .inputs = {{"values"}, {.name = "sample_weight", .optional = true}},
       .infer = [](const OpContext& context) -> std::vector<Type> {
-        check_weight(context, get_op("metric_mean"), 1);
+        check_metric_weight(context, get_op("metric_mean"), 1);
         return mean_states();
       },
       .reference = [](std::span<const HostTensor> inputs, const Attributes&) {
@@ -239,7 +448,7 @@ Op mean_metric() {
         return mean_increments(inputs[0], find_input(inputs, 1));
       },
       .differentiable = false,
-      .examples = weighted({{.inputs = {{{7}}}}, {.inputs = {{{3, 17}}}}}),
+      .examples = weighted_examples({{.inputs = {{{7}}}}, {.inputs = {{{3, 17}}}}}),
   };
 }
 
@@ -254,7 +463,7 @@ Op root_mean_squared_error() {
       .inputs = metric_inputs(),
       .infer = [](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op("metric_rmse");
-        check_weight(context, op, 2);
+        check_metric_weight(context, op, 2);
         check_targets(context, op);
         return mean_states();
       },
@@ -268,7 +477,7 @@ Op root_mean_squared_error() {
         return mean_increments(builder.call("square", {error}), find_input(inputs, 2));
       },
       .differentiable = false,
-      .examples = weighted({{.inputs = {{{5, 3}}, {{5, 3}}}}, {.inputs = {{{9}}, {{9, 1}}}}, {.inputs = {{{2, 3, 17}}, {{2, 3, 17}}}}}),
+      .examples = weighted_examples({{.inputs = {{{5, 3}}, {{5, 3}}}}, {.inputs = {{{9}}, {{9, 1}}}}, {.inputs = {{{2, 3, 17}}, {{2, 3, 17}}}}}),
   };
 }
 
@@ -286,7 +495,7 @@ Op r2() {
       .inputs = metric_inputs(),
       .infer = [](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op("metric_r2");
-        check_weight(context, op, 2);
+        check_metric_weight(context, op, 2);
         check_targets(context, op);
         const Shape& y_pred = context.inputs[1].shape;
         if (y_pred.size() > 2 || !as_columns(y_pred)[1].is_constant())
@@ -317,7 +526,7 @@ Op r2() {
         return {sum(t), sum(builder.call("square", {t})), sum(builder.call("square", {t - p})), count};
       },
       .differentiable = false,
-      .examples = weighted({{.inputs = {{{5, 3}}, {{5, 3}}}}, {.inputs = {{{9}}, {{9, 1}}}}, {.inputs = {{{17}}, {{17}}}}}),
+      .examples = weighted_examples({{.inputs = {{{5, 3}}, {{5, 3}}}}, {.inputs = {{{9}}, {{9, 1}}}}, {.inputs = {{{17}}, {{17}}}}}),
   };
 }
 
@@ -375,6 +584,7 @@ std::string metric_of(std::string_view loss) {
 std::vector<Op> metric_ops() {
   std::vector<Op> ops;
   for (Op& loss : loss_ops()) {
+    if (loss.name == "cosine_similarity") continue;  // the metric has the other sign
     std::erase_if(loss.attributes, [](const AttributeSpec& a) { return a.name == "reduction"; });
     ops.push_back(loss_metric(kept(metric_of(loss.name)), loss.name, loss));
     ops.push_back(mean_result(kept(metric_of(loss.name) + "_result"), loss.attributes));
@@ -409,6 +619,40 @@ std::vector<Op> metric_ops() {
        {.inputs = {{{6, 1}, 0, 2, DType::i32}, {{6, 2}, 0, 1}}},
        {.inputs = {{{3, 5}, 0, 2, DType::i32}, {{3, 5, 2}, 0, 1}}}}));
   ops.push_back(mean_result("metric_accuracy_sparse_categorical_result", {}));
+  std::vector<AttributeSpec> k = {{.name = "k", .type = AttributeType::integer, .default_value = 5, .least = 1}};
+  ops.push_back(accuracy(
+      "metric_top_k_categorical_accuracy",
+      "How often fewer than k of y_pred are greater than that at the largest of y_true.   y_true, y_pred: [batch, ..., classes]", false,
+      top_k_matches, top_k_reference, k,
+      {{.inputs = {{{17, 9}, 0, 1}, {{17, 9}, 0, 1}}}, {.inputs = {{{3, 4, 5}, 0, 1}, {{3, 4, 5}, 0, 1}}, .attributes = {{"k", 2}}}}));
+  ops.push_back(mean_result("metric_top_k_categorical_accuracy_result", k));
+  k.push_back({.name = "from_sorted_ids", .type = AttributeType::boolean, .default_value = false, .doc = "unsupported"});
+  ops.push_back(accuracy(
+      "metric_sparse_top_k_categorical_accuracy",
+      "How often fewer than k of y_pred are greater than that at the index y_true.   y_true: [batch, ...] or [batch, ..., 1]   y_pred: "
+      "[batch, ..., classes]",
+      true, sparse_top_k_matches, sparse_top_k_reference, k,
+      {{.inputs = {{{17}, 0, 9, DType::i32}, {{17, 9}, 0, 1}}}, {.inputs = {{{3, 4, 1}, 0, 5, DType::i32}, {{3, 4, 5}, 0, 1}}, .attributes = {{"k", 2}}}}));
+  ops.push_back(mean_result("metric_sparse_top_k_categorical_accuracy_result", k));
+  ops.push_back(row_metric("metric_cosine_similarity",
+                           "Mean of the cosine of the angle between y_true and y_pred along `axis`, norms at least 1e-7.   y_true, y_pred: "
+                           "[batch, ..., n], sample_weight: [batch] -> f64[], f64[]",
+                           cosine_row, cosine_rows));
+  ops.push_back(mean_result("metric_cosine_similarity_result", {class_axis()}));
+  ops.push_back(row_metric("metric_pearson_correlation",
+                           "Mean of the correlation of y_true and y_pred along `axis`.   y_true, y_pred: [batch, ..., n], sample_weight: "
+                           "[batch] -> f64[], f64[]",
+                           pearson_row, pearson_rows));
+  ops.push_back(mean_result("metric_pearson_correlation_result", {class_axis()}));
+  ops.push_back(row_metric("metric_concordance_correlation",
+                           "Mean of 2 covariance / (both variances + (difference of means)^2 + 1e-7) of y_true and y_pred along `axis` (Lin "
+                           "1989).   y_true, y_pred: [batch, ..., n], sample_weight: [batch] -> f64[], f64[]",
+                           concordance_row, concordance_rows));
+  ops.push_back(mean_result("metric_concordance_correlation_result", {class_axis()}));
+  ops.push_back(sum_metric());
+  ops.push_back(sum_result());
+  for (auto family : {confusion_metrics, overlap_metrics})
+    for (Op& op : family()) ops.push_back(std::move(op));
   ops.push_back(r2());
   ops.push_back(r2_result());
   return ops;

@@ -47,6 +47,17 @@ const Aliases metric_aliases = {
     {"r2", "metric_r2"},
     {"r2_score", "metric_r2"},
     {"mean", "metric_mean"},
+    {"log_cosh_error", "metric_log_cosh"},
+    {"logcosh_error", "metric_log_cosh"},
+    {"top_k_accuracy", "metric_top_k_categorical_accuracy"},
+    {"sparse_top_k_accuracy", "metric_sparse_top_k_categorical_accuracy"},
+    {"io_u", "metric_iou"},
+    {"binary_io_u", "metric_binary_iou"},
+    {"mean_io_u", "metric_mean_iou"},
+    {"one_hot_io_u", "metric_one_hot_iou"},
+    {"one_hot_mean_io_u", "metric_one_hot_mean_iou"},
+    {"fb_eta_score", "metric_fbeta_score"},
+    {"f_beta_score", "metric_fbeta_score"},
 };
 
 const Aliases activation_aliases = {
@@ -173,6 +184,27 @@ std::string optimizer_op_for(std::string_view keras_name) {
   for (std::string& candidate : known) candidate.resize(candidate.size() - std::string_view("_update").size());
   unknown("optimizer", keras_name, known);
 }
+
+namespace {
+
+// The op of the family whose name is the same but for case and underscores.
+std::string op_of_family(std::string_view keras_name, OpFamily family) {
+  auto plain = [](std::string_view name) {
+    std::string text;
+    for (char c : name)
+      if (c != '_') text += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return text;
+  };
+  for (const Op& op : all_ops())
+    if (op.family == family && plain(op.name) == plain(keras_name)) return std::string(op.name);
+  unknown(op_family_name(family), keras_name, ops_of(family));
+}
+
+}  // namespace
+
+std::string schedule_op_for(std::string_view keras_name) { return op_of_family(keras_name, OpFamily::schedule); }
+std::string constraint_op_for(std::string_view keras_name) { return op_of_family(keras_name, OpFamily::constraint); }
+std::string regularizer_op_for(std::string_view keras_name) { return op_of_family(keras_name, OpFamily::regularizer); }
 
 std::string activation_op_for(std::string_view keras_name) {
   std::string name = snake_case(keras_name);

@@ -19,6 +19,11 @@ std::string metric_op_for(std::string_view keras_name, const Type& y_true, const
 /// "adam", "Adam" -> "adam_update".
 std::string optimizer_op_for(std::string_view keras_name);
 
+/// "CosineDecay", "cosine_decay" -> "cosine_decay"; "MaxNorm" -> "max_norm"; "L1L2", "l1_l2" -> "l1_l2".
+std::string schedule_op_for(std::string_view keras_name);
+std::string constraint_op_for(std::string_view keras_name);
+std::string regularizer_op_for(std::string_view keras_name);
+
 /// "relu", "ReLU", "swish" -> "relu", "relu", "silu".
 std::string activation_op_for(std::string_view keras_name);
 

@@ -45,6 +45,12 @@ std::string_view op_family_name(OpFamily family) {
       return "metric";
     case OpFamily::optimizer:
       return "optimizer";
+    case OpFamily::schedule:
+      return "schedule";
+    case OpFamily::constraint:
+      return "constraint";
+    case OpFamily::regularizer:
+      return "regularizer";
   }
   return "?";
 }
@@ -90,6 +96,7 @@ bool type_matches(AttributeType type, const AttributeValue& attribute) {
       return std::holds_alternative<Shape>(value);
     case AttributeType::nested:
     case AttributeType::regularizer:
+    case AttributeType::constraint:
       return std::holds_alternative<AttributeValue::Nested>(value);
     case AttributeType::initializer:
     case AttributeType::activation:
@@ -122,6 +129,8 @@ std::string_view type_name(AttributeType type) {
       return "an initializer";
     case AttributeType::regularizer:
       return "a regularizer";
+    case AttributeType::constraint:
+      return "a constraint";
     case AttributeType::activation:
       return "an activation";
   }
@@ -188,6 +197,12 @@ Attributes check_attributes(const Op& op, Attributes attributes, std::string_vie
         attributes.set(name, spec.default_value);
       continue;
     }
+    // One number stands for a list of it.
+    if (const auto* integer = std::get_if<int64_t>(&given->value); integer && spec.type == AttributeType::integers)
+      attributes.set(name, std::vector<int64_t>{*integer});
+    else if (const auto* real = std::get_if<double>(&given->value); real && spec.type == AttributeType::reals)
+      attributes.set(name, std::vector<double>{*real});
+    given = attributes.find(spec.name);
     if (!type_matches(spec.type, *given))
       error("attribute '" + name + "' must be " + std::string(type_name(spec.type)), {});
     if (const auto* text = std::get_if<std::string>(&given->value); text && !spec.choices.empty()) {

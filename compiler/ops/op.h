@@ -42,7 +42,8 @@ enum class AttributeType : uint8_t {
   shape,
   nested,
   initializer,  // nested or a string name: {class="GlorotUniform", ...}
-  regularizer,  // nested or none
+  regularizer,  // nested or none: {class="L2", l2=0.01}
+  constraint,   // nested or none: {class="MaxNorm", max_value=2}
   activation,   // the name of an elementwise op or "softmax"
 };
 
@@ -119,7 +120,10 @@ enum class OpFamily : uint8_t {
   layer,
   loss,
   metric,
-  optimizer,  // composites (some activations are elementwise)
+  optimizer,
+  schedule,
+  constraint,
+  regularizer,  // composites (some activations are elementwise)
 };
 std::string_view op_family_name(OpFamily family);
 
@@ -191,5 +195,7 @@ std::vector<Op> wrapper_ops();  // bidirectional, time_distributed
 std::vector<Op> loss_ops();
 std::vector<Op> metric_ops();
 std::vector<Op> optimizer_ops();
+std::vector<Op> schedule_ops();
+std::vector<Op> constraint_ops();  // and regularizers
 
 }  // namespace moru

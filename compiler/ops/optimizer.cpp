@@ -1,66 +1,28 @@
 // Optimizer updates, with Keras 3's formulas. `x_update` maps a parameter, its gradient, the step (1 on the first), the
 // learning rate and its states to the new parameter and states; `parameters` lists the states with their initial values.
 // Clipping acts on all gradients together and is added by passes/add_update.
+#include "compiler/ops/optimizer.h"
+
 #include <algorithm>
-#include <cmath>
+#include <regex>
 
 #include "compiler/ops/layer.h"
 
 namespace moru {
 
-namespace {
-
-using Values = std::vector<Value>;
-using Numbers = std::vector<double>;
-
-// What an update's formula gets, for the expansion.
-struct Update {
-  Builder& b;
-  Value parameter, gradient, step, learning_rate;  // step as a float
-  std::span<const Value> states;
-  const Attributes& a;
-
-  Value call(std::string_view op, Value x) const { return b.call(op, {x}); }
-  Value maximum(Value x, Value y) const { return b.call("maximum", {x, y}); }
-  /// old + (target - old) * (1 - beta): a moving average
-  Value average(Value old, Value target, double beta) const { return old + (target - old) * (1.0 - beta); }
-  /// 1 - beta^step, exact to f32 also where beta^step is near 1
-  Value one_minus_power(double beta) const {
-    if (beta == 0.0) return b.constant(1.0, parameter.type().dtype);
-    return -call("expm1", step * std::log(beta));
-  }
-};
-
-// The same for the reference: one element at a time.
-struct UpdateElement {
-  double parameter, gradient, step, learning_rate;
-  Numbers states;
-  const Attributes& a;
-};
-
-struct State {
-  const char* name;
-  double initial = 0.0;
-  bool scalar = false;  // one number, not one for each element of the parameter
-};
-
-struct Optimizer {
-  std::string_view name;
-  std::string_view doc;
-  double learning_rate;
-  std::vector<AttributeSpec> attributes;
-  std::vector<State> (*states)(const Attributes&);
-  Values (*expand)(const Update&);                  // the new parameter, then the new states
-  Numbers (*reference)(const UpdateElement&);
-  std::vector<Attributes> examples;
-};
-
-AttributeSpec real(std::string_view name, double value, double least = 0.0, std::optional<double> most = {}) {
+AttributeSpec optimizer_real(std::string_view name, double value, double least, std::optional<double> most) {
   return {.name = name, .type = AttributeType::real, .default_value = value, .least = least, .most = most};
 }
-AttributeSpec flag(std::string_view name) {
-  return {.name = name, .type = AttributeType::boolean, .default_value = false};
+AttributeSpec optimizer_flag(std::string_view name, bool value) {
+  return {.name = name, .type = AttributeType::boolean, .default_value = value};
 }
+
+namespace {
+
+AttributeSpec real(std::string_view name, double value, double least = 0.0, std::optional<double> most = {}) {
+  return optimizer_real(name, value, least, most);
+}
+AttributeSpec flag(std::string_view name) { return optimizer_flag(name); }
 
 std::vector<AttributeSpec> optimizer_attributes(const Optimizer& optimizer) {
   using T = AttributeType;
@@ -68,17 +30,21 @@ std::vector<AttributeSpec> optimizer_attributes(const Optimizer& optimizer) {
   attributes.insert(attributes.end(), optimizer.attributes.begin(), optimizer.attributes.end());
   AttributeSpec weight_decay{.name = "weight_decay", .type = T::real, .optional = true, .least = 0,
                              .doc = "takes learning_rate * weight_decay * parameter off before the update"};
-  if (optimizer.name == "adamw_update") weight_decay.default_value = 0.004;
+  if (optimizer.weight_decay) weight_decay.default_value = *optimizer.weight_decay;
   attributes.push_back(weight_decay);
   std::vector<AttributeSpec> common = {
       {.name = "clipnorm", .type = T::real, .optional = true, .least = 0, .doc = "each gradient's norm is at most this"},
       {.name = "clipvalue", .type = T::real, .optional = true, .least = 0, .doc = "each element's size is at most this"},
       {.name = "global_clipnorm", .type = T::real, .optional = true, .least = 0, .doc = "the norm of all gradients together"},
-      {.name = "use_ema", .type = T::boolean, .default_value = false, .doc = "unsupported"},
-      {.name = "ema_momentum", .type = T::real, .default_value = 0.99, .doc = "ignored without use_ema"},
-      {.name = "ema_overwrite_frequency", .type = T::integer, .optional = true, .doc = "ignored without use_ema"},
-      {.name = "loss_scale_factor", .type = T::real, .optional = true, .doc = "unsupported"},
-      {.name = "gradient_accumulation_steps", .type = T::integer, .optional = true, .doc = "unsupported"},
+      {.name = "use_ema", .type = T::boolean, .default_value = false,
+       .doc = "keep a moving average of every parameter, and take it when training ends"},
+      {.name = "ema_momentum", .type = T::real, .default_value = 0.99, .least = 0, .most = 1},
+      {.name = "ema_overwrite_frequency", .type = T::integer, .optional = true, .least = 1,
+       .doc = "also take the average every so many updates"},
+      {.name = "loss_scale_factor", .type = T::real, .optional = true, .least = 0,
+       .doc = "without effect: gradients are f32, in which scaling the loss and unscaling them cancel"},
+      {.name = "gradient_accumulation_steps", .type = T::integer, .optional = true, .least = 2,
+       .doc = "update with the mean gradient of so many steps"},
   };
   attributes.insert(attributes.end(), common.begin(), common.end());
   return attributes;
@@ -86,9 +52,9 @@ std::vector<AttributeSpec> optimizer_attributes(const Optimizer& optimizer) {
 
 std::vector<ParameterSpec> state_specs(const Optimizer& optimizer, const OpContext& context) {
   std::vector<ParameterSpec> specs;
-  for (const State& state : optimizer.states(context.attributes))
+  for (const State& state : optimizer.states(context.attributes, context.inputs[0].shape))
     specs.push_back({.name = state.name,
-                     .shape = state.scalar ? Shape{} : context.inputs[0].shape,
+                     .shape = state.shape.value_or(context.inputs[0].shape),
                      .initializer = Attributes{{"class", "Constant"}, {"value", state.initial}},
                      .regularizer = {},
                      .trainable = false,
@@ -98,7 +64,6 @@ std::vector<ParameterSpec> state_specs(const Optimizer& optimizer, const OpConte
 
 std::vector<Type> infer_update(const Optimizer& optimizer, const OpContext& context) {
   const Op& op = get_op(optimizer.name);
-  refuse_attributes(context, op, {"use_ema", "loss_scale_factor", "gradient_accumulation_steps"});
   const Type& parameter = context.inputs[0];
   if (!is_float(parameter.dtype)) fail(context, op, "cannot train a parameter " + type_text(parameter));
   if (context.inputs[1] != parameter)
@@ -128,10 +93,15 @@ Values expand_update(const Optimizer& optimizer, Builder& b, std::span<const Val
 }
 
 std::vector<HostTensor> update_reference(const Optimizer& optimizer, std::span<const HostTensor> inputs, const Attributes& a) {
-  std::vector<HostTensor> outputs = {inputs[0]};
-  outputs.insert(outputs.end(), inputs.begin() + 4, inputs.end());
   double learning_rate = inputs[3].data[0];
   double decay = a.has("weight_decay") ? learning_rate * a.real("weight_decay") : 0.0;
+  if (optimizer.tensors_reference) {
+    HostTensor decayed = inputs[0];
+    for (double& w : decayed.data) w *= 1.0 - decay;
+    return optimizer.tensors_reference({decayed, inputs[1], inputs[2].data[0], learning_rate, inputs.subspan(4), a});
+  }
+  std::vector<HostTensor> outputs = {inputs[0]};
+  outputs.insert(outputs.end(), inputs.begin() + 4, inputs.end());
   for (size_t i = 0; i < inputs[0].data.size(); ++i) {
     UpdateElement element{inputs[0].data[i] * (1.0 - decay), inputs[1].data[i], inputs[2].data[0], learning_rate, {}, a};
     for (const HostTensor& state : inputs.subspan(4)) element.states.push_back(state.data[state.shape.empty() ? 0 : i]);
@@ -141,15 +111,19 @@ std::vector<HostTensor> update_reference(const Optimizer& optimizer, std::span<c
   return outputs;
 }
 
-// Examples: without weight decay at step 1, with it at a later step, for each of the optimizer's own variants.
+// Examples: without weight decay at step 1, with it at a later step, for each of the optimizer's own variants; parameters
+// of one, two and three axes where their shape matters.
 std::vector<Example> update_examples(const Optimizer& optimizer) {
   std::vector<Example> examples;
+  std::vector<std::vector<int64_t>> shapes = {{3, 7}};
+  if (optimizer.tensors_reference) shapes = {{3, 7}, {5}, {5, 2}, {2, 3, 4}};
   for (const Attributes& variant : optimizer.examples)
+    for (const std::vector<int64_t>& shape : shapes)
     for (int64_t step : {1, 7}) {
       Attributes attributes = variant;
       if (step == 7) attributes.set("weight_decay", 0.01);
-      Example example{.inputs = {{{3, 7}},
-                                 {{3, 7}},
+      Example example{.inputs = {{shape},
+                                 {shape},
                                  {.shape = {}, .dtype = DType::i64, .values = {static_cast<double>(step)}},
                                  {.shape = {}, .values = {0.01}}},
                       .attributes = attributes,
@@ -157,8 +131,12 @@ std::vector<Example> update_examples(const Optimizer& optimizer) {
       Attributes checked = attributes;
       for (const AttributeSpec& spec : optimizer_attributes(optimizer))
         if (!checked.has(spec.name) && !spec.default_value.is_none()) checked.set(std::string(spec.name), spec.default_value);
-      for (const State& state : optimizer.states(checked))
-        example.inputs.push_back({.shape = state.scalar ? std::vector<int64_t>{} : std::vector<int64_t>{3, 7}, .low = 0.25, .high = 0.75});
+      Shape parameter(shape.begin(), shape.end());
+      for (const State& state : optimizer.states(checked, parameter)) {
+        Example::Tensor tensor{.shape = {}, .low = 0.25, .high = 0.75};
+        for (const Dim& extent : state.shape.value_or(parameter)) tensor.shape.push_back(extent.constant());
+        example.inputs.push_back(std::move(tensor));
+      }
       examples.push_back(std::move(example));
     }
   return examples;
@@ -166,7 +144,7 @@ std::vector<Example> update_examples(const Optimizer& optimizer) {
 
 // ---- SGD ----
 
-std::vector<State> sgd_states(const Attributes& a) {
+std::vector<State> sgd_states(const Attributes& a, const Shape&) {
   return a.real("momentum") != 0.0 ? std::vector<State>{{"momentum"}} : std::vector<State>{};
 }
 
@@ -187,7 +165,7 @@ Numbers sgd_element(const UpdateElement& e) {
 
 // ---- RMSprop: states velocity, then momentum, then average_gradient, where they exist ----
 
-std::vector<State> rmsprop_states(const Attributes& a) {
+std::vector<State> rmsprop_states(const Attributes& a, const Shape&) {
   std::vector<State> states = {{"velocity"}};
   if (a.real("momentum") > 0.0) states.push_back({"momentum"});
   if (a.boolean("centered")) states.push_back({"average_gradient"});
@@ -229,19 +207,24 @@ Numbers rmsprop_element(const UpdateElement& e) {
 
 // ---- Adam (Kingma and Ba 2014; epsilon as in the formula before their section 2.1), AdamW ----
 
-std::vector<State> adam_states(const Attributes& a) {
+std::vector<State> adam_states(const Attributes& a, const Shape&) {
   std::vector<State> states = {{"momentum"}, {"velocity"}};
   if (a.boolean("amsgrad")) states.push_back({"velocity_hat"});
   return states;
 }
 
-Values adam(const Update& u) {
-  double beta_1 = u.a.real("beta_1"), beta_2 = u.a.real("beta_2");
+Values adam(const Update& u) { return adam_update(u, u.a.real("beta_1"), u.a.real("beta_2")); }
+
+Numbers adam_element(const UpdateElement& e) { return adam_update(e, e.a.real("beta_1"), e.a.real("beta_2")); }
+
+}  // namespace
+
+Values adam_update(const Update& u, double beta_1, double beta_2) {
   Value alpha = u.learning_rate * u.call("sqrt", u.one_minus_power(beta_2)) / u.one_minus_power(beta_1);
   Value m = u.average(u.states[0], u.gradient, beta_1);
   Value v = u.average(u.states[1], u.call("square", u.gradient), beta_2);
   Values updated = {Value{}, m, v};
-  if (u.a.boolean("amsgrad")) {
+  if (u.a.has("amsgrad") && u.a.boolean("amsgrad")) {
     v = u.maximum(u.states[2], v);
     updated.push_back(v);
   }
@@ -249,19 +232,21 @@ Values adam(const Update& u) {
   return updated;
 }
 
-Numbers adam_element(const UpdateElement& e) {
-  double beta_1 = e.a.real("beta_1"), beta_2 = e.a.real("beta_2"), g = e.gradient;
+Numbers adam_update(const UpdateElement& e, double beta_1, double beta_2) {
+  double g = e.gradient;
   double m = beta_1 * e.states[0] + (1.0 - beta_1) * g, v = beta_2 * e.states[1] + (1.0 - beta_2) * g * g;
   Numbers updated = {0.0, m, v};
-  if (e.a.boolean("amsgrad")) updated.push_back(v = std::max(e.states[2], v));
+  if (e.a.has("amsgrad") && e.a.boolean("amsgrad")) updated.push_back(v = std::max(e.states[2], v));
   double alpha = e.learning_rate * std::sqrt(1.0 - std::pow(beta_2, e.step)) / (1.0 - std::pow(beta_1, e.step));
   updated[0] = e.parameter - alpha * m / (std::sqrt(v) + e.a.real("epsilon"));
   return updated;
 }
 
+namespace {
+
 // ---- Adamax ----
 
-std::vector<State> adamax_states(const Attributes&) { return {{"momentum"}, {"norm"}}; }
+std::vector<State> adamax_states(const Attributes&, const Shape&) { return {{"momentum"}, {"norm"}}; }
 
 Values adamax(const Update& u) {
   Value m = u.average(u.states[0], u.gradient, u.a.real("beta_1"));
@@ -281,7 +266,7 @@ Numbers adamax_element(const UpdateElement& e) {
 
 constexpr double nadam_decay = 0.96;
 
-std::vector<State> nadam_states(const Attributes&) { return {{"momentum"}, {"velocity"}, {"u_product", 1.0, true}}; }
+std::vector<State> nadam_states(const Attributes&, const Shape&) { return {{"momentum"}, {"velocity"}, {"u_product", 1.0, Shape{}}}; }
 
 Values nadam(const Update& u) {
   double beta_1 = u.a.real("beta_1"), beta_2 = u.a.real("beta_2");
@@ -307,7 +292,7 @@ Numbers nadam_element(const UpdateElement& e) {
 
 // ---- Adagrad (Duchi et al. 2011) ----
 
-std::vector<State> adagrad_states(const Attributes& a) { return {{"accumulator", a.real("initial_accumulator_value")}}; }
+std::vector<State> adagrad_states(const Attributes& a, const Shape&) { return {{"accumulator", a.real("initial_accumulator_value")}}; }
 
 Values adagrad(const Update& u) {
   Value accumulator = u.states[0] + u.call("square", u.gradient);
@@ -321,7 +306,7 @@ Numbers adagrad_element(const UpdateElement& e) {
 
 // ---- Adadelta (Zeiler 2012) ----
 
-std::vector<State> adadelta_states(const Attributes&) { return {{"accumulated_grad"}, {"accumulated_delta_var"}}; }
+std::vector<State> adadelta_states(const Attributes&, const Shape&) { return {{"accumulated_grad"}, {"accumulated_delta_var"}}; }
 
 Values adadelta(const Update& u) {
   double rho = u.a.real("rho"), epsilon = u.a.real("epsilon");
@@ -337,6 +322,57 @@ Numbers adadelta_element(const UpdateElement& e) {
   double gradients = rho * e.states[0] + (1.0 - rho) * e.gradient * e.gradient;
   double delta = std::sqrt(e.states[1] + epsilon) / std::sqrt(gradients + epsilon) * e.gradient;
   return {e.parameter - e.learning_rate * delta, gradients, rho * e.states[1] + (1.0 - rho) * delta * delta};
+}
+
+// ---- Ftrl (McMahan et al. 2013) with the shrinkage and beta of TensorFlow's ----
+
+std::vector<State> ftrl_states(const Attributes& a, const Shape&) {
+  return {{"accumulator", a.real("initial_accumulator_value")}, {"linear"}};
+}
+
+Values ftrl(const Update& u) {
+  auto raised = [&](Value x) {
+    double exponent = -u.a.real("learning_rate_power");
+    return exponent == 0.5 ? u.call("sqrt", x) : u.b.call("power", {x, u.number(exponent)});
+  };
+  double l1 = u.a.real("l1_regularization_strength");
+  Value l2 = u.number(u.a.real("l2_regularization_strength"));
+  if (u.a.real("beta") != 0.0) l2 = l2 + (0.5 * u.a.real("beta")) / u.learning_rate;
+  Value accumulator = u.states[0] + u.call("square", u.gradient), power = raised(accumulator);
+  Value shrunk = u.gradient;
+  if (double shrinkage = u.a.real("l2_shrinkage_regularization_strength"); shrinkage != 0.0)
+    shrunk = shrunk + u.parameter * (2.0 * shrinkage);
+  Value linear = u.states[1] + shrunk - (power - raised(u.states[0])) / u.learning_rate * u.parameter;
+  Value clipped = u.minimum(u.maximum(linear, u.number(-l1)), u.number(l1));
+  return {(clipped - linear) / (power / u.learning_rate + l2 * 2.0), accumulator, linear};
+}
+
+Numbers ftrl_element(const UpdateElement& e) {
+  double exponent = -e.a.real("learning_rate_power"), l1 = e.a.real("l1_regularization_strength");
+  double l2 = e.a.real("l2_regularization_strength") + e.a.real("beta") / (2.0 * e.learning_rate);
+  double accumulator = e.states[0] + e.gradient * e.gradient;
+  double shrunk = e.gradient + 2.0 * e.a.real("l2_shrinkage_regularization_strength") * e.parameter;
+  double linear = e.states[1] + shrunk -
+                  (std::pow(accumulator, exponent) - std::pow(e.states[0], exponent)) / e.learning_rate * e.parameter;
+  double quadratic = std::pow(accumulator, exponent) / e.learning_rate + 2.0 * l2;
+  return {(std::clamp(linear, -l1, l1) - linear) / quadratic, accumulator, linear};
+}
+
+// ---- Lion (Chen et al. 2023) ----
+
+std::vector<State> lion_states(const Attributes&, const Shape&) { return {{"momentum"}}; }
+
+Values lion(const Update& u) {
+  double beta_1 = u.a.real("beta_1"), beta_2 = u.a.real("beta_2");
+  Value direction = u.call("sign", u.states[0] * beta_1 + u.gradient * (1.0 - beta_1));
+  return {u.parameter - u.learning_rate * direction, u.states[0] * beta_2 + u.gradient * (1.0 - beta_2)};
+}
+
+Numbers lion_element(const UpdateElement& e) {
+  double beta_1 = e.a.real("beta_1"), beta_2 = e.a.real("beta_2");
+  double mixed = beta_1 * e.states[0] + (1.0 - beta_1) * e.gradient;
+  double direction = mixed > 0.0 ? 1.0 : mixed < 0.0 ? -1.0 : 0.0;
+  return {e.parameter - e.learning_rate * direction, beta_2 * e.states[0] + (1.0 - beta_2) * e.gradient};
 }
 
 Op optimizer_op(Optimizer optimizer) {
@@ -356,6 +392,20 @@ Op optimizer_op(Optimizer optimizer) {
 }
 
 }  // namespace
+
+Attributes attributes_for_parameter(const Op& optimizer, Attributes attributes, std::string_view path, size_t rank) {
+  if (optimizer.name != "muon_update") return attributes;
+  std::string lower(path);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  bool adamw = rank != 2;
+  adamw |= attributes.boolean("exclude_embeddings") && lower.find("embedding") != std::string::npos;
+  if (attributes.has("exclude_layers"))
+    for (const std::string& pattern : attributes.strings("exclude_layers"))
+      adamw |= std::regex_search(std::string(path), std::regex(pattern));
+  attributes.set("use_adamw", adamw);
+  if (adamw) attributes.set("weight_decay", attributes.real("adam_weight_decay"));
+  return attributes;
+}
 
 std::vector<Op> optimizer_ops() {
   auto beta = [](std::string_view name, double value) { return real(name, value, 0.0, 1.0); };
@@ -392,7 +442,9 @@ std::vector<Op> optimizer_ops() {
                                 adam_states,
                                 adam,
                                 adam_element,
-                                {{}, {{"amsgrad", true}}, {{"beta_1", 0.0}, {"beta_2", 0.9}, {"epsilon", 0.01}}}}));
+                                {{}, {{"amsgrad", true}}, {{"beta_1", 0.0}, {"beta_2", 0.9}, {"epsilon", 0.01}}},
+                                nullptr,
+                                name == "adamw_update" ? std::optional(0.004) : std::nullopt}));
   ops.push_back(optimizer_op({"adamax_update",
                               "m' = m + (g - m)(1-beta_1);   u' = max(beta_2 u, |g|);   w' = w - lr / (1-beta_1^t) m' / (u' + epsilon).   "
                               "States: momentum (m), norm (u)",
@@ -410,6 +462,23 @@ std::vector<Op> optimizer_ops() {
                               "a' = rho a + (1-rho) g^2;   d = -sqrt(b + epsilon) / sqrt(a' + epsilon) g;   b' = rho b + (1-rho) d^2;   "
                               "w' = w + lr d.   States: accumulated_grad (a), accumulated_delta_var (b)",
                               0.001, {beta("rho", 0.95), real("epsilon", 1e-7)}, adadelta_states, adadelta, adadelta_element, {{}}}));
+  ops.push_back(optimizer_op(
+      {"ftrl_update",
+       "a' = a + g^2, p = -learning_rate_power;   z' = z + g + 2 shrinkage w - (a'^p - a^p) / lr w;   w' = (clip(z', -l1, l1) - z') / "
+       "(a'^p / lr + 2 l2 + beta / lr).   States: accumulator (a), linear (z)",
+       0.001,
+       {{.name = "learning_rate_power", .type = AttributeType::real, .default_value = -0.5, .most = 0},
+        real("initial_accumulator_value", 0.1), real("l1_regularization_strength", 0.0), real("l2_regularization_strength", 0.0),
+        real("l2_shrinkage_regularization_strength", 0.0), real("beta", 0.0)},
+       ftrl_states,
+       ftrl,
+       ftrl_element,
+       {{}, {{"learning_rate_power", -0.8}, {"l1_regularization_strength", 0.5}, {"beta", 0.1}},
+        {{"l2_regularization_strength", 0.3}, {"l2_shrinkage_regularization_strength", 0.2}}}}));
+  ops.push_back(optimizer_op({"lion_update",
+                              "w' = w - lr sign(beta_1 m + (1-beta_1) g);   m' = beta_2 m + (1-beta_2) g.   State: momentum (m)",
+                              0.001, {beta("beta_1", 0.9), beta("beta_2", 0.99)}, lion_states, lion, lion_element, {{}, {{"beta_1", 0.5}}}}));
+  for (Optimizer& optimizer : whole_tensor_optimizers()) ops.push_back(optimizer_op(std::move(optimizer)));
   return ops;
 }
 

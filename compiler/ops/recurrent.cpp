@@ -243,8 +243,7 @@ std::vector<ParameterSpec> recurrent_parameters(const OpContext& context, const 
 std::vector<Type> infer_recurrent(const OpContext& context, const Cell& cell) {
   const Op& op = get_op(cell.op);
   const Attributes& a = context.attributes;
-  refuse_attributes(context, op, {"dropout", "recurrent_dropout", "stateful", "time_major", "kernel_constraint", "recurrent_constraint",
-                                  "bias_constraint"});
+  refuse_attributes(context, op, {"dropout", "recurrent_dropout", "stateful", "time_major"});
   check_activation(context, op, "activation");
   check_activation(context, op, "recurrent_activation");
   const Type& x = context.inputs[0];
@@ -363,9 +362,9 @@ std::vector<AttributeSpec> recurrent_attributes(bool gated) {
       {.name = "recurrent_regularizer", .type = T::regularizer, .optional = true},
       {.name = "bias_regularizer", .type = T::regularizer, .optional = true},
       {.name = "activity_regularizer", .type = T::regularizer, .optional = true},
-      {.name = "kernel_constraint", .type = T::nested, .optional = true, .doc = "unsupported"},
-      {.name = "recurrent_constraint", .type = T::nested, .optional = true, .doc = "unsupported"},
-      {.name = "bias_constraint", .type = T::nested, .optional = true, .doc = "unsupported"},
+      {.name = "kernel_constraint", .type = T::constraint, .optional = true},
+      {.name = "recurrent_constraint", .type = T::constraint, .optional = true},
+      {.name = "bias_constraint", .type = T::constraint, .optional = true},
       {.name = "dropout", .type = T::real, .default_value = 0.0, .least = 0, .most = 1, .doc = "only 0 is supported"},
       {.name = "recurrent_dropout", .type = T::real, .default_value = 0.0, .least = 0, .most = 1, .doc = "only 0 is supported"},
       {.name = "seed", .type = T::integer, .optional = true, .doc = "ignored: the run has one seed"},

@@ -64,21 +64,34 @@ void add_slot(Module& module, Slot slot) {
   module.slots.push_back(std::move(slot));
 }
 
-// l1 * sum |w| + l2 * sum w^2 of a nested {class="L1L2", l1=, l2=}; no value if there is no penalty.
+// The penalty of a regularizer {class="L1L2", l1=, l2=} on a weight or an output; no value if there is none.
 Value penalty(Builder& b, Value w, const AttributeValue& regularizer) {
   const auto* nested = std::get_if<AttributeValue::Nested>(&regularizer.value);
   if (!nested || !*nested) return {};
-  const Attributes& attributes = **nested;
-  auto factor = [&](const char* name) { return attributes.has(name) ? attributes.real(name) : 0.0; };
-  std::vector<int64_t> axes(w.rank());
-  for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
-  Value sum;
-  if (double l1 = factor("l1"); l1 != 0.0) sum = b.reduce("reduce_sum", b.call("abs", {w}), axes) * l1;
-  if (double l2 = factor("l2"); l2 != 0.0) {
-    Value squares = b.reduce("reduce_sum", b.call("square", {w}), axes) * l2;
-    sum = sum ? sum + squares : squares;
-  }
-  return sum;
+  Attributes attributes = **nested;
+  const std::string op = regularizer_op_for(attributes.string("class"));
+  attributes.erase("class");
+  const bool none = !attributes.entries().empty() &&
+                    std::all_of(attributes.entries().begin(), attributes.entries().end(), [](const auto& entry) {
+                      const auto* number = std::get_if<double>(&entry.second.value);
+                      return number && *number == 0.0;
+                    });
+  return none ? Value{} : b.call(op, {w}, attributes);
+}
+
+// The layer's constraint of a parameter: "kernel_constraint" of "kernel", "recurrent_constraint" of "recurrent_kernel",
+// that of the layer inside for a wrapper's "forward/kernel".
+AttributeValue constraint_of(const Attributes& attributes, std::string name) {
+  if (attributes.has("layer"))
+    if (const auto* inner = std::get_if<AttributeValue::Nested>(&attributes.find("layer")->value); inner && *inner)
+      return constraint_of(**inner, std::move(name));
+  if (size_t slash = name.rfind('/'); slash != std::string::npos) name = name.substr(slash + 1);
+  std::vector<std::string> stems = {name};
+  if (name.ends_with("_kernel")) stems.push_back(name.substr(0, name.size() - std::string_view("_kernel").size()));
+  if (name == "kernel") stems.push_back("depthwise");
+  for (const std::string& stem : stems)
+    if (attributes.has(stem + "_constraint")) return *attributes.find(stem + "_constraint");
+  return {};
 }
 
 std::string parameter_slot(const std::string& prefix, const Layer& layer, const std::string& parameter) {
@@ -90,7 +103,11 @@ void add_parameter_slots(Module& module, Model& model) {
     Shape shape(path.parameter->shape.begin(), path.parameter->shape.end());
     add_slot(
         module,
-        {.name = path.path, .kind = SlotKind::parameter, .type = {DType::f32, shape}, .trainable = path.trainable});
+        {.name = path.path,
+         .kind = SlotKind::parameter,
+         .type = {DType::f32, shape},
+         .trainable = path.trainable,
+         .constraint = constraint_of(path.layer->attributes, path.parameter->name)});
   }
 }
 
@@ -216,7 +233,7 @@ struct OutputPlan {
     std::string key;
     std::string op;
     Attributes attributes;
-    size_t states = 0;
+    bool weighted = false;
   };
   std::vector<Metric> metrics;
 };
@@ -255,7 +272,8 @@ std::vector<OutputPlan> plan_outputs(const Model& model, const TrainingSpec& spe
         for (const OpSpec& metric : spec.metrics[i]) {
           std::string key = metric.key.empty() ? metric.op : metric.key;
           if (model.outputs.size() > 1) key = plan.name + "_" + key;
-          plan.metrics.push_back({key, metric_op_for(metric.op, plan.target, plan.prediction), metric.attributes});
+          plan.metrics.push_back({key, metric_op_for(metric.op, plan.target, plan.prediction), metric.attributes,
+                                  metric.weighted});
         }
     }
     plans.push_back(std::move(plan));
@@ -376,10 +394,19 @@ void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vecto
       b.set_origin(plans[i].name);
       const TensorRef& ref = model.outputs[i];
       std::vector<Value> parts = {entry.read(plans[i].name + "/target"), values[ref.node].at(ref.output)};
+      if (metric.weighted && spec.sample_weight) parts.push_back(entry.read(plans[i].name + "/sample_weight"));
       std::vector<Value> increments = b.call_all(metric.op, parts, metric.attributes);
       accumulate(module, entry, metric.key, increments);
       if (first) keys.push_back({metric.key, metric.op + "_result", {}, increments.size()});
     }
+}
+
+// What the schedule says for the first step; add_update has every step compute the rate of the next.
+double first_learning_rate(const OpSpec& schedule) {
+  const Op& op = get_op(schedule_op_for(schedule.op));
+  const Attributes attributes = check_attributes(op, schedule.attributes, "learning rate schedule " + schedule.op);
+  const HostTensor first = make_tensor(DType::i64, {});
+  return op.reference({&first, 1}, attributes).at(0).data.at(0);
 }
 
 // Inputs that are looked up in a table are checked before a run: a table of n rows takes 0 <= index < n.
@@ -435,6 +462,7 @@ Module make_entries(Model& model, const TrainingSpec* training) {
   // Where it is not given, each optimizer has its own default.
   const Op& optimizer = get_op(optimizer_op_for(training->optimizer.op));
   double learning_rate = check_attributes(optimizer, training->optimizer.attributes, "optimizer").real("learning_rate");
+  if (!training->schedule.op.empty()) learning_rate = first_learning_rate(training->schedule);
   add_slot(module, {.name = "step", .kind = SlotKind::control, .type = {DType::i64, {}}});
   add_slot(module, {.name = "seed", .kind = SlotKind::control, .type = {DType::i64, {}}});
   add_slot(module,

@@ -45,6 +45,7 @@ const ShortForms& error_short_forms() {
                                    {"huber_loss", "huber"},
                                    {"acc", "accuracy"},
                                    {"r2", "r2_score"},
+                                   {"log_cosh_error", "log_cosh"},
                                    {"top_k_accuracy", "top_k_categorical_accuracy"}};
   return forms;
 }
@@ -81,7 +82,11 @@ std::span<const std::string> metric_names() {
     std::vector<std::string> all(loss_names().begin(), loss_names().end());
     for (const char* name : {"root_mean_squared_error", "r2_score", "accuracy", "binary_accuracy",
                              "categorical_accuracy", "sparse_categorical_accuracy", "top_k_categorical_accuracy",
-                             "sparse_top_k_categorical_accuracy", "auc", "precision", "recall", "f1_score"}) {
+                             "sparse_top_k_categorical_accuracy", "auc", "precision", "recall", "f1_score", "fbeta_score",
+                             "true_positives", "false_positives", "true_negatives", "false_negatives",
+                             "sensitivity_at_specificity", "specificity_at_sensitivity", "precision_at_recall",
+                             "recall_at_precision", "iou", "mean_iou", "binary_iou", "one_hot_iou", "one_hot_mean_iou",
+                             "pearson_correlation", "concordance_correlation"}) {
       all.emplace_back(name);
     }
     return all;
@@ -105,8 +110,9 @@ std::string resolve_accuracy(std::string_view loss, std::size_t target_width) {
 }
 
 std::span<const std::string> optimizer_names() {
-  static const std::vector<std::string> names = {"sgd",     "rmsprop",  "adam",   "adamw",
-                                                 "adagrad", "adadelta", "adamax", "nadam"};
+  static const std::vector<std::string> names = {"sgd",     "rmsprop",  "adam",   "adamw", "adagrad",
+                                                 "adadelta", "adamax",  "nadam",  "ftrl",  "lion",
+                                                 "lamb",    "adafactor", "muon"};
   return names;
 }
 
@@ -117,7 +123,7 @@ std::optional<OptimizerRecipe> make_optimizer_recipe(std::string_view name) {
   optimizer.name = *found;
   if (*found == "sgd") optimizer.learning_rate = 0.01;
   if (*found == "adadelta") optimizer.rho = 0.95;
-  if (*found == "adamw") optimizer.weight_decay = 0.004;
+  if (*found == "adamw" || *found == "muon") optimizer.weight_decay = 0.004;
   return optimizer;
 }
 

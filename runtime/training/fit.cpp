@@ -62,6 +62,10 @@ class Fit {
     result_.stopped_early = state_.stop;
     result_.seed = seed_;
     if (result_.interrupted_by != 0) return std::move(result_);
+    if (const std::optional<uint32_t> finish = session_.program().find_entry("finish_training");
+        finish && state_.epoch > 0) {
+      MORU_RETURN_IF_ERROR(session_.run(*finish));
+    }
     if (!result_.was_finished) MORU_RETURN_IF_ERROR(save(/*finished=*/true));
     MORU_RETURN_IF_ERROR(notify(&Callback::on_train_end));
     return std::move(result_);

@@ -8,9 +8,12 @@
 namespace moru {
 
 bool larger_is_better(std::string_view metric) {
-  constexpr std::array<std::string_view, 14> endings = {
-      "acc",       "accuracy", "auc",      "r2",       "r2_score",          "precision",        "recall",
-      "f1_score", "fbeta_score", "iou", "mean_io_u", "cosine_similarity", "true_positives", "true_negatives"};
+  constexpr std::array<std::string_view, 24> endings = {"acc", "accuracy", "auc", "r2", "r2_score", "precision", "recall",
+                                                        "f1_score", "fbeta_score", "iou", "mean_iou", "binary_iou",
+                                                        "io_u", "mean_io_u", "cosine_similarity", "true_positives",
+                                                        "true_negatives", "specificity", "sensitivity",
+                                                        "pearson_correlation", "concordance_correlation", "sum",
+                                                        "precision_at_recall", "recall_at_precision"};
   for (const std::string_view ending : endings) {
     if (!metric.ends_with(ending)) continue;
     const size_t before = metric.size() - ending.size();

@@ -105,26 +105,25 @@ const WrongJson wrong_jsons[] = {
                       {"class_name": "ConvLSTM1D", "config": {"name": "conv", "filters": 3}},
                       {"class_name": "Lambda", "config": {"name": "code", "function": ["abc", null, null]}},
                       {"class_name": "LSTM", "config": {"name": "rnn", "units": 3, "stateful": true, "dropout": 0.2, "unroll": true,
-                                                        "kernel_constraint": {"class_name": "MaxNorm", "config": {}}}},
+                                                        "kernel_constraint": {"class_name": "MyNorm", "config": {}}}},
                       {"class_name": "TimeDistributed", "config": {"name": "td", "layer": {"class_name": "ConvLSTM2D", "config": {"name": "c"}}}},
                       {"class_name": "Dense", "config": {"name": "d", "units": "three", "activation": "my_activation", "dtype": "float16",
                         "kernel_initializer": {"class_name": "MyInitializer", "config": {}}, "flavour": "sweet",
-                        "kernel_regularizer": {"class_name": "OrthogonalRegularizer", "config": {"factor": 0.1}}}})"),
+                        "kernel_regularizer": {"class_name": "MyRegularizer", "config": {"factor": 0.1}}}})"),
      "m.json: 13 things in this model are not supported:\n"
      "  layer 'x' (InputLayer): inputs of dtype 'string' are not supported\n"
      "  layer 'conv' (ConvLSTM1D): layers of this class are not supported\n"
      "  layer 'code' (Lambda): holds Python code, which a compiler cannot read\n"
      "  layer 'rnn' (LSTM): attribute 'stateful' = true is not supported\n"
      "  layer 'rnn' (LSTM): attribute 'dropout' = 0.2 is not supported\n"
-     "  layer 'rnn' (LSTM): attribute 'kernel_constraint' = {\"class_name\":\"MaxNorm\",\"config\":{}} is not "
-     "supported\n"
+     "  layer 'rnn' (LSTM): attribute 'kernel_constraint' is the unknown constraint 'MyNorm'\n"
      "  layer 'c' (ConvLSTM2D): layers of this class are not supported\n"
      "  layer 'd' (Dense): computing in 'float16' is not supported, only in 'float32'\n"
      "  layer 'd' (Dense): attribute 'units' must be an integer but is \"three\"\n"
      "  layer 'd' (Dense): attribute 'activation' is the unknown activation 'my_activation'\n"
      "  layer 'd' (Dense): attribute 'kernel_initializer' is the unknown initializer 'MyInitializer'\n"
      "  layer 'd' (Dense): attribute 'flavour' = \"sweet\" is not supported\n"
-     "  layer 'd' (Dense): attribute 'kernel_regularizer' is the unknown regularizer 'OrthogonalRegularizer'\n"
+     "  layer 'd' (Dense): attribute 'kernel_regularizer' is the unknown regularizer 'MyRegularizer'\n"
      "  hint: replace Python code by layers such as Rescaling or Reshape, or apply it to the data beforehand"},
     {"a mask in a call",
      R"({"class_name": "Functional", "config": {"name": "m", "layers": [

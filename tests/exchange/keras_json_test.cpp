@@ -226,6 +226,11 @@ TEST_CASE("keras: initializers and regularizers have one form in every spelling"
   CHECK(attribute("kernel_regularizer", R"("l2")") == AttributeValue(Attributes{{"class", "L2"}, {"l2", 0.01}}));
   CHECK(attribute("kernel_regularizer", R"({"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.5}})") ==
         AttributeValue(Attributes{{"class", "L1L2"}, {"l1", 0.0}, {"l2", 0.5}}));
+  CHECK(attribute("kernel_regularizer", R"({"class_name": "OrthogonalRegularizer", "config": {"factor": 0.5, "mode": "columns"}})") ==
+        AttributeValue(Attributes{{"class", "OrthogonalRegularizer"}, {"factor", 0.5}, {"mode", "columns"}}));
+  CHECK(attribute("kernel_constraint", R"({"class_name": "MaxNorm", "config": {"max_value": 3, "axis": 0}})") ==
+        AttributeValue(Attributes{{"class", "MaxNorm"}, {"max_value", 3.0}, {"axis", std::vector<int64_t>{0}}}));
+  CHECK(attribute("bias_constraint", R"("non_neg")") == AttributeValue(Attributes{{"class", "NonNeg"}}));
   CHECK(attribute("kernel_regularizer", R"({"class_name": "L1", "config": {"l1": 1}})") ==
         AttributeValue(Attributes{{"class", "L1"}, {"l1", 1.0}}));
 }

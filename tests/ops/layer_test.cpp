@@ -229,7 +229,6 @@ TEST_CASE("layers: a wrong rank, shape or attribute is answered in the user's te
       {"Dense", {f32({batch, 3})}, {}, "needs the attribute 'units'"},
       {"Dense", {f32({batch, 3})}, {{"units", 0}}, "attribute 'units' is 0 but must be at least 1"},
       {"Dense", {f32({batch, 3})}, {{"units", 2}, {"activation", "rellu"}}, "there is no activation 'rellu'"},
-      {"Dense", {f32({batch, 3})}, {{"units", 2}, {"kernel_constraint", dense}}, "kernel_constraint is unsupported"},
       {"LSTM", {sequence}, {{"units", 2}, {"stateful", true}}, "stateful=true is unsupported"},
       {"LSTM", {sequence}, {{"units", 2}, {"dropout", 0.5}}, "dropout is unsupported"},
       {"LSTM", {sequence, f32({batch, 2})}, {{"units", 2}}, "needs two initial states"},

@@ -185,3 +185,58 @@ TEST_CASE("metrics: the root mean squared error is the root of the epoch's mean,
   CHECK(std::fabs(run("metric_rmse_result", states)[0].data[0] - std::sqrt(17.0)) < 1e-12);
   CHECK(run("metric_mean_result", {make_tensor(DType::f64, {}), make_tensor(DType::f64, {})})[0].data[0] == 0.0);
 }
+
+TEST_CASE("metrics: confusion, curves, overlap and correlation as in Keras' documentation") {
+  auto metric = [](const std::string& name, const std::vector<HostTensor>& inputs, Attributes attributes = {}) {
+    return run((name + "_result").c_str(), run(name.c_str(), inputs, attributes), attributes)[0].data[0];
+  };
+  auto column = [](std::vector<double> values) {
+    auto rows = static_cast<int64_t>(values.size());
+    return tensor({rows, 1}, std::move(values));
+  };
+  auto near = [](double got, double wanted) { return std::fabs(got - wanted) < 2e-5; };
+  HostTensor y = column({0, 0, 1, 1}), p = column({0, 0.5, 0.3, 0.9});
+  CHECK(near(metric("metric_auc", {y, p}, {{"num_thresholds", 3}}), 0.75));
+  CHECK(near(metric("metric_auc", {y, p, tensor({4}, {1, 0, 0, 1})}, {{"num_thresholds", 3}}), 1.0));
+  HostTensor truth = column({0, 1, 1, 1}), found = column({1, 0, 1, 1});
+  CHECK(near(metric("metric_precision", {truth, found}), 2.0 / 3.0));
+  CHECK(near(metric("metric_precision", {truth, found, tensor({4}, {0, 0, 1, 0})}), 1.0));
+  CHECK(near(metric("metric_precision", {tensor({1, 4}, {0, 0, 1, 1}), tensor({1, 4}, {1, 1, 1, 1})}, {{"top_k", 2}}), 0.0));
+  CHECK(near(metric("metric_precision", {tensor({1, 4}, {0, 0, 1, 1}), tensor({1, 4}, {1, 1, 1, 1})}, {{"top_k", 4}}), 0.5));
+  CHECK(near(metric("metric_recall", {truth, found}), 2.0 / 3.0));
+  CHECK(metric("metric_true_positives", {column({0, 1, 1, 1}), column({1, 0, 1, 1})}) == 2.0);
+  CHECK(metric("metric_false_negatives", {column({0, 1, 1, 1}), column({0, 1, 0, 0})}) == 2.0);
+  CHECK(metric("metric_false_positives", {column({0, 1, 0, 0}), column({0, 0, 1, 1}), tensor({4}, {0, 0, 1, 0})}) == 1.0);
+  CHECK(metric("metric_true_negatives", {column({0, 1, 0, 0}), column({1, 1, 0, 0})}) == 2.0);
+  HostTensor five = column({0, 0, 0, 1, 1}), scores = column({0, 0.3, 0.8, 0.3, 0.8}), weights = tensor({5}, {1, 1, 2, 2, 1});
+  CHECK(near(metric("metric_sensitivity_at_specificity", {five, scores}, {{"specificity", 0.5}}), 0.5));
+  CHECK(near(metric("metric_sensitivity_at_specificity", {five, scores, weights}, {{"specificity", 0.5}}), 1.0 / 3.0));
+  CHECK(near(metric("metric_specificity_at_sensitivity", {five, scores}, {{"sensitivity", 0.5}}), 2.0 / 3.0));
+  CHECK(near(metric("metric_precision_at_recall", {five, scores}, {{"recall", 0.5}}), 0.5));
+  CHECK(near(metric("metric_recall_at_precision", {y, p}, {{"precision", 0.8}}), 0.5));
+  HostTensor classes = tensor({4}, {0, 0, 1, 1}, DType::i32), predicted = tensor({4}, {0, 1, 0, 1});
+  CHECK(near(metric("metric_mean_iou", {classes, predicted}, {{"num_classes", 2}}), 1.0 / 3.0));
+  CHECK(near(metric("metric_iou", {classes, predicted}, {{"num_classes", 2}, {"target_class_ids", 0}}), 1.0 / 3.0));
+  CHECK(near(metric("metric_binary_iou", {column({0, 1, 0, 1}), column({0.1, 0.2, 0.4, 0.7})}, {{"threshold", 0.3}}), 1.0 / 3.0));
+  HostTensor one_hot = tensor({4, 3}, {0, 0, 1, 1, 0, 0, 0, 1, 0, 1, 0, 0});
+  HostTensor rows = tensor({4, 3}, {0.2, 0.3, 0.5, 0.1, 0.2, 0.7, 0.5, 0.3, 0.1, 0.1, 0.4, 0.5});
+  CHECK(near(metric("metric_one_hot_mean_iou", {one_hot, rows}, {{"num_classes", 3}}), 1.0 / 9.0));
+  CHECK(near(metric("metric_one_hot_iou", {one_hot, rows}, {{"num_classes", 3}, {"target_class_ids", std::vector<int64_t>{0, 2}}}), 1.0 / 6.0));
+  HostTensor labels = tensor({3, 3}, {1, 1, 1, 1, 0, 0, 1, 1, 0}), answers = tensor({3, 3}, {0.2, 0.6, 0.7, 0.2, 0.6, 0.6, 0.6, 0.8, 0});
+  CHECK(near(metric("metric_fbeta_score", {labels, answers}, {{"beta", 2.0}, {"threshold", 0.5}, {"average", "macro"}}),
+             (0.3846154 + 0.90909094 + 0.8333333) / 3.0));
+  CHECK(near(metric("metric_f1_score", {labels, answers}, {{"threshold", 0.5}, {"average", "macro"}}), (0.5 + 0.8 + 0.6666667) / 3.0));
+  HostTensor top = tensor({2, 3}, {0.1, 0.9, 0.8, 0.05, 0.95, 0});
+  CHECK(metric("metric_top_k_categorical_accuracy", {tensor({2, 3}, {0, 0, 1, 0, 1, 0}), top}, {{"k", 1}}) == 0.5);
+  CHECK(metric("metric_sparse_top_k_categorical_accuracy", {tensor({2}, {2, 1}, DType::i32), top}, {{"k", 1}}) == 0.5);
+  CHECK(near(metric("metric_cosine_similarity", {tensor({2, 2}, {0, 1, 1, 1}), tensor({2, 2}, {1, 0, 1, 1})}), 0.5));
+  HostTensor a = tensor({2, 3}, {0, 1, 0.5, 1, 1, 0.2}), b = tensor({2, 3}, {0.1, 0.9, 0.5, 1, 0.9, 0.2});
+  CHECK(std::fabs(metric("metric_pearson_correlation", {a, b}) - 0.9966996) < 1e-5);
+  CHECK(std::fabs(metric("metric_concordance_correlation", {a, b}) - 0.9816320) < 1e-5);
+  CHECK(metric("metric_sum", {tensor({2}, {0, 0}), tensor({2}, {1, 3})}) == 4.0);
+}
+
+TEST_CASE("metrics: what would be several numbers for a history of one is refused, with the way out") {
+  HostTensor labels = make_tensor(DType::f32, {4, 3}), scores = make_tensor(DType::f32, {4, 3}, 0.5);
+  CHECK(error_of("metric_f1_score", {labels, scores}).find("set 'average' to macro, micro or weighted") != std::string::npos);
+}

@@ -5,6 +5,9 @@
 #include "tests/e2e/whole_models.h"
 #include "tests/passes/pass_case.h"
 
+#include <cmath>
+#include <limits>
+
 using namespace moru;
 using namespace moru::test;
 
@@ -78,4 +81,125 @@ TEST_CASE("add_update: gradients are clipped by value, by their own norm or by t
   CHECK(slots["b"].data[0] == doctest::Approx(10 - 0.5 * 4 / 5));
   slots = after_steps(linear_module({"sgd", {{"global_clipnorm", 100.0}}, {}}), 1);
   CHECK(slots["a"].data[0] == doctest::Approx(10 - 0.5 * 3));
+}
+
+namespace {
+
+// The same module, updated as `training` says.
+Module updated_module(const TrainingSpec& training, AttributeValue constraint = {}) {
+  Module plain = parse_module(R"(module {
+    slot parameter "w": f32[2] trainable
+    slot input "x": f32[2]
+    slot control "step": i64[]
+    slot control "learning_rate": f32[] initial 0.5
+    slot output "loss": f32[]
+    entry train_step {
+      %0 = input "w": f32[2]
+      %1 = input "x": f32[2]
+      %2: f32[2] = mul(%0, %1)
+      %3: f32[] = reduce_sum(%2) {axes=(0), keep_dims=false}
+      result "loss" = %3
+    }
+  })");
+  plain.slots[0].constraint = std::move(constraint);
+  differentiate(plain);
+  add_update(plain, training);
+  verify_module(plain, "add_update");
+  const std::string text = module_text(parse_module(module_text(plain)));  // values numbered in the order of the text
+  CHECK(module_text(parse_module(text)) == text);
+  CHECK(parse_module(text).slots[0].constraint == plain.slots[0].constraint);
+  return plain;
+}
+
+// w after each step, whose gradients are given; `slots` keeps what else there is.
+std::vector<std::vector<double>> run_steps(const Module& module, Slots& slots, const std::vector<std::vector<double>>& gradients) {
+  slots["w"] = HostTensor{DType::f32, {2}, {1.0, 2.0}};
+  std::vector<std::vector<double>> path;
+  for (const std::vector<double>& gradient : gradients) {
+    slots["x"] = HostTensor{DType::f32, {2}, gradient};
+    interpret_entry(module, "train_step", slots, {.numbers = Numbers::all_f64});
+    path.push_back(slots["w"].data);
+  }
+  return path;
+}
+
+TrainingSpec sgd(Attributes attributes = {}) {
+  TrainingSpec training;
+  training.optimizer = {"sgd", std::move(attributes), {}};
+  return training;
+}
+
+}  // namespace
+
+TEST_CASE("add_update: gradients accumulate and their mean updates at the last of so many steps, states with it") {
+  Slots slots;
+  const Module module = updated_module(sgd({{"gradient_accumulation_steps", 2}, {"momentum", 0.5}}));
+  auto path = run_steps(module, slots, {{1, 0}, {3, 2}, {2, 2}, {4, 0}});
+  CHECK(path[0] == std::vector<double>{1, 2});
+  CHECK(path[1] == std::vector<double>{0, 1.5});        // mean gradient (2, 1)
+  CHECK(path[2] == path[1]);
+  CHECK(path[3] == std::vector<double>{-2, 0.75});      // mean (3, 1); velocity (-1, -0.5) / 2 - (1.5, 0.5)
+  CHECK(slots["step"].data[0] == 4);
+  CHECK(slots["sgd/accumulated_gradient/w"].data == std::vector<double>{0, 0});
+}
+
+TEST_CASE("add_update: adam counts updates, not steps, where gradients accumulate") {
+  TrainingSpec training;
+  training.optimizer = {"adam", {{"gradient_accumulation_steps", 3}}, {}};
+  Slots slots;
+  auto path = run_steps(updated_module(training), slots, {{1, -1}, {1, -1}, {1, -1}});
+  CHECK(path[2][0] == doctest::Approx(1 - 0.5));  // the first step of Adam is the learning rate
+  CHECK(path[2][1] == doctest::Approx(2 + 0.5));
+}
+
+TEST_CASE("add_update: the moving average follows, overwrites at its frequency, and is what training leaves") {
+  Slots slots;
+  const Module module = updated_module(sgd({{"use_ema", true}, {"ema_momentum", 0.75}, {"ema_overwrite_frequency", 3}}));
+  auto path = run_steps(module, slots, {{2, 0}, {2, 0}, {2, 0}, {2, 0}});
+  CHECK(path[0][0] == 0.0);                                   // average 0
+  CHECK(path[1][0] == -1.0);                                  // average -0.25
+  const double third = 0.75 * -0.25 + 0.25 * -2.0;
+  CHECK(path[2][0] == doctest::Approx(third));                // overwritten
+  CHECK(path[3][0] == doctest::Approx(third - 1.0));
+  interpret_entry(module, "finish_training", slots, {.numbers = Numbers::all_f64});
+  CHECK(slots["w"].data[0] == doctest::Approx(0.75 * third + 0.25 * (third - 1.0)));
+  CHECK(slots["w"].data[1] == doctest::Approx(2.0));
+}
+
+TEST_CASE("add_update: constraints hold behind every update") {
+  Slots slots;
+  auto path = run_steps(updated_module(sgd(), Attributes{{"class", "NonNeg"}}), slots, {{4, 1}});
+  CHECK(path[0] == std::vector<double>{0, 1.5});
+  Slots others;
+  path = run_steps(updated_module(sgd(), Attributes{{"class", "MaxNorm"}, {"max_value", 1.0}}), others, {{-4, -4}});
+  CHECK(path[0][0] * path[0][0] + path[0][1] * path[0][1] == doctest::Approx(1.0));
+  CHECK(path[0][0] / path[0][1] == doctest::Approx(3.0 / 4.0));
+}
+
+TEST_CASE("add_update: a scaled loss leaves out steps with gradients that are not finite, and halves and doubles its scale") {
+  TrainingSpec training = sgd({{"momentum", 0.5}});
+  training.loss_scale = LossScale{.initial_scale = 16.0, .dynamic_growth_steps = 2};
+  Slots slots;
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Module module = updated_module(training);
+  auto path = run_steps(module, slots, {{2, 0}});
+  CHECK(path[0] == std::vector<double>{0, 2});
+  path = run_steps(module, slots, {{infinity, 1}, {std::nan(""), 1}, {3e38, 1}});
+  for (const std::vector<double>& w : path) CHECK(w == std::vector<double>{1, 2});
+  CHECK(slots["step"].data[0] == 1);
+  CHECK(slots["sgd/dynamic_scale"].data[0] == 2.0);
+  run_steps(module, slots, {{0, 0}, {0, 0}});
+  CHECK(slots["sgd/dynamic_scale"].data[0] == 4.0);
+  CHECK(slots["sgd/step_counter"].data[0] == 0);
+  CHECK(slots["step"].data[0] == 3);
+}
+
+TEST_CASE("add_update: a schedule computes the next step's learning rate into its slot") {
+  TrainingSpec training = sgd();
+  training.schedule = {"ExponentialDecay", {{"initial_learning_rate", 0.5}, {"decay_steps", 1.0}, {"decay_rate", 0.5}}, {}};
+  Slots slots;
+  auto path = run_steps(updated_module(training), slots, {{1, 0}, {1, 0}});
+  CHECK(path[0][0] == doctest::Approx(0.5));
+  CHECK(path[1][0] == doctest::Approx(0.25));
+  CHECK(slots["learning_rate"].data[0] == doctest::Approx(0.125));
 }

@@ -1,5 +1,7 @@
 #include "compiler/passes/make_entries.h"
 
+#include <cmath>
+
 #include "compiler/support/error.h"
 #include "tests/e2e/whole_models.h"
 #include "tests/passes/pass_case.h"
@@ -58,6 +60,57 @@ TEST_CASE("make_entries: the loss is the weighted mean of the samples' losses pl
   interpret_entry(module, "train_step", slots, in_f64);
   // Predictions 2 and 4: squares 1 and 9, weighted 1 and 18, mean 9.5, times 3; 0.5 * 2^2 is the penalty.
   CHECK(slots["loss"].data[0] == doctest::Approx(3 * 9.5 + 2.0));
+}
+
+TEST_CASE("make_entries: a loss without reduction trains on the sum and shows the mean, and weighted metrics see the weights") {
+  Model model = linear_model();
+  TrainingSpec training = mse_training();
+  training.losses[0].attributes.set("reduction", "none");
+  training.sample_weight = true;
+  training.metrics = {{{"mae", {}, "mae"}, {"mae", {}, "weighted_mae", true}}};
+  const Module module = make_entries(model, &training);
+  Slots slots;
+  slots["x"] = tensor(DType::f32, {2, 1}, {1, 2});
+  slots["out/kernel"] = tensor(DType::f32, {1, 1}, {2});
+  slots["out/target"] = tensor(DType::f32, {2, 1}, {1, 1});
+  slots["out/sample_weight"] = tensor(DType::f32, {2}, {1, 2});
+  interpret_entry(module, "reset_metrics", slots, in_f64);
+  interpret_entry(module, "train_step", slots, in_f64);
+  interpret_entry(module, "metric_results", slots, in_f64);
+  CHECK(slots["loss"].data[0] == doctest::Approx(19));
+  CHECK(slots["metric_results/loss"].data[0] == doctest::Approx(9.5));
+  CHECK(slots["metric_results/mae"].data[0] == doctest::Approx(2));
+  CHECK(slots["metric_results/weighted_mae"].data[0] == doctest::Approx(7.0 / 3.0));
+}
+
+TEST_CASE("make_entries: ignored classes count neither in the loss nor in its divisor") {
+  ModelBuilder m("m");
+  Model model = m.build({m.call(layers::dense(3, {.use_bias = false, .name = "out"}), m.input("x", {1}))});
+  TrainingSpec training = mse_training();
+  training.losses = {{"sparse_categorical_crossentropy", {{"ignore_class", -1}, {"from_logits", true}}, {}}};
+  const Module module = make_entries(model, &training);
+  Slots slots;
+  slots["x"] = tensor(DType::f32, {3, 1}, {1, 1, 1});
+  slots["out/kernel"] = tensor(DType::f32, {1, 3}, {0, 0, 0});
+  slots["out/target"] = tensor(DType::i32, {3}, {2, -1, 0});
+  CHECK(module.find_slot("out/target")->index_limit == 0);
+  interpret_entry(module, "train_step", slots, in_f64);
+  CHECK(slots["loss"].data[0] == doctest::Approx(std::log(3.0)));
+}
+
+TEST_CASE("make_entries: parameters know their layer's constraints, also inside wrappers") {
+  ModelBuilder m("m");
+  const Attributes limit = {{"class", "MaxNorm"}, {"max_value", 3.0}};
+  LayerSpec lstm = layers::lstm(2);
+  lstm.attributes.set("recurrent_constraint", limit);
+  LayerSpec dense = layers::dense(1, {.name = "out"});
+  dense.attributes.set("bias_constraint", Attributes{{"class", "NonNeg"}});
+  Model model = m.build({m.call(dense, m.call(layers::bidirectional(lstm, "concat", "bi"), m.input("x", {4, 3})))});
+  TrainingSpec training = mse_training();
+  const Module module = make_entries(model, &training);
+  CHECK(module.find_slot("bi/forward/recurrent_kernel")->constraint == AttributeValue(limit));
+  CHECK(module.find_slot("bi/forward/kernel")->constraint.is_none());
+  CHECK(module.find_slot("out/bias")->constraint == AttributeValue(Attributes{{"class", "NonNeg"}}));
 }
 
 TEST_CASE("make_entries: metrics accumulate over batches of different sizes and are reset between epochs") {

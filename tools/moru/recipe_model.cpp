@@ -47,7 +47,7 @@ OpSpec optimizer_spec(const OptimizerRecipe& recipe) {
   set("epsilon", recipe.epsilon);
   set("amsgrad", recipe.amsgrad);
   set("initial_accumulator_value", recipe.initial_accumulator_value);
-  if (recipe.weight_decay > 0 || recipe.name == "adamw") spec.attributes.set("weight_decay", recipe.weight_decay);
+  if (recipe.weight_decay > 0 || recipe.name == "adamw" || recipe.name == "muon") spec.attributes.set("weight_decay", recipe.weight_decay);
   if (recipe.clipnorm) spec.attributes.set("clipnorm", *recipe.clipnorm);
   if (recipe.global_clipnorm) spec.attributes.set("global_clipnorm", *recipe.global_clipnorm);
   if (recipe.clipvalue) spec.attributes.set("clipvalue", *recipe.clipvalue);

@@ -1,0 +1,41 @@
+// What the files of metrics share. `metric_x` maps a batch to increments of its f64 state, which are added up over the
+// batches; `metric_x_result` maps the state to the number that is shown.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiler/ops/op.h"
+
+namespace moru {
+
+/// y_true, y_pred and, where there is one, sample_weight: [batch].
+std::vector<InputSpec> metric_inputs();
+/// Fails unless the sample weight, where there is one, has the batch of input 0.
+void check_metric_weight(const OpContext& context, const Op& op, size_t index);
+
+/// Examples, and each of them once more with a sample weight.
+std::vector<Example> weighted_examples(std::vector<Example> examples);
+
+/// 0 where `by` is 0, else x / by.
+Value divide_or_zero(Value x, Value by);
+double divide_or_zero(double x, double by);
+
+/// The sample weight as f64 with an axis of 1 for every axis of `shape` but the first, broadcast to it; no value for none.
+Value weight_of_elements(Value weight, const Shape& shape);
+
+/// 1 where an element is among the k greatest of its row (the last axis), the first of equal ones.
+Value among_greatest(Value x, int64_t k);
+
+/// Sum of value * weight and sum of weights, where values have a row per sample; see metric.cpp.
+std::vector<Value> mean_increments(Value values, Value weight);
+std::vector<HostTensor> mean_increments(const HostTensor& values, const HostTensor* weight);
+std::vector<Type> mean_states();
+/// total / count; 0 before the first sample
+Op mean_result(std::string_view name, std::vector<AttributeSpec> attributes, bool root = false);
+
+std::vector<Op> confusion_metrics();  // metric_confusion.cpp: precision, recall, AUC, ...
+std::vector<Op> overlap_metrics();    // metric_overlap.cpp: F scores, intersection over union
+
+}  // namespace moru
