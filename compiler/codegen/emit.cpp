@@ -157,7 +157,7 @@ std::vector<Part> make_parts(const Outline& outline, int threads) {
   std::vector<size_t> order(outline.functions.size()), load(count);
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   const auto weight = [&](size_t i) {
-    const bool tiles = std::holds_alternative<Contraction>(outline.functions[i].statement->node);
+    const bool tiles = std::holds_alternative<Contraction>(outline.functions[i].statement.node);
     return outline.functions[i].key.size() + (tiles ? 2000u : 200u);
   };
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weight(a) > weight(b); });

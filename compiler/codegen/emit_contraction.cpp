@@ -53,14 +53,6 @@ void merge_axes(Axes& axes, const std::vector<const Dim*>& dims, std::vector<std
   }
 }
 
-// What a symbolic extent is likely to be, for choosing between schedules only: the first iteration of the loops around it,
-// where the rows of a tile are a full chunk.
-int64_t nominal_extent(const Dim& extent, const std::vector<std::string>& symbols) {
-  return std::max<int64_t>(1, extent.evaluate([&](std::string_view name) -> int64_t {
-    return std::find(symbols.begin(), symbols.end(), name) != symbols.end() ? 32 : 0;
-  }));
-}
-
 bool is_unit(const std::optional<Dim>& stride) { return stride && stride->is_constant(1); }
 
 bool uses(const Expr& expr, const std::string& variable) {
@@ -95,8 +87,22 @@ struct Emitter::Tile {
   }
 };
 
+const FunctionParameter* Emitter::find_parameter(std::string_view name) const {
+  if (!outlined_) return nullptr;
+  const std::vector<FunctionParameter>& all = outlined_->parameters;
+  const auto found = std::find_if(all.begin(), all.end(), [&](const FunctionParameter& p) { return p.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+int64_t Emitter::nominal_extent(const Dim& extent) const {
+  return std::max<int64_t>(1, extent.evaluate([&](std::string_view name) -> int64_t {
+    const FunctionParameter* parameter = find_parameter(name);
+    return parameter ? parameter->nominal : 0;
+  }));
+}
+
 void Emitter::emit_contraction(const Contraction& contraction) {
-  const auto nominal = [&](const Dim& extent) { return nominal_extent(extent, kernels_->symbols); };
+  const auto nominal = [&](const Dim& extent) { return nominal_extent(extent); };
   Tile tile{contraction, {}, {}, contraction.depth, {}, {}, contraction.a, contraction.b, 1, {}, 0, false, {}, {}, nullptr, nullptr};
   std::vector<std::string> zeros;
   Uses outputs, depth;
@@ -157,7 +163,9 @@ void Emitter::emit_contraction(const Contraction& contraction) {
   const auto all_columns = [&] {
     // A batch of one has a tile of its own: large weights are read once, so in long stretches of their rows.
     const TileShape one_row = {1, 16};
-    const bool may_be_one = tile.row.extent.as_symbol() && tile.shape.rows > 1 && tile.column.extent.is_constant() &&
+    const std::optional<std::string> symbol = tile.row.extent.as_symbol();
+    const FunctionParameter* parameter = symbol ? find_parameter(*symbol) : nullptr;
+    const bool may_be_one = parameter && parameter->is_symbol && tile.shape.rows > 1 && tile.column.extent.is_constant() &&
                             depth_steps * tile.column.extent.constant() * dtype_bytes(contraction.type) > target_.l2_bytes / 4;
     if (!may_be_one) return emit_column_blocks(tile);
     Value* is_one = builder_.CreateICmpEQ(dim_value(tile.row.extent), number(1));

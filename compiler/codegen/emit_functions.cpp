@@ -63,8 +63,10 @@ void Emitter::emit_function(const KernelModule& module, const OutlinedFunction& 
     function->addParamAttr(argument, llvm::Attribute::getWithAlignment(context_, llvm::Align(64)));
     addresses_[buffer] = function->getArg(argument++);
   }
-  for (const std::string& parameter : outlined.parameters) bindings_[parameter] = {function->getArg(argument++), 0, 0};
-  emit_statement(*outlined.statement);
+  for (const FunctionParameter& parameter : outlined.parameters) bindings_[parameter.name] = {function->getArg(argument++), 0, 0};
+  outlined_ = &outlined;
+  emit_statement(outlined.statement);
+  outlined_ = nullptr;
   builder_.CreateRetVoid();
 }
 
@@ -116,7 +118,7 @@ void Emitter::emit_statement(const Statement& statement) {
 void Emitter::emit_call(const OutlinedCall& call) {
   std::vector<Value*> arguments;
   for (const BufferId buffer : call.buffers) arguments.push_back(buffer_address(buffer));
-  for (const std::string& parameter : call.parameters) arguments.push_back(dim_value(Dim::symbol(parameter)));
+  for (const Dim& parameter : call.parameters) arguments.push_back(dim_value(parameter));
   builder_.CreateCall(declare_function(outline_->functions[call.function], (*function_names_)[call.function]), arguments);
 }
 

@@ -155,6 +155,17 @@ void Emitter::emit_vector(const For& loop) {
   }
 
   Value* extent = dim_value(loop.extent);
+  const auto is_multiple_of = [&](int64_t unit) {
+    const auto& terms = loop.extent.terms();
+    return std::all_of(terms.begin(), terms.end(), [&](const DimTerm& term) { return term.coefficient % unit == 0; });
+  };
+  if (is_multiple_of(width_)) {
+    const int group = is_multiple_of(int64_t{width_} * unroll) ? unroll : 1;
+    emit_loop(number(0), extent, int64_t{group} * width_, [&](Value* index) {
+      for (int copy = 0; copy < group; ++copy) run(index, copy * width_, width_, nullptr);
+    });
+    return;
+  }
   if (target_.has_masks && size > 24) {
     // Code for one vector only: the mask costs little beside so large a body.
     emit_loop(number(0), extent, width_, [&](Value* index) {
@@ -470,8 +481,18 @@ void Emitter::emit_transpose(const Transpose& transpose) {
   };
   const bool has_right = !transpose.columns.is_constant() || transpose.columns.constant() % lanes != 0;
   const bool has_below = !transpose.rows.is_constant() || transpose.rows.constant() % lanes != 0;
-  if (has_right) strip(number(0), rows, whole_columns, columns);
-  if (has_below) strip(whole_rows, rows, number(0), whole_columns);
+  if (has_right && has_below) {
+    // One piece of code for both.
+    emit_loop(number(0), number(2), 1, [&](Value* index) {
+      Value* right = builder_.CreateICmpEQ(index, number(0));
+      const auto either = [&](Value* a, Value* b) { return builder_.CreateSelect(right, a, b); };
+      strip(either(number(0), whole_rows), rows, either(whole_columns, number(0)), either(columns, whole_columns));
+    });
+  } else if (has_right) {
+    strip(number(0), rows, whole_columns, columns);
+  } else if (has_below) {
+    strip(whole_rows, rows, number(0), whole_columns);
+  }
 }
 
 }  // namespace moru

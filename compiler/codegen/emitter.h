@@ -83,6 +83,8 @@ class Emitter {
 
   // --- emit_contraction.cpp
   struct Tile;
+  const FunctionParameter* find_parameter(std::string_view name) const;
+  int64_t nominal_extent(const Dim& extent) const;
   void emit_contraction(const Contraction& contraction);
   void emit_column_blocks(Tile& tile);
   void emit_row_blocks(Tile& tile);
@@ -145,6 +147,8 @@ class Emitter {
   llvm::Value* mask_ = nullptr;  // null: all lanes
   llvm::Value* accumulator_ = nullptr;
   std::unordered_map<const ExprNode*, llvm::Value*> memo_;
+
+  const OutlinedFunction* outlined_ = nullptr;  // the function that is being emitted, or null
 
   // Of the entry being emitted; null inside outlined functions.
   const KernelModule* kernels_ = nullptr;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "compiler/support/error.h"
 
@@ -168,9 +169,53 @@ bool has_own_functions(const Statement& statement) {
   return std::holds_alternative<Contraction>(statement.node) || std::holds_alternative<Transpose>(statement.node);
 }
 
+// What a statement is as a function, and what a call of it passes.
+struct Candidate {
+  OutlinedFunction function;
+  std::vector<Dim> values;
+};
+
+// A batch of one is worth a tile of its own where the weights are large: which extents may be one is then part of the
+// function.
+bool has_large_weights(const Statement& statement) {
+  const Contraction* contraction = std::get_if<Contraction>(&statement.node);
+  if (!contraction) return false;
+  int64_t elements = 1;
+  for (const auto* axes : {&contraction->columns, &contraction->depth})
+    for (const ContractionAxis& axis : *axes)
+      if (axis.extent.is_constant()) elements *= std::max<int64_t>(1, axis.extent.constant());
+  return elements >= 8192;
+}
+
+Candidate make_candidate(const KernelModule& module, const Kernel& kernel, const Statement& statement,
+                         Parametrization how) {
+  ParametrizedStatement own = parametrize(statement, module.symbols, how);
+  const bool may_be_one = has_large_weights(own.statement);
+  KeyWriter writer(kernel);
+  writer.write(own.statement);
+  Candidate candidate;
+  OutlinedFunction& function = candidate.function;
+  for (const std::string& name : writer.parameters) {
+    const auto parameter = std::find_if(own.parameters.begin(), own.parameters.end(),
+                                        [&](const FunctionParameter& p) { return p.name == name; });
+    check_internal(parameter != own.parameters.end(), "an outlined statement uses a name that it does not declare");
+    parameter->is_symbol = parameter->is_symbol && may_be_one;
+    candidate.values.push_back(parameter->value);
+    function.parameters.push_back(*parameter);
+    // What schedules are chosen by.
+    if (std::holds_alternative<Contraction>(statement.node) && parameter->is_extent)
+      writer.text += (parameter->is_symbol ? " one or " : " ") + std::to_string(parameter->nominal);
+  }
+  function.key = std::move(writer.text);
+  function.kernel = &kernel;
+  function.statement = std::move(own.statement);
+  function.buffers = std::move(writer.buffers);
+  return candidate;
+}
+
 class Outliner {
  public:
-  explicit Outliner(Outline& outline) : outline_(outline) {}
+  Outliner(const KernelModule& module, Outline& outline) : module_(module), outline_(outline) {}
 
   void visit(const Kernel& kernel, const Statement& statement) {
     if (std::holds_alternative<Store>(statement.node)) return;
@@ -180,15 +225,33 @@ class Outliner {
         return;
       }
     }
-    KeyWriter writer(kernel);
-    writer.write(statement);
-    const auto [entry, is_new] = known_.try_emplace(writer.text, outline_.functions.size());
-    if (is_new) outline_.functions.push_back({writer.text, &kernel, &statement, writer.buffers, writer.parameters});
-    outline_.calls[&statement] = {entry->second, std::move(writer.buffers), std::move(writer.parameters)};
+    Found found{&statement, make_candidate(module_, kernel, statement, Parametrization::tight),
+                make_candidate(module_, kernel, statement, Parametrization::loose)};
+    tight_of_[found.loose.function.key].insert(found.tight.function.key);
+    found_.push_back(std::move(found));
+  }
+
+  // Loose where that makes one function of several.
+  void finish() {
+    for (Found& found : found_) {
+      const bool is_shared = tight_of_[found.loose.function.key].size() > 1;
+      Candidate& chosen = is_shared ? found.loose : found.tight;
+      const auto [entry, is_new] = known_.try_emplace(chosen.function.key, outline_.functions.size());
+      outline_.calls[found.statement] = {entry->second, chosen.function.buffers, std::move(chosen.values)};
+      if (is_new) outline_.functions.push_back(std::move(chosen.function));
+    }
   }
 
  private:
+  struct Found {
+    const Statement* statement;
+    Candidate tight, loose;
+  };
+
+  const KernelModule& module_;
   Outline& outline_;
+  std::vector<Found> found_;
+  std::unordered_map<std::string, std::set<std::string>> tight_of_;  // keys by the key of the loose form
   std::unordered_map<std::string, size_t> known_;
 };
 
@@ -196,10 +259,11 @@ class Outliner {
 
 Outline outline_functions(const KernelModule& module) {
   Outline outline;
-  Outliner outliner(outline);
+  Outliner outliner(module, outline);
   for (const Kernel& kernel : module.kernels) {
     for (const Statement& statement : kernel.body) outliner.visit(kernel, statement);
   }
+  outliner.finish();
   return outline;
 }
 
@@ -210,7 +274,7 @@ void add_calls(const Block& block, const Outline& outline, std::string& key) {
     if (auto call = outline.calls.find(&statement); call != outline.calls.end()) {
       key += "call " + std::to_string(call->second.function);
       for (BufferId buffer : call->second.buffers) key += " b" + std::to_string(buffer);
-      for (const std::string& parameter : call->second.parameters) key += " " + parameter;
+      for (const Dim& parameter : call->second.parameters) key += " " + parameter.text();
       key += "\n";
     } else if (const For* loop = std::get_if<For>(&statement.node)) {
       key += "for" + std::to_string(static_cast<int>(loop->kind)) + " " + loop->var + ": " + loop->extent.text() + " {\n";

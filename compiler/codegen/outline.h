@@ -5,24 +5,25 @@
 #include <unordered_map>
 #include <vector>
 
+#include "compiler/codegen/parametrize.h"
 #include "compiler/ir/kernels.h"
 
 namespace moru {
 
-/// A loop nest or contraction that is emitted once: f(buffer addresses..., parameter values...). `statement` is one of
-/// the equal statements and is emitted with its own names.
+/// A loop nest or contraction that is emitted once: f(buffer addresses..., parameter values...). `statement` stands for
+/// all statements that are equal to it but for names and for what their parameters are.
 struct OutlinedFunction {
-  std::string key;  // the statement's text with buffers, symbols and variables numbered in order of first use
+  std::string key;  // the statement's text with buffers, parameters and variables numbered in order of first use
   const Kernel* kernel = nullptr;
-  const Statement* statement = nullptr;
-  std::vector<BufferId> buffers;        // arguments, in order of first use
-  std::vector<std::string> parameters;  // symbols and variables of enclosing loops, in order of first use
+  Statement statement;
+  std::vector<BufferId> buffers;      // arguments, in order of first use
+  std::vector<FunctionParameter> parameters;  // in order of first use
 };
 
 struct OutlinedCall {
   size_t function = 0;
   std::vector<BufferId> buffers;
-  std::vector<std::string> parameters;
+  std::vector<Dim> parameters;
 };
 
 struct Outline {
