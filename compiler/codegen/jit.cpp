@@ -1,23 +1,11 @@
-#include <llvm/ExecutionEngine/Orc/LLJIT.h>
-#include <llvm/Support/MemoryBuffer.h>
+#include <optional>
 
 #include "compiler/codegen/emit.h"
-#include "compiler/codegen/target_machine.h"
-#include "compiler/support/error.h"
+#include "compiler/codegen/loaded_objects.h"
 
 namespace moru {
 
 namespace {
-
-template <class T>
-T checked(llvm::Expected<T> result, const char* doing) {
-  if (result) return std::move(*result);
-  throw InternalError(std::string(doing) + ": " + llvm::toString(result.takeError()));
-}
-
-void check(llvm::Error error, const char* doing) {
-  if (error) throw InternalError(std::string(doing) + ": " + llvm::toString(std::move(error)));
-}
 
 class LinkedCode : public JitCode {
  public:
@@ -32,21 +20,13 @@ class LinkedCode : public JitCode {
 
  private:
   void link(const ObjectCode& code) {
-    make_target_machine(code.target, 0);  // registers the target
-    llvm::orc::JITTargetMachineBuilder machine{llvm::Triple(code.target.triple)};
-    machine.setCPU(code.target.is_x86() ? code.target.level : "generic");
-    jit_ = checked(llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(machine).create(), "starting the JIT");
-    for (const std::vector<uint8_t>& object : code.objects) {
-      const llvm::StringRef bytes(reinterpret_cast<const char*>(object.data()), object.size());
-      check(jit_->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(bytes)), "loading an object");
-    }
+    loaded_.emplace(code.objects);
     for (const std::string& name : names_) {
-      const auto address = checked(jit_->lookup(entry_symbol(code.prefix, name)), "linking an entry");
-      entries_.push_back({name.c_str(), address.toPtr<moru_entry_function>()});
+      void* address = loaded_->find(entry_symbol(code.prefix, name));
+      entries_.push_back({name.c_str(), reinterpret_cast<moru_entry_function>(address)});
     }
     if (code.profile_workers > 0) {
-      const auto table = checked(jit_->lookup(code.prefix + "profile"), "finding the profile");
-      auto* words = table.toPtr<uint64_t*>();
+      auto* words = static_cast<uint64_t*>(loaded_->find(code.prefix + "profile"));
       profile_ = {words, reinterpret_cast<ProfileCell*>(words + 8), code.profile_regions,
                   static_cast<size_t>(code.profile_workers)};
     }
@@ -58,7 +38,7 @@ class LinkedCode : public JitCode {
   std::vector<std::string> names_;
   bool from_cache_;
   StageTimes times_;
-  std::unique_ptr<llvm::orc::LLJIT> jit_;
+  std::optional<LoadedObjects> loaded_;
   std::vector<moru_kernel_entry> entries_;
   moru_kernel_library library_ = {};
   ProfileTable profile_;

@@ -436,6 +436,29 @@ TEST_CASE("compiled objects are kept in the cache, unless that is not wanted") {
   CHECK(read_file(project / "b.so") == read_file(project / "c.so"));
 }
 
+TEST_CASE("a program that was compiled before comes whole from the cache; a damaged one is compiled again") {
+  const SmallProject project;
+  const auto train = [&](const std::string& run, const std::string& seed) {
+    const Outcome out = project.moru({"train", project / "recipe.json", "--run-dir", project / run, "--quiet", "--time", "--seed", seed});
+    succeeds(out);
+    return out.err;
+  };
+  const auto compiles = [](const std::string& times) { return times.find("llvm_codegen") != std::string::npos; };
+  CHECK(compiles(train("cold", "1")));
+  const std::string warm = train("warm", "1");
+  CHECK_FALSE(compiles(warm));
+  CHECK(warm.find("differentiate") == std::string::npos);
+  CHECK(read_file(project / "cold/history.csv") == read_file(project / "warm/history.csv"));
+  for (const auto& file : fs::directory_iterator(project.cache + "/moru")) {
+    std::string bytes = read_file(file.path());
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+    std::ofstream(file.path(), std::ios::binary) << bytes;
+  }
+  CHECK(compiles(train("damaged", "1")));
+  CHECK_FALSE(compiles(train("mended", "1")));
+  CHECK(read_file(project / "cold/history.csv") == read_file(project / "mended/history.csv"));
+}
+
 TEST_CASE("every pass that is not needed can be left out, and training still learns") {
   const SmallProject project;
   const Outcome listed = project.moru({"passes", "--json"});

@@ -134,10 +134,10 @@ std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFl
     carried.model.clear();
     recipe = write_recipe(carried);
   }
-  CompiledModel compiled;
+  StageTimes times;
   std::shared_ptr<const Program> program =
-      need(make_native_program(source.model, options, make_emit_options(flags), recipe, &compiled));
-  report_times(flags, compiled.lowered.times,
+      need(find_or_make_native_program(source.model, options, make_emit_options(flags), recipe, times));
+  report_times(flags, times,
                std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
   return program;
 }

@@ -27,4 +27,10 @@ Result<std::shared_ptr<const Program>> make_native_program(Model& model, const C
                                                            CompiledModel* compiled = nullptr,
                                                            const JitCode** code = nullptr);
 
+/// The same program for who asks neither for kernels nor for passes' dumps. What was compiled before comes whole from the
+/// cache in `emit.cache_directory`: only the entries' graphs are made anew, to know it by. `times` gets the stages' times.
+Result<std::shared_ptr<const Program>> find_or_make_native_program(Model& model, const CompileOptions& options,
+                                                                   const EmitOptions& emit,
+                                                                   std::span<const std::byte> recipe, StageTimes& times);
+
 }  // namespace moru
