@@ -310,7 +310,7 @@ class ConfigReader {
     check_dtype(name, class_name, config);
     const auto find_spec = [&](std::string_view key) -> const AttributeSpec* {
       for (const AttributeSpec& spec : op->attributes) {
-        if (spec.name == key) return &spec;
+        if (spec.name == key && !spec.internal) return &spec;
       }
       return nullptr;
     };

@@ -18,7 +18,7 @@ namespace {
 
 // Attributes of Moru's own, and those that only exist to be refused or ignored on import.
 bool is_keras_attribute(const AttributeSpec& spec) {
-  return spec.name != "stream" && !spec.doc.starts_with("unsupported") && !spec.doc.starts_with("only") &&
+  return !spec.internal && !spec.doc.starts_with("unsupported") && !spec.doc.starts_with("only") &&
          !spec.doc.starts_with("ignored");
 }
 

@@ -76,7 +76,7 @@ std::vector<std::byte> write_program(const ProgramDescription& d) {
   std::vector<flatbuffers::Offset<fb::Slot>> slots;
   for (const Slot& slot : d.module->slots) {
     const WeightPlace* place = nullptr;
-    if (d.weights && slot.kind == SlotKind::parameter)
+    if (d.weights && (slot.kind == SlotKind::parameter || slot.kind == SlotKind::layer_state))
       for (const WeightPlace& w : *d.weights)
         if (w.path == slot.name) place = &w;
     auto extents = shape(slot.type.shape);

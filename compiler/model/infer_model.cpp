@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 
+#include "compiler/ops/layer.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -56,9 +57,9 @@ struct Presence {
 
 LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std::string& node,
                           std::span<const Type> inputs) {
-  if (!op.parameters) {
+  const bool supplied = std::ranges::any_of(op.inputs, [](const InputSpec& spec) { return is_supplied(spec.name); });
+  if (!op.parameters && !supplied)
     return {infer_node(op, inputs, Presence(inputs.size()).span(), attributes, {}, node), {}};
-  }
   if (inputs.empty()) {
     throw CompileError({.stage = "infer_shapes",
                         .node = node,
@@ -73,40 +74,29 @@ LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std:
   const OpContext probe{inputs.first(1), first.span(), attributes, {}, node};
   op.infer(probe);
   LayerTypes result;
-  result.parameters = op.parameters(probe);
+  if (op.parameters) result.parameters = op.parameters(probe);
 
-  std::vector<Type> all(inputs.begin(), inputs.end());
-  const bool variadic = !op.inputs.empty() && op.inputs.back().variadic;
-  if (variadic) {
-    for (const ParameterSpec& parameter : result.parameters) all.push_back({parameter.dtype, parameter.shape});
-    result.outputs = infer_node(op, all, Presence(all.size()).span(), attributes, {}, node);
-    return result;
+  std::vector<std::string> names;
+  for (const ParameterSpec& parameter : result.parameters) names.push_back(parameter.name);
+  const std::vector<InputPlace> places = place_inputs(op, inputs.size(), names);
+  const auto placed = std::ranges::count(places, InputKind::tensor, &InputPlace::kind);
+  if (static_cast<size_t>(placed) < inputs.size()) {
+    throw CompileError({.stage = "infer_shapes",
+                        .node = node,
+                        .op = std::string(op.class_name),
+                        .what = "takes " + std::string(placed == 1 ? "1 input" : "at most " + std::to_string(placed) + " inputs") +
+                                " but got " + std::to_string(inputs.size()),
+                        .detail = {},
+                        .hint = {}});
   }
-  const auto parameter_of = [&](const InputSpec& input) {
-    return std::find_if(result.parameters.begin(), result.parameters.end(),
-                        [&](const ParameterSpec& parameter) { return parameter.name == input.name; });
-  };
-  // Tensors come first: those inputs that stand before the first parameter, or before its name where bias is left out.
-  size_t tensors = 0;
-  while (tensors < op.inputs.size() && parameter_of(op.inputs[tensors]) == result.parameters.end()) ++tensors;
-  if (inputs.size() > tensors) {
-    throw CompileError(
-        {.stage = "infer_shapes",
-         .node = node,
-         .op = std::string(op.class_name),
-         .what = "takes " + std::string(tensors == 1 ? "1 input" : "at most " + std::to_string(tensors) + " inputs") +
-                 " but got " + std::to_string(inputs.size()),
-         .detail = {},
-         .hint = {}});
-  }
-  Presence present(op.inputs.size(), false);
-  all.resize(op.inputs.size());
-  std::fill_n(present.flags.get(), inputs.size(), true);
-  for (size_t i = tensors; i < op.inputs.size(); ++i) {
-    if (const auto parameter = parameter_of(op.inputs[i]); parameter != result.parameters.end()) {
-      all[i] = {parameter->dtype, parameter->shape};
-      present.flags[i] = true;
-    }
+  std::vector<Type> all(places.size());
+  Presence present(places.size(), false);
+  for (size_t i = 0; i < places.size(); ++i) {
+    const InputPlace& place = places[i];
+    present.flags[i] = place.kind == InputKind::tensor || place.kind == InputKind::parameter;
+    if (place.kind == InputKind::tensor) all[i] = inputs[place.index];
+    if (place.kind == InputKind::parameter)
+      all[i] = {result.parameters[place.index].dtype, result.parameters[place.index].shape};
   }
   result.outputs = infer_node(op, all, present.span(), attributes, {}, node);
   return result;

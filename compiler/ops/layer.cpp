@@ -19,6 +19,35 @@ const HostTensor* find_input(std::span<const HostTensor> inputs, size_t index) {
   return tensor.shape.empty() && tensor.data.empty() ? nullptr : &tensor;
 }
 
+bool is_supplied(std::string_view input) { return input == "seed" || input == "step" || input == "mask"; }
+
+std::vector<InputPlace> place_inputs(const Op& op, size_t tensors, std::span<const std::string> parameters) {
+  std::vector<InputPlace> places;
+  size_t next = 0;
+  bool behind_tensors = false;
+  for (size_t i = 0; i < op.inputs.size(); ++i) {
+    const InputSpec& spec = op.inputs[i];
+    const auto parameter = std::find(parameters.begin(), parameters.end(), spec.name);
+    const bool is_parameter = spec.parameter || parameter != parameters.end();
+    behind_tensors |= is_parameter;
+    if (spec.variadic) {
+      while (next < tensors) places.push_back({InputKind::tensor, next++});
+      for (size_t k = 0; k < parameters.size(); ++k) places.push_back({InputKind::parameter, k});
+    } else if (parameter != parameters.end()) {
+      places.push_back({InputKind::parameter, static_cast<size_t>(parameter - parameters.begin())});
+    } else if (is_supplied(spec.name)) {
+      places.push_back({InputKind::supplied, i});
+    } else if (!behind_tensors && next < tensors) {
+      places.push_back({InputKind::tensor, next++});
+    } else {
+      places.push_back({});
+    }
+  }
+  return places;
+}
+
+std::vector<Value> keep_mask(const MaskContext& context) { return {context.masks[0]}; }
+
 void check_parameters(const OpContext& context, const Op& op) {
   for (const ParameterSpec& parameter : op.parameters(context)) {
     auto spec = std::find_if(op.inputs.begin(), op.inputs.end(), [&](const InputSpec& s) { return s.name == parameter.name; });

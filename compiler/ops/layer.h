@@ -16,6 +16,33 @@ bool has_input(const OpContext& context, size_t index);
 Value find_input(std::span<const Value> inputs, size_t index);                        // no value where it is absent
 const HostTensor* find_input(std::span<const HostTensor> inputs, size_t index);       // nullptr where it is absent
 
+/// What fills each of a layer's inputs, in the order of its op: tensors that it is called on, its parameters, and what
+/// passes/make_entries supplies in neither's name: "seed" and "step" (training only) and "mask".
+enum class InputKind : uint8_t { absent, tensor, parameter, supplied };
+struct InputPlace {
+  InputKind kind = InputKind::absent;
+  size_t index = 0;  // among the tensors, the parameters or Op::inputs
+};
+bool is_supplied(std::string_view input);
+/// Tensors that find no place are left out; a variadic input takes all that are left, then all parameters.
+std::vector<InputPlace> place_inputs(const Op& op, size_t tensors, std::span<const std::string> parameters);
+
+/// The inputs themselves, from items of any kind; `supply(name)` may return an empty one.
+template <typename Item, typename Supply>
+std::vector<Item> placed_inputs(const Op& op, std::span<const Item> tensors, std::span<const std::string> names,
+                                std::span<const Item> parameters, Supply supply) {
+  std::vector<Item> inputs;
+  for (const InputPlace& place : place_inputs(op, tensors.size(), names))
+    inputs.push_back(place.kind == InputKind::tensor      ? tensors[place.index]
+                     : place.kind == InputKind::parameter ? parameters[place.index]
+                     : place.kind == InputKind::supplied  ? supply(op.inputs[place.index].name)
+                                                              : Item{});
+  return inputs;
+}
+
+/// Op::mask of layers that leave a mask as it is.
+std::vector<Value> keep_mask(const MaskContext& context);
+
 /// Fails unless every parameter that is among the inputs has the shape that `parameters` says.
 void check_parameters(const OpContext& context, const Op& op);
 

@@ -55,12 +55,14 @@ struct AttributeSpec {
   std::vector<std::string_view> choices = {};   // allowed strings
   std::optional<double> least = {}, most = {};  // allowed range of numbers, ends included
   std::string_view doc = {};
+  bool internal = false;                        // set by passes/make_entries, no argument of the layer: "training"
 };
 
 struct InputSpec {
   std::string_view name;
   bool optional = false;
-  bool variadic = false;  // last input only: one or more
+  bool variadic = false;   // last input only: one or more
+  bool parameter = false;  // a weight that a layer may lack; those that it has are known by their names
 };
 
 /// A weight that a layer owns. Layers' ops take them as inputs after the tensors, in this order.
@@ -91,6 +93,14 @@ struct GradientContext {
   std::span<const Value> inputs;  // of the node
   std::span<const Value> outputs;
   std::span<const Value> output_gradients;  // no_value where no gradient arrives
+};
+
+/// A mask says which steps of a tensor are real: bool, of the shape of its tensor's leading axes.
+struct MaskContext {
+  Builder& builder;
+  const Attributes& attributes;
+  std::span<const Value> inputs;  // the tensors that the layer is called on
+  std::span<const Value> masks;   // of these tensors; no value where there is none
 };
 
 struct Example {
@@ -137,6 +147,12 @@ struct Op {
 
   std::function<std::vector<Type>(const OpContext&)> infer;
   std::function<std::vector<ParameterSpec>(const OpContext&)> parameters = {};  // layers with weights
+
+  /// Names of inputs whose new values are the op's last outputs, in this order, behind those that the user sees: what a
+  /// layer changes by itself (moving statistics in training, the carry of a stateful layer).
+  std::function<std::vector<std::string>(const Attributes&)> replaces = {};
+  /// Masks of the outputs, by output, from those of the inputs; what is behind the list has none. Absent: masks end here.
+  std::function<std::vector<Value>(const MaskContext&)> mask = {};
 
   /// The meaning, by plain loops in doubles. Needs concrete shapes only. Dim-valued attributes were bound before.
   ReferenceFn reference = {};
@@ -189,6 +205,7 @@ std::vector<Op> merging_ops();
 std::vector<Op> convolution_ops();
 std::vector<Op> pooling_ops();  // and what pads, crops and repeats space
 std::vector<Op> regularization_ops();  // dropout
+std::vector<Op> normalization_ops();   // batch, layer, group, rms, unit
 std::vector<Op> preprocessing_ops();   // normalization, rescaling
 std::vector<Op> recurrent_ops();
 std::vector<Op> wrapper_ops();  // bidirectional, time_distributed

@@ -46,7 +46,7 @@ Op dropout() {
       .attributes = {{.name = "rate", .type = AttributeType::real, .least = 0, .most = 1, .doc = "share that is set to 0"},
                      {.name = "noise_shape", .type = AttributeType::integers, .optional = true, .doc = "unsupported"},
                      {.name = "seed", .type = AttributeType::integer, .optional = true, .doc = "ignored: the run has one seed"},
-                     {.name = "stream", .type = AttributeType::integer, .default_value = 0, .doc = "number of this dropout"}},
+                     {.name = "stream", .type = AttributeType::integer, .default_value = 0, .doc = "number of this dropout", .internal = true}},
       .infer = [](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op("dropout");
         refuse_attributes(context, op, {"noise_shape"});

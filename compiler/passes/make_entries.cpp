@@ -5,6 +5,7 @@
 #include <set>
 
 #include "compiler/ir/builder.h"
+#include "compiler/ops/layer.h"
 #include "compiler/ops/loss.h"
 #include "compiler/ops/names.h"
 #include "compiler/ops/op.h"
@@ -44,7 +45,12 @@ class EntryBuilder {
     return value;
   }
   void write(const std::string& slot, Value value) { builder_.result(value, slot); }
-  Graph take() { return std::move(graph_); }
+  /// A new value for a slot that is read and written: later reads see it.
+  void replace(const std::string& slot, Value value) { replaced_[slot] = read_[slot] = value.id; }
+  Graph take() {
+    for (const auto& [slot, value] : replaced_) builder_.result(builder_.value(value), slot);
+    return std::move(graph_);
+  }
 
   std::vector<Value> regularization;  // activity penalties, already divided by the batch
 
@@ -54,6 +60,7 @@ class EntryBuilder {
   Graph graph_;
   Builder builder_;
   std::map<std::string, ValueId> read_;
+  std::map<std::string, ValueId> replaced_;
 };
 
 void add_slot(Module& module, Slot slot) {
@@ -98,60 +105,60 @@ std::string parameter_slot(const std::string& prefix, const Layer& layer, const 
   return prefix + layer.name + "/" + parameter;
 }
 
+/// The layer's attributes in one mode: those that are internal say whether this is training.
+Attributes in_mode(const Op& op, Attributes attributes, bool training) {
+  for (const AttributeSpec& spec : op.attributes)
+    if (spec.internal && spec.name == "training") attributes.set("training", training);
+  return attributes;
+}
+
 void add_parameter_slots(Module& module, Model& model) {
   for (const ParameterPath& path : all_parameters(model)) {
+    const Op* op = find_layer(path.layer->class_name);
+    SlotKind kind = SlotKind::parameter;
+    if (op && op->replaces)
+      for (const std::string& name : op->replaces(in_mode(*op, path.layer->attributes, true)))
+        if (name == path.parameter->name) kind = SlotKind::layer_state;
     Shape shape(path.parameter->shape.begin(), path.parameter->shape.end());
-    add_slot(
-        module,
-        {.name = path.path,
-         .kind = SlotKind::parameter,
-         .type = {DType::f32, shape},
-         .trainable = path.trainable,
-         .constraint = constraint_of(path.layer->attributes, path.parameter->name)});
+    add_slot(module, {.name = path.path,
+                      .kind = kind,
+                      .type = {DType::f32, shape},
+                      .trainable = path.trainable,
+                      .constraint = constraint_of(path.layer->attributes, path.parameter->name)});
   }
 }
 
 using NodeValues = std::vector<std::vector<Value>>;  // by model node, by output
 
-NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs,
-                      const std::string& prefix);
-std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence,
-                                               const std::string& prefix);
+// What a call of a model sees of where it stands.
+struct Scope {
+  std::string prefix;     // of names of slots
+  bool trainable = true;  // all enclosing models are
+  Scope inside(const Layer& layer, const std::string& name) const { return {prefix + name, trainable && layer.trainable}; }
+};
 
-// The op's inputs: tensors in their places, then random state, then the parameters by name.
+NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const Scope& scope);
+std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence, const Scope& scope);
+
 std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
-                              const std::vector<Value>& tensors, const std::string& prefix) {
+                              const std::vector<Value>& tensors, const Scope& scope) {
   Builder& b = entry.builder();
+  const std::string& prefix = scope.prefix;
   const Op* op = find_layer(layer.class_name);
   if (!op)
     throw CompileError(
         {.stage = "make_entries", .node = layer.name, .op = layer.class_name, .what = "this layer is not supported"});
-  Attributes attributes = layer.attributes;
-  std::set<std::string, std::less<>> parameter_names;
-  for (const Parameter& parameter : layer.parameters) parameter_names.insert(parameter.name);
-  std::vector<Value> inputs;
-  size_t next_tensor = 0;
-  bool parameters_placed = false;
-  auto place_parameters = [&] {
-    if (parameters_placed) return;
-    parameters_placed = true;
-    for (const Parameter& parameter : layer.parameters)
-      inputs.push_back(entry.read(parameter_slot(prefix, layer, parameter.name)));
-  };
-  for (const InputSpec& spec : op->inputs) {
-    if (spec.variadic) {
-      while (next_tensor < tensors.size()) inputs.push_back(tensors[next_tensor++]);
-      place_parameters();
-    } else if (parameter_names.count(spec.name)) {
-      place_parameters();
-    } else if (parameters_placed) {
-      continue;  // an optional parameter (bias) that this layer does not have
-    } else if (spec.name == "seed" || spec.name == "step") {
-      inputs.push_back(entry.training() ? entry.read(std::string(spec.name)) : Value{});
-    } else {
-      inputs.push_back(next_tensor < tensors.size() ? tensors[next_tensor++] : Value{});
-    }
+  Attributes attributes = in_mode(*op, layer.attributes, entry.training() && scope.trainable && layer.trainable);
+  std::vector<std::string> names;
+  std::vector<Value> parameters;
+  for (const Parameter& parameter : layer.parameters) {
+    names.push_back(parameter.name);
+    parameters.push_back(entry.read(parameter_slot(prefix, layer, parameter.name)));
   }
+  std::vector<Value> inputs = placed_inputs<Value>(*op, tensors, names, parameters, [&](std::string_view name) {
+    if (name == "mask") return Value{};
+    return entry.training() ? entry.read(std::string(name)) : Value{};
+  });
   while (!inputs.empty() && !inputs.back()) inputs.pop_back();
   if (attributes.has("layer") && attributes.nested("layer").has("activity_regularizer"))
     throw CompileError({.stage = "make_entries",
@@ -164,6 +171,13 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
                                 [](const AttributeSpec& s) { return s.name == "stream"; });
   if (has_stream) attributes.set("stream", stream_of(prefix + node.name));
   std::vector<Value> outputs = b.call_all(op->name, inputs, attributes);
+  if (op->replaces) {
+    const std::vector<std::string> replaced = op->replaces(attributes);
+    const size_t visible = outputs.size() - replaced.size();
+    for (size_t i = 0; i < replaced.size(); ++i)
+      entry.replace(parameter_slot(prefix, layer, replaced[i]), outputs[visible + i]);
+    outputs.resize(visible);
+  }
   if (attributes.has("activity_regularizer")) {
     if (Value sum = penalty(b, outputs[0], *attributes.find("activity_regularizer")))
       entry.regularization.push_back(sum / b.dim_value(outputs[0].dim(0)));
@@ -171,8 +185,7 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
   return outputs;
 }
 
-NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs,
-                      const std::string& prefix) {
+NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const Scope& scope) {
   NodeValues values(model.nodes.size());
   for (size_t i = 0; i < model.inputs.size(); ++i) {
     auto& outputs = values[model.inputs[i].node];
@@ -186,33 +199,32 @@ NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const V
     std::vector<Value> tensors;
     for (const TensorRef& ref : node.inputs) tensors.push_back(values[ref.node].at(ref.output));
     if (layer.submodel && layer.class_name == "TimeDistributed") {
-      values[n] = emit_time_distributed_model(entry, layer, tensors.at(0), prefix);
+      values[n] = emit_time_distributed_model(entry, layer, tensors.at(0), scope);
     } else if (is_model_class(layer)) {
-      NodeValues inner = emit_model(entry, *layer.submodel, tensors, prefix + layer.name + "/");
+      NodeValues inner = emit_model(entry, *layer.submodel, tensors, scope.inside(layer, layer.name + "/"));
       for (const TensorRef& ref : layer.submodel->outputs) values[n].push_back(inner[ref.node].at(ref.output));
     } else {
-      values[n] = emit_layer(entry, layer, node, tensors, prefix);
+      values[n] = emit_layer(entry, layer, node, tensors, scope);
     }
   }
   return values;
 }
 
 // Every step goes through the model as if it were one more row of the batch.
-std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence,
-                                               const std::string& prefix) {
+std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence, const Scope& scope) {
   Builder& b = entry.builder();
   const Shape shape = sequence.shape();
   Shape step(shape.begin() + 1, shape.end());
   step[0] = shape[0] * shape[1];
   const Value rows = b.reshape(sequence, step);
-  NodeValues inner = emit_model(entry, *layer.submodel, {&rows, 1}, prefix + layer.name + "/layer/");
+  NodeValues inner = emit_model(entry, *layer.submodel, {&rows, 1}, scope.inside(layer, layer.name + "/layer/"));
   std::vector<Value> outputs;
   for (const TensorRef& ref : layer.submodel->outputs) {
     Value output = inner[ref.node].at(ref.output);
     Shape unfolded = output.shape();
     unfolded[0] = shape[0];
     unfolded.insert(unfolded.begin() + 1, shape[1]);
-    b.set_origin(prefix + layer.name);
+    b.set_origin(scope.prefix + layer.name);
     outputs.push_back(b.reshape(output, unfolded));
   }
   return outputs;
@@ -338,7 +350,7 @@ void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vecto
   Builder& b = entry.builder();
   std::vector<Value> inputs;
   for (const std::string& name : model.input_names()) inputs.push_back(entry.read(name));
-  NodeValues values = emit_model(entry, model, inputs, "");
+  NodeValues values = emit_model(entry, model, inputs, {});
   std::vector<Value> output_losses(plans.size());
   Value total, shown;
   Dim batch = model.type(model.inputs.at(0)).shape.at(0);
@@ -440,7 +452,7 @@ Module make_entries(Model& model, const TrainingSpec* training) {
   EntryBuilder predict(module, "predict", false);
   std::vector<Value> inputs;
   for (const std::string& name : input_names) inputs.push_back(predict.read(name));
-  NodeValues values = emit_model(predict, model, inputs, "");
+  NodeValues values = emit_model(predict, model, inputs, {});
   for (size_t i = 0; i < model.outputs.size(); ++i)
     predict.write(model.output_names[i], values[model.outputs[i].node].at(model.outputs[i].output));
   module.entries.push_back(predict.take());

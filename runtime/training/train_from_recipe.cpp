@@ -141,7 +141,8 @@ Result<std::vector<NamedValue>> measure(Session& session, const Recipe& recipe, 
 int64_t count_parameters(const Program& program) {
   int64_t count = 0;
   for (const ProgramSlot& slot : program.slots()) {
-    if (slot.kind != SlotKind::parameter) continue;
+    const bool moving = slot.kind == SlotKind::layer_state && slot.has_data;  // statistics that Keras counts too
+    if (slot.kind != SlotKind::parameter && !moving) continue;
     int64_t elements = 1;
     for (const DimExpression& dim : slot.shape) elements *= dim.evaluate({}).value_or(0);
     count += elements;

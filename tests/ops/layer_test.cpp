@@ -101,7 +101,8 @@ Drawn drawn(const Op& op, const Example& example, bool symbolic_time) {
       if (!variadic && static_cast<size_t>(spec - op.inputs.begin()) < tensors.size()) continue;  // given by the example
       std::vector<int64_t> shape;
       for (const Dim& extent : parameter.shape) shape.push_back(extent.constant());
-      d.data.push_back(random_tensor({.shape = shape, .low = -0.5, .high = 0.5}, random));
+      const bool ones = Attributes{{"i", parameter.initializer}}.text().find("nes\"") != std::string::npos;
+      d.data.push_back(random_tensor({.shape = shape, .low = ones ? 0.5 : -0.5, .high = ones ? 1.5 : 0.5}, random));
       Value value = b.input({parameter.dtype, parameter.shape});
       if (variadic)
         inputs.push_back(value);
@@ -130,6 +131,7 @@ TEST_CASE("layers: with a symbolic batch every layer expands into primitives tha
     CAPTURE(op.name);
     ++layers;
     for (const Example& example : op.examples) {
+      CAPTURE(example.attributes.text());
       Drawn d = drawn(op, example, false);
       CHECK(graph_text(d.graph).find("batch") != std::string::npos);
       Graph expanded = expand(d.graph);
@@ -147,6 +149,7 @@ TEST_CASE("layers: recurrent layers and wrappers also take a symbolic time, and 
     CAPTURE(class_name);
     const Op& op = *find_layer(class_name);
     for (const Example& example : op.examples) {
+      CAPTURE(example.attributes.text());
       Drawn d = drawn(op, example, true);
       Graph expanded = expand(d.graph);
       std::vector<HostTensor> wanted = interpret_graph(d.graph, d.data), got = interpret_graph(expanded, d.data);

@@ -169,3 +169,64 @@ TEST_CASE("make_entries: losses that do not fit the outputs are refused") {
   training.loss_weights = {1, 2};
   CHECK_THROWS_WITH_AS(make_entries(model, &training), doctest::Contains("2 loss weights"), CompileError);
 }
+
+TEST_CASE("make_entries: batch normalization moves its statistics in training only, and not where it is frozen") {
+  auto trained = [](bool trainable, bool frozen_model) {
+    ModelBuilder inner("inner");
+    Tensor h = inner.input("h", {1});
+    LayerSpec spec{.class_name = "BatchNormalization", .attributes = {{"momentum", 0.75}}, .name = "norm"};
+    spec.trainable = trainable;
+    h = inner.call(spec, h);
+    LayerSpec nested{.class_name = "Functional", .name = "inner"};
+    nested.trainable = !frozen_model;
+    nested.submodel = std::make_shared<Model>(inner.build({h}));
+    ModelBuilder m("m");
+    Model model = m.build({m.call(nested, m.input("x", {1}))});
+    TrainingSpec training = mse_training();
+    const Module module = make_entries(model, &training);
+    verify_module(module, "make_entries");
+    CHECK(module.find_slot("inner/norm/moving_mean")->kind == SlotKind::layer_state);
+    Slots slots;
+    slots["x"] = tensor(DType::f32, {4, 1}, {1, 2, 3, 6});
+    slots["inner/norm/gamma"] = tensor(DType::f32, {1}, {1});
+    slots["inner/norm/beta"] = tensor(DType::f32, {1}, {0});
+    slots["inner/norm/moving_mean"] = tensor(DType::f32, {1}, {1});
+    slots["inner/norm/moving_variance"] = tensor(DType::f32, {1}, {2});
+    slots["inner/target"] = tensor(DType::f32, {4, 1}, {0, 0, 0, 0});
+    interpret_entry(module, "evaluate", slots, in_f64);
+    CHECK(slots["inner/norm/moving_mean"].data[0] == 1.0);
+    interpret_entry(module, "train_step", slots, in_f64);
+    return std::vector<double>{slots["inner/norm/moving_mean"].data[0], slots["inner/norm/moving_variance"].data[0],
+                               slots["loss"].data[0]};
+  };
+  // The batch has mean 3 and biased variance 3.5; normalized by itself its squares have the mean 3.5 / (3.5 + 0.001).
+  const std::vector<double> live = trained(true, false);
+  CHECK(live[0] == doctest::Approx(0.75 * 1 + 0.25 * 3));
+  CHECK(live[1] == doctest::Approx(0.75 * 2 + 0.25 * 3.5));
+  CHECK(live[2] == doctest::Approx(3.5 / 3.501));
+  for (bool model_is_frozen : {false, true}) {
+    const std::vector<double> frozen = trained(model_is_frozen, model_is_frozen);
+    CHECK(frozen[0] == 1.0);
+    CHECK(frozen[1] == 2.0);
+    CHECK(frozen[2] == doctest::Approx((0 + 1 + 4 + 25) / 4.0 / 2.001));
+  }
+}
+
+TEST_CASE("make_entries: a batch normalization that is called twice moves its statistics twice") {
+  ModelBuilder m("m");
+  const LayerCall norm = m.layer("BatchNormalization", {{"momentum", 0.5}}, "norm");
+  const Tensor x = m.input("x", {1});
+  Model model = m.build({m.call(layers::add("out"), {norm(x), norm(m.call(layers::rescaling(2.0), x))})});
+  TrainingSpec training = mse_training();
+  const Module module = make_entries(model, &training);
+  verify_module(module, "make_entries");
+  Slots slots;
+  slots["x"] = tensor(DType::f32, {2, 1}, {1, 3});
+  slots["norm/gamma"] = tensor(DType::f32, {1}, {1});
+  slots["norm/beta"] = tensor(DType::f32, {1}, {0});
+  slots["norm/moving_mean"] = tensor(DType::f32, {1}, {0});
+  slots["norm/moving_variance"] = tensor(DType::f32, {1}, {1});
+  slots["out/target"] = tensor(DType::f32, {2, 1}, {0, 0});
+  interpret_entry(module, "train_step", slots, in_f64);
+  CHECK(slots["norm/moving_mean"].data[0] == doctest::Approx((0 * 0.5 + 2 * 0.5) * 0.5 + 4 * 0.5));
+}

@@ -28,7 +28,8 @@ int run_train(const CommonOptions& common, const TrainOptions& options) {
     job.initialise = [&](Session& session) -> Status {
       const Result<std::unique_ptr<Session>> trained = open_session(common, *model);
       if (!trained) return trained.status();
-      return assign_tensors(session, capture_slots(**trained, SlotKind::parameter));
+      MORU_RETURN_IF_ERROR(assign_tensors(session, capture_slots(**trained, SlotKind::parameter)));
+      return assign_tensors(session, capture_slots(**trained, SlotKind::layer_state));
     };
   }
   const Result<TrainingReport> report = train_from_recipe(job);
