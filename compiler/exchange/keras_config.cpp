@@ -436,7 +436,8 @@ class ConfigReader {
       } else if (key == "training") {
         // Keras 3 records the mode the model was drawn in, and overrides it in fit and predict; Keras 2 records what
         // the user fixed.
-        const bool matters = layer.class_name.find("Dropout") != std::string::npos || layer.submodel != nullptr;
+        const bool matters = layer.class_name.find("Dropout") != std::string::npos || layer.class_name == "GaussianNoise" ||
+                             layer.class_name == "BatchNormalization" || layer.submodel != nullptr;
         if (dialect().major < 3 && !value.is_null() && matters) {
           problem(layer.name, layer.class_name,
                   "is called with training=" + json_text(value) + ", which is not supported");

@@ -336,7 +336,8 @@ AttributeValue import_value(const Json& value, const AttributeSpec& spec, const 
       if (!value.is_array()) return std::vector<int64_t>{to_integer(value)};
       std::vector<int64_t> list;
       for (const Json& element : value) {  // padding and cropping come as pairs: [[1, 1], [2, 0]]
-        if (!element.is_array()) list.push_back(to_integer(element));
+        // An extent that is left open, in a noise_shape.
+        if (!element.is_array()) list.push_back(element.is_null() ? -1 : to_integer(element));
         if (element.is_array())
           for (const Json& inner : element) list.push_back(to_integer(inner));
       }

@@ -301,8 +301,9 @@ std::vector<Type> infer_time_distributed(const OpContext& context) {
     fail(context, op, "needs a sequence [batch, time, ...] but got " + shape_text(x.shape),
          "set return_sequences=true on the recurrent layer before it");
   Inner inner = resolve_inner(context.attributes, "layer", context.node);
-  if (inner.op->name == "dropout")
-    unsupported(context, op, "TimeDistributed around Dropout", "use Dropout itself: it acts on every element anyway");
+  if (std::ranges::any_of(inner.op->inputs, [](const InputSpec& input) { return input.name == "seed"; }))
+    unsupported(context, op, "TimeDistributed around " + std::string(inner.op->class_name),
+                "use " + std::string(inner.op->class_name) + " itself on the sequence");
   Type step = step_type(x);
   std::vector<Type> outputs = infer_inner(inner, {&step, 1}, context.node);
   if (outputs.size() != 1)

@@ -178,10 +178,12 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
       entry.replace(parameter_slot(prefix, layer, replaced[i]), outputs[visible + i]);
     outputs.resize(visible);
   }
-  if (attributes.has("activity_regularizer")) {
-    if (Value sum = penalty(b, outputs[0], *attributes.find("activity_regularizer")))
-      entry.regularization.push_back(sum / b.dim_value(outputs[0].dim(0)));
-  }
+  // The layer that is nothing but a regularizer has its attributes.
+  const AttributeValue regularizer = op->name == "activity_regularization"        ? AttributeValue(attributes)
+                                     : attributes.has("activity_regularizer") ? *attributes.find("activity_regularizer")
+                                                                              : AttributeValue();
+  if (Value sum = penalty(b, outputs[0], regularizer))
+    entry.regularization.push_back(sum / b.dim_value(outputs[0].dim(0)));
   return outputs;
 }
 
