@@ -25,8 +25,8 @@ std::vector<AttributeSpec> scale_and_offset(std::vector<AttributeSpec> attribute
                      {.name = "gamma_initializer", .type = T::initializer, .default_value = "ones"},
                      {.name = "beta_regularizer", .type = T::regularizer, .optional = true},
                      {.name = "gamma_regularizer", .type = T::regularizer, .optional = true},
-                     {.name = "beta_constraint", .type = T::nested, .optional = true, .doc = "unsupported"},
-                     {.name = "gamma_constraint", .type = T::nested, .optional = true, .doc = "unsupported"}});
+                     {.name = "beta_constraint", .type = T::constraint, .optional = true},
+                     {.name = "gamma_constraint", .type = T::constraint, .optional = true}});
   return attributes;
 }
 
@@ -174,7 +174,7 @@ std::vector<ParameterSpec> batch_parameters(const OpContext& context) {
 
 std::vector<Type> infer_batch(const OpContext& context) {
   const Op& op = get_op("batch_normalization");
-  refuse_attributes(context, op, {"beta_constraint", "gamma_constraint", "renorm"});
+  refuse_attributes(context, op, {"renorm"});
   const Type& x = context.inputs[0];
   check_normalized_axes(context, op, {context.attributes.integer("axis")}, true);
   if (x.shape.size() < 2) fail(context, op, "needs an input [batch, ...] but got " + shape_text(x.shape));
@@ -305,7 +305,6 @@ std::vector<ParameterSpec> layer_parameters(const OpContext& context) {
 
 std::vector<Type> infer_layer_normalization(const OpContext& context) {
   const Op& op = get_op("layer_normalization");
-  refuse_attributes(context, op, {"beta_constraint", "gamma_constraint"});
   check_normalized_axes(context, op, context.attributes.integers("axis"), true);
   check_parameters(context, op);
   return {{float_dtype(context.inputs[0].dtype), context.inputs[0].shape}};
@@ -366,7 +365,6 @@ int64_t groups_of(const Attributes& a, int64_t channels) {
 
 std::vector<Type> infer_group(const OpContext& context) {
   const Op& op = get_op("group_normalization");
-  refuse_attributes(context, op, {"beta_constraint", "gamma_constraint"});
   const Type& x = context.inputs[0];
   const int64_t axis = context.attributes.integer("axis");
   check_normalized_axes(context, op, {axis}, true);

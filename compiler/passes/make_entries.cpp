@@ -178,10 +178,10 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
       entry.replace(parameter_slot(prefix, layer, replaced[i]), outputs[visible + i]);
     outputs.resize(visible);
   }
-  // The layer that is nothing but a regularizer has its attributes.
-  const AttributeValue regularizer = op->name == "activity_regularization"        ? AttributeValue(attributes)
-                                     : attributes.has("activity_regularizer") ? *attributes.find("activity_regularizer")
-                                                                              : AttributeValue();
+  AttributeValue regularizer;
+  if (attributes.has("activity_regularizer")) regularizer = *attributes.find("activity_regularizer");
+  if (op->name == "activity_regularization")  // nothing but a regularizer
+    regularizer = Attributes{{"class", "L1L2"}, {"l1", attributes.real("l1")}, {"l2", attributes.real("l2")}};
   if (Value sum = penalty(b, outputs[0], regularizer))
     entry.regularization.push_back(sum / b.dim_value(outputs[0].dim(0)));
   return outputs;
