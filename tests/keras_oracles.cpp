@@ -3,8 +3,8 @@
 //   keras_oracles [--interpret] [--filter TEXT] DIR...
 //
 // A DIR is a case folder (with a case.json) or a folder of such folders, at any depth. Prints one line per case and
-// closes with `N passed, M failed, K skipped`. A case is skipped only for a feature that Moru refuses by name, never
-// for a number. With --interpret the graphs run in the reference interpreter, without lowering or native code.
+// closes with `N passed, M failed, K skipped`; a case's model files (.keras, .h5) count as cases of their own. A case is
+// skipped only for a feature that Moru refuses by name, never for a number. With --interpret the graphs run in the reference interpreter, without lowering or native code.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -22,6 +22,7 @@
 #include "compiler/support/error.h"
 #include "runtime/data/npy.h"
 #include "runtime/training/monitor.h"
+#include "tests/archive_oracles.h"
 #include "tools/moru/native_program.h"
 
 namespace fs = std::filesystem;
@@ -451,11 +452,10 @@ int main(int argc, char** argv) {
     return 2;
   }
   int passed = 0, failed = 0, skipped = 0;
-  for (const fs::path& folder : cases) {
-    std::string name = folder.filename().string();
-    if (name.find(filter) == std::string::npos) continue;
+  const auto count = [&](const std::string& name, auto&& run) {
+    if (name.find(filter) == std::string::npos) return;
     try {
-      Case(folder, interpret).run();
+      run();
       std::printf("passed   %s\n", name.c_str());
       ++passed;
     } catch (const CompileError& error) {
@@ -470,6 +470,15 @@ int main(int argc, char** argv) {
       ++failed;
     }
     std::fflush(stdout);
+  };
+  for (const fs::path& folder : cases) {
+    const std::string name = folder.filename().string();
+    std::ifstream in(folder / "case.json");
+    const json data = json::parse(in);
+    if (data.contains("model_config")) count(name, [&] { Case(folder, interpret).run(); });
+    if (interpret) continue;
+    for (const std::string& file : find_archives(folder, data))
+      count(name + "/" + file, [&] { check_archive(folder, data, file); });
   }
   std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
   return failed ? 1 : 0;

@@ -6,4 +6,6 @@ if [ ! -d "$cases" ]; then
   echo "skipped: no recorded Keras cases at $cases; set MORU_SHARED to the folder that holds oracles/keras"
   exit 77
 fi
-exec "$1" "$cases"
+wild=${cases}_wild
+[ -d "$wild" ] || { echo "note: no Keras files from elsewhere at $wild"; wild=; }
+exec "$1" "$cases" ${wild:+"$wild"}

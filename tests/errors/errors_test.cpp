@@ -67,8 +67,8 @@ struct WrongProject : SmallProject {
     file("wide.json", model_json(input_layer("5") + dense));
     file("two_units.json",
          model_json(input_layer("3") + R"(, {"class_name": "Dense", "config": {"name": "y", "units": 2}})"));
-    file("model.h5", "x");
-    file("model.keras", "x");
+    file("model.h5", "\x89HDF\r\n\x1a\nnothing more");
+    file("model.keras", "PK\x03\x04");
     file("model.onnx", "x");
     file("model.txt", "x");
     file("text.moru", "this is not a model, and never was one; it is only long enough to hold a header of 64 bytes\n");
@@ -223,13 +223,13 @@ std::vector<Wrong> wrong_inputs() {
       {"HDF5",
        {"import", "@/model.h5", "-o", "@/out.moru"},
        1,
-       "error: '@/model.h5': reading .h5 files is not supported yet\n"
-       "  hint: write the model as JSON, in Python: open('model.json', 'w').write(model.to_json())\n"},
+       "error: @/model.h5: cannot be read as HDF5: the file is damaged\n"
+       "  hint: copy it again from where it came from\n"},
       {"a Keras archive",
        {"import", "@/model.keras", "-o", "@/out.moru"},
        1,
-       "error: '@/model.keras': reading .keras files is not supported yet\n"
-       "  hint: write the model as JSON, in Python: open('model.json', 'w').write(model.to_json())\n"},
+       "error: @/model.keras: cannot be read as a zip archive: Not a zip archive\n"
+       "  hint: copy it again from where it came from\n"},
       {"ONNX",
        {"summary", "@/model.onnx"},
        1,
@@ -239,7 +239,7 @@ std::vector<Wrong> wrong_inputs() {
        {"summary", "@/model.txt"},
        1,
        "error: cannot tell what kind of model '@/model.txt' is\n"
-       "  hint: a model is a .moru, a compiled .so, or Keras JSON (.json)\n"},
+       "  hint: a model is a .moru, a compiled .so, or Keras' (.keras, .h5, .json)\n"},
       {"an empty JSON file", {"summary", "@/empty.json"}, 1, "error: @/empty.json: is empty\n"},
       {"broken JSON",
        {"summary", "@/syntax.json"},

@@ -1,4 +1,4 @@
-// moru import: a Keras model as a `.moru`, with weights from its initializers.
+// moru import: a Keras model as a `.moru`, with its weights; those it lacks come from their initializers.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -11,12 +11,12 @@ namespace moru::cli {
 namespace {
 
 struct Options {
-  std::string model, output;
+  std::string model, output, weights;
   std::optional<uint64_t> seed;
 };
 
 int run(const Options& options) {
-  ModelSource source = open_model(options.model, options.seed);
+  ModelSource source = open_model(options.model, options.seed, {}, options.weights);
   const std::vector<std::byte> model = write_model(source.model);
   const WeightsSection weights = make_weights_section(source.model);
   std::vector<std::byte> recipe;
@@ -40,10 +40,14 @@ int run(const Options& options) {
 void add_import(CLI::App& app, Job& job) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("import", "Read a Keras model and write it as a .moru file");
-  command->footer("Example: moru import model.json -o model.moru --seed 7");
-  command->add_option("MODEL", options->model, "What Keras' model.to_json() gives, of Keras 2 or 3")
+  command->footer(
+      "Examples: moru import model.keras -o model.moru\n"
+      "          moru import model.json --weights model.weights.h5 -o model.moru");
+  command->add_option("MODEL", options->model, "A .keras or .h5 file, or the text of model.to_json(), of Keras 2 or 3")
       ->required()
-      ->type_name("MODEL.json");
+      ->type_name("MODEL");
+  command->add_option("--weights", options->weights, "Weights to take instead of the model's: HDF5 of Keras 2 or 3")
+      ->type_name("W.h5");
   command->add_option("-o,--output", options->output, "The file to write")->required()->type_name("M.moru");
   command->add_option("--seed", options->seed, "Seed of the initial weights (default: 0, or that of the recipe)")
       ->type_name("S");

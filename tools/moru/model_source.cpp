@@ -6,6 +6,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "compiler/exchange/keras_archive.h"
 #include "compiler/exchange/keras_json.h"
 #include "compiler/io/model_io.h"
 #include "compiler/ops/names.h"
@@ -61,16 +62,15 @@ void open_file(ModelSource& source, const std::string& path, bool recipe_allowed
   } else if (ending == ".json") {
     open_json(source, path, recipe_allowed);
   } else if (ending == ".h5" || ending == ".hdf5" || ending == ".keras") {
-    fail("'" + path + "': reading " + ending +
-         " files is not supported yet\n  hint: write the model as JSON, in Python: "
-         "open('model.json', 'w').write(model.to_json())");
+    const std::string content = read_text(path);
+    source.model = import_keras_file(std::as_bytes(std::span(content)), path);
   } else if (ending == ".onnx") {
     fail("'" + path +
          "': reading ONNX is not supported yet\n  hint: give a Keras model as JSON (model.to_json()) or a .moru file");
   } else {
     if (!std::filesystem::exists(path, ignored)) need(file_error("read", path, ENOENT));
     fail("cannot tell what kind of model '" + path +
-         "' is\n  hint: a model is a .moru, a compiled .so, or Keras JSON (.json)");
+         "' is\n  hint: a model is a .moru, a compiled .so, or Keras' (.keras, .h5, .json)");
   }
 }
 
@@ -93,7 +93,8 @@ std::string name_hint(const std::string& name, const std::vector<std::string>& k
 
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
-ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, const std::string& recipe_path) {
+ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, const std::string& recipe_path,
+                       const std::string& weights_path) {
   ModelSource source;
   open_file(source, path, true);
   if (!source.recipe_path.empty()) {
@@ -109,6 +110,10 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
   if (!recipe_path.empty()) {
     source.recipe = need(read_recipe_json(recipe_path));
     source.recipe_path = recipe_path;
+  }
+  if (!weights_path.empty()) {
+    const std::string content = read_text(weights_path);
+    import_keras_weights(source.model, std::as_bytes(std::span(content)), weights_path);
   }
   initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));
   return source;

@@ -1,4 +1,5 @@
-// Opens what a user calls a model: a `.moru`, a compiled `.so`, a Keras JSON, or a recipe that names one of these.
+// Opens what a user calls a model: a `.moru`, a compiled `.so`, a Keras file (.keras, .h5, .json), or a recipe that
+// names one of these.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,10 @@ struct ModelSource {
 };
 
 /// The recipe at `recipe_path`, if that is given, takes the place of the source's own. Weights that the file lacks are
-/// initialized from `seed`; without one, from the recipe's seed, or 0. Throws Failure or CompileError.
-ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {}, const std::string& recipe_path = {});
+/// initialized from `seed`; without one, from the recipe's seed, or 0. Weights at `weights_path`, if that is given, take
+/// the place of the file's. Throws Failure or CompileError.
+ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {}, const std::string& recipe_path = {},
+                       const std::string& weights_path = {});
 
 /// The recipe, or a Failure that says what needs it.
 const Recipe& require_recipe(const ModelSource& source);

@@ -1,0 +1,31 @@
+// Keras' model files with weights: `.keras` (a zip of config.json, metadata.json and model.weights.h5), `.h5` (HDF5
+// with the config as an attribute), and files of weights alone. What a file is, its first bytes say, not its name.
+// Nothing in a file is ever run: Lambda layers and other Python code are refused by name.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compiler/model/model.h"
+
+namespace moru {
+
+/// Whether the bytes begin like a file that import_keras_file takes: a zip archive or HDF5.
+bool is_keras_file(std::span<const std::byte> bytes);
+
+/// Reads a model with its weights. Throws CompileError: for files of another kind or damaged ones, for weights without
+/// a model, and as import_keras_json does.
+Model import_keras_file(std::span<const std::byte> bytes, const std::string& source);
+
+/// Gives the model's weights the values of a file: of weights alone in either layout, or of a model's.
+void import_keras_weights(Model& model, std::span<const std::byte> bytes, const std::string& source);
+
+/// The model as Keras 3 writes it: config, weights. Every parameter must have values. Throws CompileError for what
+/// Keras 3 does not have.
+std::vector<std::byte> export_keras_archive(const Model& model);
+std::vector<std::byte> export_keras_h5(const Model& model);
+std::vector<std::byte> export_keras_weights(const Model& model);  // .weights.h5
+
+}  // namespace moru

@@ -1,0 +1,79 @@
+#include "compiler/exchange/keras_weight_order.h"
+
+namespace moru {
+namespace {
+
+using Weights = std::vector<OrderedWeight>;
+
+// `frozen_below`: a frozen model's layers count as frozen, whatever they say themselves.
+struct Rule {
+  bool models_freeze = true;
+};
+
+std::string inner_prefix(const Layer& layer, const std::string& prefix) {
+  return prefix + layer.name + (layer.class_name == "TimeDistributed" ? "/layer/" : "/");
+}
+
+void add_own(Layer& layer, const std::string& prefix, bool trainable, Weights& to) {
+  for (Parameter& parameter : layer.parameters)
+    if (parameter.trainable == trainable)
+      to.push_back({&parameter, &layer, prefix + layer.name + "/" + parameter.name});
+}
+
+void add_trainable(Layer& layer, const std::string& prefix, Rule rule, Weights& to) {
+  if (!layer.trainable && (layer.submodel == nullptr || rule.models_freeze)) return;
+  add_own(layer, prefix, true, to);
+  if (layer.submodel != nullptr)
+    for (Layer& inner : layer.submodel->layers) add_trainable(inner, inner_prefix(layer, prefix), rule, to);
+}
+
+void add_all(Layer& layer, const std::string& prefix, Rule rule, Weights& to);
+
+void add_others(Layer& layer, const std::string& prefix, Rule rule, Weights& to) {
+  const bool frozen = !layer.trainable && (layer.submodel == nullptr || rule.models_freeze);
+  if (frozen) add_own(layer, prefix, true, to);
+  add_own(layer, prefix, false, to);
+  if (layer.submodel == nullptr) return;
+  for (Layer& inner : layer.submodel->layers) {
+    if (frozen) add_all(inner, inner_prefix(layer, prefix), rule, to);
+    if (!frozen) add_others(inner, inner_prefix(layer, prefix), rule, to);
+  }
+}
+
+void add_all(Layer& layer, const std::string& prefix, Rule rule, Weights& to) {
+  add_trainable(layer, prefix, rule, to);
+  add_others(layer, prefix, rule, to);
+}
+
+void add_plain(Layer& layer, const std::string& prefix, Weights& to) {
+  for (Parameter& parameter : layer.parameters)
+    to.push_back({&parameter, &layer, prefix + layer.name + "/" + parameter.name});
+  if (layer.submodel != nullptr)
+    for (Layer& inner : layer.submodel->layers) add_plain(inner, inner_prefix(layer, prefix), to);
+}
+
+}  // namespace
+
+std::vector<OrderedWeight> weight_order(Layer& layer) {
+  Weights weights;
+  add_all(layer, "", {}, weights);
+  return weights;
+}
+
+std::vector<std::vector<OrderedWeight>> possible_weight_orders(Layer& layer) {
+  std::vector<Weights> orders = {weight_order(layer)};
+  if (layer.submodel == nullptr) return orders;
+  orders.emplace_back();
+  add_all(layer, "", {.models_freeze = false}, orders.back());
+  orders.emplace_back();
+  add_plain(layer, "", orders.back());
+  return orders;
+}
+
+std::vector<OrderedWeight> trainable_weights(Model& model) {
+  Weights weights;
+  for (Layer& layer : model.layers) add_trainable(layer, "", {}, weights);
+  return weights;
+}
+
+}  // namespace moru

@@ -1,0 +1,22 @@
+// Zip archives as files in memory, read and written through libzip.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace moru {
+
+bool is_zip(std::span<const std::byte> bytes);
+
+/// The files of an archive by name. The bytes may be hostile: sizes are bounded before memory is taken, by the size of
+/// the archive too, and names that lead out of it are refused. Throws CompileError; `source` names the file in it.
+std::map<std::string, std::vector<std::byte>> read_zip(std::span<const std::byte> bytes, const std::string& source);
+
+/// An archive of these files, stored without compression (as Keras does), with a fixed date.
+std::vector<std::byte> write_zip(const std::vector<std::pair<std::string, std::span<const std::byte>>>& files);
+
+}  // namespace moru
