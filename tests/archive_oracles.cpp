@@ -98,7 +98,8 @@ void check_outputs(Model& model, const fs::path& folder, const json& data) {
   const double atol = data["tolerance"][trained ? "history_atol" : "atol"];
   if (outputs.size() != wanted.size()) throw std::runtime_error("the number of outputs differs");
   for (size_t i = 0; i < outputs.size(); ++i) {
-    const std::string file = wanted[i].is_string() ? wanted[i].get<std::string>() : wanted[i]["file"].get<std::string>();
+    const std::string file =
+        wanted[i].is_string() ? wanted[i].get<std::string>() : wanted[i]["file"].get<std::string>();
     const bool pixels = wanted[i].is_object() && wanted[i].contains("stored");
     compare("output '" + outputs[i].name + "'", pixels ? every_16th_pixel(outputs[i]) : floats(outputs[i]),
             floats(read_tensor(folder / file, DType::f32)), rtol, atol);

@@ -3,8 +3,9 @@
 //   keras_oracles [--interpret] [--filter TEXT] DIR...
 //
 // A DIR is a case folder (with a case.json) or a folder of such folders, at any depth. Prints one line per case and
-// closes with `N passed, M failed, K skipped`; a case's model files (.keras, .h5) count as cases of their own. A case is
-// skipped only for a feature that Moru refuses by name, never for a number. With --interpret the graphs run in the reference interpreter, without lowering or native code.
+// closes with `N passed, M failed, K skipped`; a case's model files (.keras, .h5) count as cases of their own. A case
+// is skipped only for a feature that Moru refuses by name, never for a number. With --interpret the graphs run in the
+// reference interpreter, without lowering or native code.
 #include <cmath>
 #include <cstdio>
 #include <cstring>

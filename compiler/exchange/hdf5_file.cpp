@@ -145,8 +145,8 @@ class Reader {
     const hsize_t stored = H5Dget_storage_size(dataset);
     if (stored > file_bytes_) damaged(path);
     if (count * width > (uint64_t{1} << 16) && count * width / max_expansion > stored)
-      refuse(path, "says it has " + std::to_string(count) + " elements but stores only " + std::to_string(stored) +
-                       " bytes");
+      refuse(path,
+             "says it has " + std::to_string(count) + " elements but stores only " + std::to_string(stored) + " bytes");
     result.integer = kind != H5T_FLOAT;
     if (result.integer) {
       result.integers.resize(count);
@@ -185,8 +185,9 @@ class Reader {
       const H5Z_filter_t filter =
           H5Pget_filter2(plist, static_cast<unsigned>(i), &flags, &values, nullptr, sizeof name, name, &config);
       if (filter >= 0 && H5Zfilter_avail(filter) <= 0)
-        refuse(path, "is compressed by the filter " + std::to_string(filter) + " ('" + std::string(name) +
-                         "'), which is not part of HDF5",
+        refuse(path,
+               "is compressed by the filter " + std::to_string(filter) + " ('" + std::string(name) +
+                   "'), which is not part of HDF5",
                "save the weights again, uncompressed or with gzip");
     }
     damaged(path);
@@ -294,8 +295,8 @@ void write_group(hid_t group, const Hdf5Group& content) {
                     H5Dclose);
     check_written(id.valid());
     const void* data = dataset.integer ? static_cast<const void*>(dataset.integers.data()) : dataset.reals.data();
-    check_written(H5Dwrite(id, dataset.integer ? H5T_NATIVE_INT64 : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                           data) >= 0);
+    check_written(
+        H5Dwrite(id, dataset.integer ? H5T_NATIVE_INT64 : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
   }
 }
 

@@ -82,8 +82,7 @@ Model import_h5(std::span<const std::byte> bytes, const std::string& source) {
   if (config.empty()) {
     if (find_keras_layout(weights_group(*root)) == KerasLayout::none)
       refuse(source, "is HDF5, but neither a Keras model nor its weights");
-    refuse(source, "holds weights only, no model",
-           "give the model and these weights: MODEL.json --weights " + source);
+    refuse(source, "holds weights only, no model", "give the model and these weights: MODEL.json --weights " + source);
   }
   Model model = import_keras_json(config, source, root->text("keras_version"));
   read_keras_weights(model, weights_group(*root), source);

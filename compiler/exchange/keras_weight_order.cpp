@@ -5,7 +5,7 @@ namespace {
 
 using Weights = std::vector<OrderedWeight>;
 
-// `frozen_below`: a frozen model's layers count as frozen, whatever they say themselves.
+// Whether a frozen model's layers count as frozen, whatever they say themselves.
 struct Rule {
   bool models_freeze = true;
 };

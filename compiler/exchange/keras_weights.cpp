@@ -62,7 +62,7 @@ bool is_recurrent(const std::string& class_name) {
   return class_name == "LSTM" || class_name == "GRU" || class_name == "SimpleRNN" || class_name == "Bidirectional";
 }
 
-// "forward/kernel" is 0 of `forward_layer`.
+// The inner layer of a wrapper's parameter: "forward" of "forward/kernel".
 std::string group_prefix(const Parameter& parameter) {
   const size_t slash = parameter.name.rfind('/');
   return slash == std::string::npos ? std::string() : parameter.name.substr(0, slash);
@@ -170,8 +170,7 @@ void name_vars(Hdf5Group& group, const std::string& name) {
 void write_keras3_layer(const Layer& layer, Hdf5Group& group) {
   name_vars(group, layer.name);
   if (layer.submodel != nullptr)
-    write_keras3_weights(*layer.submodel,
-                         layer.class_name == "TimeDistributed" ? group.make_group("layer") : group);
+    write_keras3_weights(*layer.submodel, layer.class_name == "TimeDistributed" ? group.make_group("layer") : group);
   std::map<std::string, size_t> next;
   for (const Parameter& parameter : layer.parameters) {
     std::string path = group_prefix(parameter);

@@ -50,8 +50,7 @@ std::map<std::string, std::vector<std::byte>> read_zip(std::span<const std::byte
   };
   zip_source_t* buffer = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);
   check_internal(buffer != nullptr, "libzip could not take a buffer");
-  const std::unique_ptr<zip_t, CloseArchive> archive(
-      zip_open_from_source(buffer, ZIP_RDONLY | ZIP_CHECKCONS, &error));
+  const std::unique_ptr<zip_t, CloseArchive> archive(zip_open_from_source(buffer, ZIP_RDONLY | ZIP_CHECKCONS, &error));
   if (!archive) {
     zip_source_free(buffer);
     const std::string why = zip_error_strerror(&error);
@@ -77,8 +76,7 @@ std::map<std::string, std::vector<std::byte>> read_zip(std::span<const std::byte
                          std::to_string(stat.comp_size) + ": no honest archive does");
     total += stat.size;
     if (total > max_total_bytes) refuse(source, "holds more bytes than any model");
-    const std::unique_ptr<zip_file_t, CloseFile> file(
-        zip_fopen_index(archive.get(), static_cast<zip_uint64_t>(i), 0));
+    const std::unique_ptr<zip_file_t, CloseFile> file(zip_fopen_index(archive.get(), static_cast<zip_uint64_t>(i), 0));
     if (!file) damaged("'" + name + "': " + zip_strerror(archive.get()));
     std::vector<std::byte> content;
     // In pieces, so that a size that lies costs no more memory than what is there.

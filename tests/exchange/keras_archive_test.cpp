@@ -30,14 +30,12 @@ std::string message_of(Run run) {
 
 // Two Dense layers under names of their own, a recurrent one in both directions, a frozen nested model.
 Model make_model() {
-  auto encoder = std::make_shared<Model>(
-      sequential({layers::input({4}), layers::dense(3, {.name = "inner_a"}), layers::dense(3, {.name = "inner_b"})},
-                 "encoder"));
+  auto encoder = std::make_shared<Model>(sequential(
+      {layers::input({4}), layers::dense(3, {.name = "inner_a"}), layers::dense(3, {.name = "inner_b"})}, "encoder"));
   ModelBuilder m("whole");
   Tensor x = m.input("x", {5, 2}), z = m.input("z", {4});
   Tensor h = m.call(layers::bidirectional(layers::lstm(2, {}), "concat", "both_ways"), x);
-  Tensor e =
-      m.call({.class_name = "Sequential", .name = "encoder", .trainable = false, .submodel = encoder}, z);
+  Tensor e = m.call({.class_name = "Sequential", .name = "encoder", .trainable = false, .submodel = encoder}, z);
   Tensor y = m.call(layers::dense(4, {.name = "first"}), h);
   y = m.call(layers::concatenate(), {y, e});
   y = m.call(layers::dense(1, {.name = "last"}), y);
@@ -83,10 +81,10 @@ TEST_CASE("keras archives: the layout of Keras 3 goes by class and order") {
   Model model = make_model();
   Hdf5Group root;
   write_keras3_weights(model, root);
-  for (const char* path : {"layers/dense/vars/0", "layers/dense/vars/1", "layers/dense_1/vars/0",
-                           "layers/bidirectional/forward_layer/cell/vars/2",
-                           "layers/bidirectional/backward_layer/cell/vars/0", "layers/sequential/layers/dense/vars/0",
-                           "layers/sequential/layers/dense_1/vars/1"})
+  for (const char* path :
+       {"layers/dense/vars/0", "layers/dense/vars/1", "layers/dense_1/vars/0",
+        "layers/bidirectional/forward_layer/cell/vars/2", "layers/bidirectional/backward_layer/cell/vars/0",
+        "layers/sequential/layers/dense/vars/0", "layers/sequential/layers/dense_1/vars/1"})
     CHECK_MESSAGE(root.find_dataset(path) != nullptr, path);
   CHECK(root.find_group("layers/input_layer_1/vars") != nullptr);
   CHECK(root.find_group("layers/dense/vars")->text("name") == "first");
@@ -132,20 +130,19 @@ TEST_CASE("keras archives: weights that do not fit the model are refused with th
 
 TEST_CASE("keras archives: legacy weights of nested models come trainable ones first, or by the names they bear") {
   auto make = [] {
-    auto inner = std::make_shared<Model>(sequential({layers::input({3}),
-                                                     {.class_name = "Dense",
-                                                      .attributes = {{"units", 3}},
-                                                      .name = "frozen",
-                                                      .trainable = false},
-                                                     layers::dense(3, {.name = "free"})},
-                                                    "inner"));
+    auto inner = std::make_shared<Model>(
+        sequential({layers::input({3}),
+                    {.class_name = "Dense", .attributes = {{"units", 3}}, .name = "frozen", .trainable = false},
+                    layers::dense(3, {.name = "free"})},
+                   "inner"));
     ModelBuilder m("m");
     Tensor x = m.input("x", {3});
     return m.build({m.call({.class_name = "Sequential", .name = "inner", .submodel = inner}, x)});
   };
   const auto one = [](float value, std::vector<int64_t> shape) {
     const size_t n = shape.size() == 2 ? 9 : 3;
-    return Hdf5Dataset{.shape = std::move(shape), .integer = false, .reals = std::vector<float>(n, value), .integers = {}};
+    return Hdf5Dataset{
+        .shape = std::move(shape), .integer = false, .reals = std::vector<float>(n, value), .integers = {}};
   };
   const auto file = [&](const std::vector<std::string>& names) {
     Hdf5Group root;

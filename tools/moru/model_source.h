@@ -22,8 +22,8 @@ struct ModelSource {
 };
 
 /// The recipe at `recipe_path`, if that is given, takes the place of the source's own. Weights that the file lacks are
-/// initialized from `seed`; without one, from the recipe's seed, or 0. Weights at `weights_path`, if that is given, take
-/// the place of the file's. Throws Failure or CompileError.
+/// initialized from `seed`; without one, from the recipe's seed, or 0. Weights at `weights_path`, if that is given,
+/// take the place of the file's. Throws Failure or CompileError.
 ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {}, const std::string& recipe_path = {},
                        const std::string& weights_path = {});
 
