@@ -33,6 +33,7 @@ constexpr std::pair<std::string_view, std::string_view> initializer_names[] = {
     {"orthogonal", "Orthogonal"},
     {"OrthogonalInitializer", "Orthogonal"},
     {"identity", "Identity"},
+    {"stft", "STFT"},
     {"IdentityInitializer", "Identity"},
 };
 

@@ -153,6 +153,46 @@ std::vector<float> identity(const Request& request) {
   return values;
 }
 
+// The kernels of a short-time Fourier transform as a convolution, [frame, 1, frequencies]: cosines (side real) or sines of
+// -2 pi time frequency / transform length, times a window, which scaling divides by the root of its squares or its sum.
+std::vector<float> stft(const Request& request) {
+  if (request.shape.size() != 3 || request.shape[2] < 2)
+    refuse(request.path, "the initializer STFT needs a parameter [frame, 1, frequencies]");
+  std::string side = request.text("side", "real"), window = request.text("window", "hann"), scaling = request.text("scaling", "density");
+  if (side != "real" && side != "imag") refuse(request.path, "the initializer STFT has no side '" + side + "'", "use real or imag");
+  // Weights of cos(0), -cos(x), cos(2x) over the window.
+  std::vector<double> terms;
+  if (window == "hann") terms = {0.5, 0.5};
+  else if (window == "hamming") terms = {0.54, 0.46};
+  else if (window == "blackman") terms = {0.42, 0.5, 0.08};
+  else if (window == "boxcar" || window == "none") terms = {1.0};
+  else refuse(request.path, "the initializer STFT has no window '" + window + "'", "use hann, hamming, blackman or boxcar");
+  if (scaling != "density" && scaling != "spectrum" && scaling != "none")
+    refuse(request.path, "the initializer STFT has no scaling '" + scaling + "'", "use density or spectrum");
+  const auto frame = static_cast<size_t>(request.shape[0]), inner = static_cast<size_t>(request.shape[1]);
+  const auto frequencies = static_cast<size_t>(request.shape[2]);
+  const bool periodic = request.arguments.has("periodic") && request.arguments.boolean("periodic");
+  const double span = std::max(1.0, static_cast<double>(frame) - (periodic ? 0.0 : 1.0));
+  std::vector<double> weights(frame);
+  double squares = 0.0, sum = 0.0;
+  for (size_t n = 0; n < frame; ++n) {
+    double x = 2.0 * std::numbers::pi * static_cast<double>(n) / span, sign = 1.0;
+    for (size_t k = 0; k < terms.size(); ++k, sign = -sign) weights[n] += sign * terms[k] * std::cos(static_cast<double>(k) * x);
+    if (frame == 1) weights[n] = 1.0;
+    squares += weights[n] * weights[n];
+    sum += std::fabs(weights[n]);
+  }
+  const double divisor = window == "none" || scaling == "none" ? 1.0 : scaling == "density" ? std::sqrt(squares) : sum;
+  std::vector<float> values;
+  for (size_t n = 0; n < frame; ++n)
+    for (size_t channel = 0; channel < inner; ++channel)
+      for (size_t f = 0; f < frequencies; ++f) {
+        double angle = -2.0 * std::numbers::pi * static_cast<double>(n) * static_cast<double>(f) / (2.0 * (static_cast<double>(frequencies) - 1.0));
+        values.push_back(static_cast<float>((side == "real" ? std::cos(angle) : std::sin(angle)) * weights[n] / divisor));
+      }
+  return values;
+}
+
 // An LSTM's bias, gates i, f, c, o: as its bias initializer says, but 1 for the forget gate.
 std::vector<float> unit_forget_bias(const Request& request) {
   std::vector<float> values =
@@ -202,6 +242,7 @@ const std::vector<Initializer>& initializers() {
       {"lecun_normal", {"seed"}, [](const Request& r) { return variance_scaling(r, 1.0, "fan_in", "truncated_normal"); }},
       {"orthogonal", {"gain", "seed"}, orthogonal},
       {"identity", {"gain"}, identity},
+      {"stft", {"side", "window", "scaling", "periodic"}, stft},
       {"unit_forget_bias", {"bias_initializer"}, unit_forget_bias},
   };
   return list;

@@ -116,27 +116,28 @@ class Writer {
     return &storage;
   }
   Offset<fb::RecipeOptimizer> write_optimizer(const OptimizerRecipe& optimizer) {
-    const auto name = text(optimizer.name);
+    const auto name = text(optimizer.name), arguments = text(optimizer.arguments);
     fb::RecipeNumber clipnorm, global_clipnorm, clipvalue;
     return fb::CreateRecipeOptimizer(
         builder_, name, optimizer.learning_rate, optimizer.momentum, optimizer.nesterov, optimizer.rho,
         optimizer.centered, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon, optimizer.amsgrad,
         optimizer.initial_accumulator_value, optimizer.weight_decay, number(optimizer.clipnorm, clipnorm),
-        number(optimizer.global_clipnorm, global_clipnorm), number(optimizer.clipvalue, clipvalue));
+        number(optimizer.global_clipnorm, global_clipnorm), number(optimizer.clipvalue, clipvalue), arguments);
   }
   Offset<fb::RecipeFit> write_fit(const FitRecipe& fit) {
     const auto optimizer = write_optimizer(fit.optimizer);
     const auto losses = each(fit.losses, [&](const LossRecipe& loss) {
       const auto output = text(loss.output);
-      const auto name = text(loss.name);
+      const auto name = text(loss.name), arguments = text(loss.arguments);
       return fb::CreateRecipeLoss(builder_, output, name, loss.weight, loss.from_logits, loss.label_smoothing,
-                                  loss.delta);
+                                  loss.delta, arguments);
     });
     const auto metrics = each(fit.metrics, [&](const MetricRecipe& metric) {
       const auto output = text(metric.output);
       const auto name = text(metric.name);
-      const auto label = text(metric.label);
-      return fb::CreateRecipeMetric(builder_, output, name, label, metric.threshold, metric.from_logits);
+      const auto label = text(metric.label), arguments = text(metric.arguments);
+      return fb::CreateRecipeMetric(builder_, output, name, label, metric.threshold, metric.from_logits, arguments,
+                                    metric.weighted);
     });
     std::vector<fb::RecipeClassWeight> weights;
     for (const ClassWeight& weight : fit.class_weight) weights.emplace_back(weight.label, weight.weight);
@@ -157,9 +158,29 @@ class Writer {
       checkpoint = fb::CreateRecipeModelCheckpoint(builder_, monitor, same_enum<fb::RecipeMonitorMode>(from.mode),
                                                    from.save_best_only);
     }
+    Offset<fb::RecipeReduceOnPlateau> plateau;
+    if (fit.reduce_lr_on_plateau) {
+      const ReduceOnPlateauRecipe& from = *fit.reduce_lr_on_plateau;
+      const auto monitor = text(from.monitor);
+      plateau = fb::CreateRecipeReduceOnPlateau(builder_, monitor, same_enum<fb::RecipeMonitorMode>(from.mode),
+                                                from.factor, from.patience, from.min_delta, from.cooldown, from.min_lr);
+    }
+    Offset<fb::RecipeEpochRates> rates;
+    if (fit.learning_rate_scheduler) {
+      const auto schedule = text(fit.learning_rate_scheduler->schedule);
+      const auto values = builder_.CreateVector(fit.learning_rate_scheduler->rates);
+      rates = fb::CreateRecipeEpochRates(builder_, schedule, values);
+    }
+    Offset<fb::RecipeCsvLogger> logger;
+    if (fit.csv_logger) {
+      const auto filename = text(fit.csv_logger->filename), separator = text(fit.csv_logger->separator);
+      logger = fb::CreateRecipeCsvLogger(builder_, filename, separator, fit.csv_logger->append);
+    }
+    const auto frozen = texts(fit.frozen);
     return fb::CreateRecipeFit(builder_, optimizer, losses, metrics, fit.epochs, fit.batch_size, fit.shuffle, fit.seed,
                                same_enum<fb::RecipeValidation>(fit.validation), fit.validation_split, class_weight,
-                               stopping, checkpoint, fit.checkpoint_every_steps);
+                               stopping, checkpoint, fit.checkpoint_every_steps, fit.steps_per_epoch,
+                               fit.initial_epoch, fit.validation_freq, plateau, rates, logger, frozen);
   }
 
   Offset<fb::RecipeFitted> write_fitted(const Fitted& fitted) {
@@ -325,6 +346,7 @@ class Reader {
     optimizer.clipnorm = number(from.clipnorm());
     optimizer.global_clipnorm = number(from.global_clipnorm());
     optimizer.clipvalue = number(from.clipvalue());
+    optimizer.arguments = text(from.arguments());
     return optimizer;
   }
   FitRecipe read_fit(const fb::RecipeFit& from) {
@@ -332,11 +354,11 @@ class Reader {
     fit.optimizer = read_optimizer(*from.optimizer());
     fit.losses = each<LossRecipe>(from.losses(), [&](const fb::RecipeLoss& loss) {
       return LossRecipe{text(loss.output()), text(loss.name()),      loss.weight(),
-                        loss.from_logits(),  loss.label_smoothing(), loss.delta()};
+                        loss.from_logits(),  loss.label_smoothing(), loss.delta(), text(loss.arguments())};
     });
     fit.metrics = each<MetricRecipe>(from.metrics(), [&](const fb::RecipeMetric& metric) {
       return MetricRecipe{text(metric.output()), text(metric.name()), text(metric.label()), metric.threshold(),
-                          metric.from_logits()};
+                          metric.from_logits(), text(metric.arguments()), metric.weighted()};
     });
     fit.epochs = from.epochs();
     fit.batch_size = from.batch_size();
@@ -363,6 +385,21 @@ class Reader {
                                                    checkpoint->save_best_only()};
     }
     fit.checkpoint_every_steps = from.checkpoint_every_steps();
+    fit.steps_per_epoch = from.steps_per_epoch();
+    fit.initial_epoch = from.initial_epoch();
+    fit.validation_freq = from.validation_freq();
+    if (const fb::RecipeReduceOnPlateau* plateau = from.reduce_lr_on_plateau()) {
+      fit.reduce_lr_on_plateau = ReduceOnPlateauRecipe{
+          text(plateau->monitor()), enum_of<MonitorMode>(plateau->mode(), fb::RecipeMonitorMode::MAX),
+          plateau->factor(),        plateau->patience(),
+          plateau->min_delta(),     plateau->cooldown(),
+          plateau->min_lr()};
+    }
+    if (const fb::RecipeEpochRates* rates = from.learning_rate_scheduler())
+      fit.learning_rate_scheduler = EpochRatesRecipe{text(rates->schedule()), numbers(rates->rates())};
+    if (const fb::RecipeCsvLogger* logger = from.csv_logger())
+      fit.csv_logger = CsvLoggerRecipe{text(logger->filename()), text(logger->separator()), logger->append()};
+    fit.frozen = texts(from.frozen());
     return fit;
   }
 

@@ -135,6 +135,7 @@ struct OptimizerRecipe {
   double initial_accumulator_value = 0.1;  // adagrad
   double weight_decay = 0;                 // 0 = none (adamw: 0.004)
   std::optional<double> clipnorm, global_clipnorm, clipvalue;
+  std::string arguments;  // JSON object of what has no field of its own; the compiler's business
 };
 
 struct LossRecipe {
@@ -143,7 +144,8 @@ struct LossRecipe {
   double weight = 1;                        // loss_weights
   bool from_logits = false;
   double label_smoothing = 0;
-  double delta = 1;  // huber
+  double delta = 1;            // huber
+  std::string arguments = {};  // as in OptimizerRecipe
 };
 
 struct MetricRecipe {
@@ -152,6 +154,8 @@ struct MetricRecipe {
   std::string label;       // the key in the history, as the user wrote it ("mae" stays "mae")
   double threshold = 0.5;  // binary_accuracy and the like
   bool from_logits = false;
+  std::string arguments = {};  // as in OptimizerRecipe
+  bool weighted = false;       // Keras' weighted_metrics
 };
 
 enum class MonitorMode : uint8_t { automatic, min, max };
@@ -172,6 +176,30 @@ struct ModelCheckpointRecipe {
   std::string monitor = "val_loss";
   MonitorMode mode = MonitorMode::automatic;
   bool save_best_only = false;
+};
+
+/// Keras' ReduceLROnPlateau.
+struct ReduceOnPlateauRecipe {
+  std::string monitor = "val_loss";
+  MonitorMode mode = MonitorMode::automatic;
+  double factor = 0.1;
+  int64_t patience = 10;
+  double min_delta = 1e-4;
+  int64_t cooldown = 0;
+  double min_lr = 0;
+};
+
+/// Keras' LearningRateScheduler with a named schedule of the epoch.
+struct EpochRatesRecipe {
+  std::string schedule;       // JSON, as the recipe says it
+  std::vector<double> rates;  // from the first epoch on; the last one stays
+};
+
+/// Keras' CSVLogger; the file goes to the run directory.
+struct CsvLoggerRecipe {
+  std::string filename = "log.csv";
+  std::string separator = ",";
+  bool append = false;
 };
 
 struct ClassWeight {
@@ -199,6 +227,13 @@ struct FitRecipe {
   std::optional<EarlyStoppingRecipe> early_stopping;
   std::optional<ModelCheckpointRecipe> model_checkpoint;
   int64_t checkpoint_every_steps = 0;  // 0 = at the end of every epoch only
+  int64_t steps_per_epoch = 0;         // 0 = as many as the data have
+  int64_t initial_epoch = 0;           // the first one; epochs counts from 0 all the same
+  int64_t validation_freq = 1;         // validation behind every so many epochs
+  std::optional<ReduceOnPlateauRecipe> reduce_lr_on_plateau;
+  std::optional<EpochRatesRecipe> learning_rate_scheduler;
+  std::optional<CsvLoggerRecipe> csv_logger;
+  std::vector<std::string> frozen;  // layers that keep their weights
 };
 
 // ---- fitted ----------------------------------------------------------------------------------------------------
@@ -239,6 +274,7 @@ struct Fitted {
 struct Recipe {
   std::string name;
   std::string model;  // path of the model's file; empty where the recipe travels inside the model
+  std::string initial_weights = {};  // path of a model whose weights are taken by name; read by the tools only
   DataRecipe data;
   FitRecipe fit;
   std::optional<Fitted> fitted;  // present once the training part has been seen

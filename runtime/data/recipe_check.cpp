@@ -278,6 +278,12 @@ Status check_fit(const FitRecipe& fit, const DataRecipe& data) {
   MORU_RETURN_IF_ERROR(check_at_least("fit.epochs", fit.epochs, 1));
   MORU_RETURN_IF_ERROR(check_at_least("fit.batch_size", fit.batch_size, 1));
   MORU_RETURN_IF_ERROR(check_at_least("fit.checkpoint_every_steps", fit.checkpoint_every_steps, 0));
+  MORU_RETURN_IF_ERROR(check_at_least("fit.steps_per_epoch", fit.steps_per_epoch, 0));
+  MORU_RETURN_IF_ERROR(check_at_least("fit.initial_epoch", fit.initial_epoch, 0));
+  MORU_RETURN_IF_ERROR(check_at_least("fit.validation_freq", fit.validation_freq, 1));
+  if (fit.initial_epoch >= fit.epochs)
+    return wrong("fit.initial_epoch", "leaves no epoch of " + std::to_string(fit.epochs),
+                 "\"epochs\" counts from 0, so give more of them");
   if (fit.validation == ValidationFrom::last_of_training) {
     if (!(fit.validation_split > 0 && fit.validation_split < 1)) {
       return wrong("fit.validation_split", number_text(fit.validation_split) + " is out of range",
@@ -308,6 +314,25 @@ Status check_fit(const FitRecipe& fit, const DataRecipe& data) {
       return wrong("fit.early_stopping.min_delta", "is not a finite number", "set it to a number such as 0.0001");
     }
   }
+  if (fit.reduce_lr_on_plateau) {
+    const ReduceOnPlateauRecipe& plateau = *fit.reduce_lr_on_plateau;
+    const std::string at = "fit.reduce_lr_on_plateau";
+    MORU_RETURN_IF_ERROR(check_monitor(at, plateau.monitor, fit));
+    MORU_RETURN_IF_ERROR(check_range(at + ".factor", plateau.factor, 0, 1, false));
+    MORU_RETURN_IF_ERROR(check_at_least(at + ".patience", plateau.patience, 0));
+    MORU_RETURN_IF_ERROR(check_at_least(at + ".cooldown", plateau.cooldown, 0));
+    MORU_RETURN_IF_ERROR(check_range(at + ".min_lr", plateau.min_lr, 0, 1e30, true));
+    MORU_RETURN_IF_ERROR(check_range(at + ".min_delta", plateau.min_delta, -1e30, 1e30, true));
+  }
+  if (fit.learning_rate_scheduler) {
+    if (fit.learning_rate_scheduler->rates.empty())
+      return wrong("fit.learning_rate_scheduler", "has no rates", "read the recipe again from its JSON");
+    for (const double rate : fit.learning_rate_scheduler->rates)
+      MORU_RETURN_IF_ERROR(check_range("fit.learning_rate_scheduler", rate, 0, 1e30, true));
+  }
+  if (fit.csv_logger && (fit.csv_logger->filename.empty() || fit.csv_logger->filename.find('/') != std::string::npos))
+    return wrong("fit.csv_logger.filename", "'" + fit.csv_logger->filename + "' is not a file of the run directory",
+                 "give a name such as \"log.csv\"");
   if (fit.model_checkpoint)
     MORU_RETURN_IF_ERROR(check_monitor("fit.model_checkpoint", fit.model_checkpoint->monitor, fit));
   return {};

@@ -1,5 +1,6 @@
 #include "runtime/data/recipe_text.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "runtime/data/keras_names.h"
@@ -148,10 +149,45 @@ class RecipePrinter {
     json_.end_object();
   }
 
+  /// The members of a JSON object that was written by a tool, as members of the object that is open.
+  void members(const std::string& object) {
+    std::size_t depth = 0, begin = 0;
+    bool quoted = false;
+    std::string key;
+    for (std::size_t i = 0; i < object.size(); ++i) {
+      const char c = object[i];
+      if (quoted) {
+        if (c == '\\') ++i;
+        else if (c == '"') quoted = false;
+        continue;
+      }
+      if (c == '"') quoted = true;
+      const bool ends = (c == ',' || c == '}') && depth == 1;
+      if (c == ':' && depth == 1 && key.empty()) {
+        key = object.substr(begin, i - begin);
+        begin = i + 1;
+      } else if (ends && !key.empty()) {
+        const std::string name = key.substr(key.find('"') + 1, key.rfind('"') - key.find('"') - 1);
+        json_.key(name).raw(object.substr(begin, i - begin));
+        key.clear();
+      }
+      if (c == '{' || c == '[') ++depth;
+      if (c == '}' || c == ']') --depth;
+      if (ends || (c == '{' && depth == 1)) begin = i + 1;
+    }
+  }
+
   void print_optimizer(const OptimizerRecipe& optimizer) {
     json_.key("optimizer").begin_object();
+    const std::size_t scaled = optimizer.arguments.find("\"loss_scale\":");
+    if (scaled != std::string::npos) {
+      // The tool puts it last: {..., "loss_scale": {...}}.
+      text("name", "LossScaleOptimizer");
+      members(optimizer.arguments.substr(optimizer.arguments.find('{', scaled), optimizer.arguments.size() - 1 - optimizer.arguments.find('{', scaled)));
+      json_.key("inner_optimizer").begin_object();
+    }
     text("name", optimizer.name);
-    number("learning_rate", optimizer.learning_rate);
+    if (optimizer.arguments.find("\"learning_rate\":") == std::string::npos) number("learning_rate", optimizer.learning_rate);
     const auto has = [&](std::string_view name) { return optimizer_has(optimizer.name, name); };
     if (has("momentum")) number("momentum", optimizer.momentum);
     if (has("nesterov")) boolean("nesterov", optimizer.nesterov);
@@ -166,7 +202,28 @@ class RecipePrinter {
     if (optimizer.clipnorm) number("clipnorm", *optimizer.clipnorm);
     if (optimizer.global_clipnorm) number("global_clipnorm", *optimizer.global_clipnorm);
     if (optimizer.clipvalue) number("clipvalue", *optimizer.clipvalue);
+    std::string arguments = optimizer.arguments;
+    if (scaled != std::string::npos) arguments = arguments.substr(0, scaled) + "}";
+    if (arguments.ends_with(",}")) arguments = arguments.substr(0, arguments.size() - 2) + "}";
+    members(arguments);
+    if (scaled != std::string::npos) json_.end_object();
     json_.end_object();
+  }
+
+  void print_metrics(const char* key, const FitRecipe& fit, bool weighted) {
+    json_.key(key).begin_array();
+    for (const MetricRecipe& metric : fit.metrics) {
+      if (metric.weighted != weighted) continue;
+      json_.begin_object();
+      if (!metric.output.empty()) text("output", metric.output);
+      text("name", metric.name);
+      text("label", metric.label);
+      if (metric.name == "binary_accuracy") number("threshold", metric.threshold);
+      if (metric.from_logits) boolean("from_logits", metric.from_logits);
+      members(metric.arguments);
+      json_.end_object();
+    }
+    json_.end_array();
   }
 
   void print_fit(const FitRecipe& fit) {
@@ -175,28 +232,19 @@ class RecipePrinter {
     for (const LossRecipe& loss : fit.losses) {
       json_.begin_object();
       text("name", loss.name);
-      if (loss.name.find("crossentropy") != std::string::npos) {
-        boolean("from_logits", loss.from_logits);
-        number("label_smoothing", loss.label_smoothing);
-      }
+      if (loss.from_logits) boolean("from_logits", loss.from_logits);
+      if (loss.label_smoothing != 0) number("label_smoothing", loss.label_smoothing);
       if (loss.name == "huber") number("delta", loss.delta);
+      members(loss.arguments);
       json_.end_object();
     }
     json_.end_array();
     json_.key("loss_weights").begin_array();
     for (const LossRecipe& loss : fit.losses) json_.number(loss.weight);
     json_.end_array();
-    json_.key("metrics").begin_array();
-    for (const MetricRecipe& metric : fit.metrics) {
-      json_.begin_object();
-      if (!metric.output.empty()) text("output", metric.output);
-      text("name", metric.name);
-      text("label", metric.label);
-      number("threshold", metric.threshold);
-      boolean("from_logits", metric.from_logits);
-      json_.end_object();
-    }
-    json_.end_array();
+    print_metrics("metrics", fit, false);
+    if (std::any_of(fit.metrics.begin(), fit.metrics.end(), [](const MetricRecipe& metric) { return metric.weighted; }))
+      print_metrics("weighted_metrics", fit, true);
     integer("epochs", fit.epochs);
     integer("batch_size", fit.batch_size);
     boolean("shuffle", fit.shuffle);
@@ -207,7 +255,13 @@ class RecipePrinter {
       for (const ClassWeight& weight : fit.class_weight) number(std::to_string(weight.label), weight.weight);
       json_.end_object();
     }
-    if (fit.early_stopping || fit.model_checkpoint) print_callbacks(fit);
+    if (fit.steps_per_epoch > 0) integer("steps_per_epoch", fit.steps_per_epoch);
+    if (fit.initial_epoch > 0) integer("initial_epoch", fit.initial_epoch);
+    if (fit.validation_freq != 1) integer("validation_freq", fit.validation_freq);
+    if (!fit.frozen.empty()) texts("freeze", fit.frozen);
+    if (fit.early_stopping || fit.model_checkpoint || fit.reduce_lr_on_plateau || fit.learning_rate_scheduler ||
+        fit.csv_logger)
+      print_callbacks(fit);
     integer("checkpoint_every_steps", fit.checkpoint_every_steps);
   }
 
@@ -231,6 +285,30 @@ class RecipePrinter {
       text("monitor", checkpoint.monitor);
       text("mode", monitor_mode_name(checkpoint.mode));
       boolean("save_best_only", checkpoint.save_best_only);
+      json_.end_object();
+    }
+    if (fit.reduce_lr_on_plateau) {
+      const ReduceOnPlateauRecipe& plateau = *fit.reduce_lr_on_plateau;
+      json_.key("reduce_lr_on_plateau").begin_object();
+      text("monitor", plateau.monitor);
+      text("mode", monitor_mode_name(plateau.mode));
+      number("factor", plateau.factor);
+      integer("patience", plateau.patience);
+      number("min_delta", plateau.min_delta);
+      integer("cooldown", plateau.cooldown);
+      number("min_lr", plateau.min_lr);
+      json_.end_object();
+    }
+    if (fit.learning_rate_scheduler) {
+      json_.key("learning_rate_scheduler").begin_object();
+      members(fit.learning_rate_scheduler->schedule);
+      json_.end_object();
+    }
+    if (fit.csv_logger) {
+      json_.key("csv_logger").begin_object();
+      text("filename", fit.csv_logger->filename);
+      text("separator", fit.csv_logger->separator);
+      boolean("append", fit.csv_logger->append);
       json_.end_object();
     }
     json_.end_object();

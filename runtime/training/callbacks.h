@@ -29,7 +29,8 @@ struct TrainingState {
   int64_t batch = 0;    // steps completed in the current epoch
   int64_t batches = 0;  // in an epoch
   int64_t step = 0;     // steps completed in all
-  bool stop = false;    // set by a callback: no epoch follows this one
+  bool stop = false;    // set by a callback: no step follows, and no epoch follows this one
+  bool validated = true;  // at on_epoch_end: this epoch was validated, so that the val_ values are its own
 };
 
 struct Callback {
@@ -55,8 +56,17 @@ Callback early_stopping(const EarlyStoppingRecipe& recipe, std::shared_ptr<Early
 Callback model_checkpoint(const ModelCheckpointRecipe& recipe, std::string directory,
                           std::function<Status(const Session&, const std::string& path)> write = nullptr);
 
-/// keras.callbacks.TerminateOnNaN, looked at when an epoch ends: stops when the loss is NaN or infinite.
+/// keras.callbacks.TerminateOnNaN: stops behind the step whose loss is NaN or infinite, and says which parameters are not
+/// finite any more.
 Callback stop_on_nan();
+
+/// keras.callbacks.ReduceLROnPlateau: multiplies the learning rate by `factor`, down to `min_lr`, where the monitored value
+/// has not improved by min_delta for `patience` epochs; behind that, `cooldown` epochs do not count.
+Callback reduce_lr_on_plateau(const ReduceOnPlateauRecipe& recipe);
+
+/// keras.callbacks.CSVLogger: `path` gets a line for each epoch, counted from 0, with the values of the history by name.
+/// Rows that were in the file stay if `append`. A resumed run writes the rows of the epochs before it again.
+Callback csv_logger(std::string path, std::string separator = ",", bool append = false);
 
 /// keras.callbacks.LearningRateScheduler: before each epoch the control slot `learning_rate` becomes
 /// rate(epoch, current rate), epochs counted from 0.

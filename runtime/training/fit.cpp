@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <limits>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -63,7 +64,7 @@ class Fit {
     result_.seed = seed_;
     if (result_.interrupted_by != 0) return std::move(result_);
     if (const std::optional<uint32_t> finish = session_.program().find_entry("finish_training");
-        finish && state_.epoch > 0) {
+        finish && state_.step > 0) {
       MORU_RETURN_IF_ERROR(session_.run(*finish));
     }
     if (!result_.was_finished) MORU_RETURN_IF_ERROR(save(/*finished=*/true));
@@ -76,6 +77,9 @@ class Fit {
   Status prepare() {
     if (options_.epochs < 0) return Status(StatusCode::invalid_argument, "epochs must not be negative");
     if (options_.batch_size < 1) return Status(StatusCode::invalid_argument, "batch_size must be at least 1");
+    if (options_.initial_epoch < 0) return Status(StatusCode::invalid_argument, "initial_epoch must not be negative");
+    if (options_.steps_per_epoch < 0) return Status(StatusCode::invalid_argument, "steps_per_epoch must not be negative");
+    if (options_.validation_freq < 1) return Status(StatusCode::invalid_argument, "validation_freq must be at least 1");
     Result<uint32_t> train_step = require_entry(session_.program(), "train_step");
     if (!train_step) return train_step.status();
     train_step_ = *train_step;
@@ -89,8 +93,11 @@ class Fit {
     train_feeder_.emplace(*std::move(feeder));
     const int64_t samples = train_feeder_->samples();
     if (samples == 0) return Status(StatusCode::invalid_argument, "there are no training samples");
-    state_.batches = (samples + options_.batch_size - 1) / options_.batch_size;
+    batches_in_data_ = (samples + options_.batch_size - 1) / options_.batch_size;
+    steps_per_epoch_ = options_.steps_per_epoch == 0 ? batches_in_data_ : std::min(options_.steps_per_epoch, batches_in_data_);
     state_.epochs = options_.epochs;
+    state_.epoch = options_.initial_epoch;
+    place_epoch();
     order_.resize(static_cast<size_t>(samples));
 
     if (validation_ != nullptr) {
@@ -153,9 +160,14 @@ class Fit {
         return refuse(options_.shuffle ? "it was trained without shuffling" : "it was trained with shuffling",
                       "give the same shuffle, or start anew in another run directory");
       }
+      if (integer("steps_per_epoch") != options_.steps_per_epoch) {
+        return refuse("it was trained with steps_per_epoch " + std::to_string(integer("steps_per_epoch")) + ", not " +
+                          std::to_string(options_.steps_per_epoch),
+                      "give the same steps_per_epoch, or start anew in another run directory");
+      }
       state_.stop = integer("stop") != 0;
     }
-    if (checkpoint.epoch < 0 || checkpoint.batch < 0 || checkpoint.batch > state_.batches) {
+    if (checkpoint.epoch < 0 || checkpoint.batch < 0 || checkpoint.batch > steps_per_epoch_) {
       return refuse("its position is not one of this run", "start anew in another run directory");
     }
     std::string note;
@@ -172,7 +184,8 @@ class Fit {
     result_.history.series = checkpoint.history;
     seed_ = static_cast<uint64_t>(checkpoint.seed);
     state_.epoch = checkpoint.epoch;
-    state_.batch = checkpoint.batch;
+    place_epoch();
+    state_.batch = std::min(checkpoint.batch, state_.batches);
     state_.step = checkpoint.step;
     seconds_before_ = checkpoint.seconds;
     result_.resumed = true;
@@ -187,8 +200,18 @@ class Fit {
     return Status();
   }
 
+  /// The part of the data that this epoch goes through. With fewer steps than the data have, epochs take turns with the
+  /// parts of one permutation; the last part may be smaller, as Keras' is.
+  void place_epoch() {
+    const int64_t parts = (batches_in_data_ + steps_per_epoch_ - 1) / steps_per_epoch_;
+    pass_ = state_.epoch / parts;
+    first_batch_of_epoch_ = state_.epoch % parts * steps_per_epoch_;
+    state_.batches = std::min(steps_per_epoch_, batches_in_data_ - first_batch_of_epoch_);
+  }
+
   Status run_epoch() {
     const Clock::time_point epoch_begin = Clock::now();
+    place_epoch();
     first_batch_ = state_.batch;
     epoch_begin_ = epoch_begin;
     if (state_.batch == 0) {
@@ -196,7 +219,7 @@ class Fit {
       MORU_RETURN_IF_ERROR(notify(&Callback::on_epoch_begin));
     }
     if (options_.shuffle) {
-      shuffle_order(seed_, static_cast<uint64_t>(state_.epoch), order_);
+      shuffle_order(seed_, static_cast<uint64_t>(pass_), order_);
     } else {
       std::iota(order_.begin(), order_.end(), int64_t{0});
     }
@@ -205,10 +228,12 @@ class Fit {
 
     MORU_RETURN_IF_ERROR(read_metrics());
     for (size_t i = 0; i < metrics_.names.size(); ++i) result_.history.append(metrics_.names[i], values_[i].value);
+    state_.validated = validation_feeder_ && (state_.epoch + 1) % options_.validation_freq == 0;
     if (validation_feeder_) {
-      MORU_RETURN_IF_ERROR(run_validation());
+      if (state_.validated) MORU_RETURN_IF_ERROR(run_validation());
       for (size_t i = 0; i < metrics_.names.size(); ++i) {
-        result_.history.append("val_" + metrics_.names[i], values_[i].value);
+        result_.history.append("val_" + metrics_.names[i],
+                               state_.validated ? values_[i].value : std::numeric_limits<double>::quiet_NaN());
       }
     }
     show_epoch(seconds_between(epoch_begin, Clock::now()));
@@ -235,13 +260,16 @@ class Fit {
         options_.checkpoint_every_steps, 1);
     train_feeder_->rebind();
     while (state_.batch < state_.batches) {
-      const int64_t first = state_.batch * options_.batch_size;
+      const int64_t first = (first_batch_of_epoch_ + state_.batch) * options_.batch_size;
       const int64_t rows = std::min(options_.batch_size, samples - first);
       MORU_RETURN_IF_ERROR(train_feeder_->feed(order.subspan(static_cast<size_t>(first), static_cast<size_t>(rows))));
       MORU_RETURN_IF_ERROR(session_.run(train_step_));
       ++state_.batch;
       ++state_.step;
-      if (callbacks_per_step) MORU_RETURN_IF_ERROR(notify(&Callback::on_step_end));
+      if (callbacks_per_step) {
+        MORU_RETURN_IF_ERROR(notify(&Callback::on_step_end));
+        if (state_.stop) return Status();
+      }
       if (stoppable && InterruptGuard::signal() != 0) {
         result_.interrupted_by = InterruptGuard::signal();
         return Status();
@@ -290,7 +318,8 @@ class Fit {
   void show_epoch(double seconds) {
     if (progress_.quiet()) return;
     std::vector<NamedValue> values;
-    for (const SavedSeries& series : result_.history.series) values.push_back({series.name, series.values.back()});
+    for (const SavedSeries& series : result_.history.series)
+      if (state_.validated || !series.name.starts_with("val_")) values.push_back({series.name, series.values.back()});
     progress_.epoch(state_.epoch, state_.epochs, state_.batches - first_batch_, seconds, values);
   }
 
@@ -335,6 +364,7 @@ class Fit {
     own.numbers = {{"batch_size", 0.0, options_.batch_size},
                    {"samples", 0.0, train_feeder_->samples()},
                    {"shuffle", 0.0, options_.shuffle ? 1 : 0},
+                   {"steps_per_epoch", 0.0, options_.steps_per_epoch},
                    {"stop", 0.0, state_.stop ? 1 : 0}};
     checkpoint.callbacks.push_back(std::move(own));
     for (const Callback& callback : callbacks_) {
@@ -374,6 +404,8 @@ class Fit {
   Clock::time_point begin_, epoch_begin_, last_look_, last_redraw_, last_checkpoint_;
   double seconds_before_ = 0;
   double seconds_per_checkpoint_ = 0;
+  int64_t batches_in_data_ = 0, steps_per_epoch_ = 0;
+  int64_t pass_ = 0, first_batch_of_epoch_ = 0;  // through the data: which, and where in it
   int64_t first_batch_ = 0;  // of this epoch in this process
   int64_t steps_to_look_ = 1;
   int64_t look_every_ = 1;

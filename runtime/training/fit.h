@@ -22,6 +22,9 @@ struct FitOptions {
   int64_t epochs = 1;
   int64_t batch_size = 32;             // of training and validation; the short last batch is kept
   bool shuffle = true;                 // a permutation of its own for every epoch, a function of (seed, epoch)
+  int64_t initial_epoch = 0;           // the first epoch of a fresh start; its data are those of that epoch
+  int64_t steps_per_epoch = 0;         // 0: the whole data; else so many, going on through the data from epoch to epoch
+  int64_t validation_freq = 1;         // validation behind every so many epochs; the others show NaN
   uint64_t seed = 0;                   // also goes to the control slot `seed`, for dropout and noise
   std::vector<ClassWeight> class_weight;  // by label of the only target: its integer, or the place of its largest value
 

@@ -25,6 +25,8 @@ class JsonWriter {
   JsonWriter& integer(int64_t value);
   JsonWriter& boolean(bool value);
   JsonWriter& null();
+  /// A value that is JSON already.
+  JsonWriter& raw(std::string_view json);
   JsonWriter& numbers(const std::vector<double>& values);
 
   /// The document, ending in a newline.

@@ -1,6 +1,7 @@
 #include "runtime/training/train_from_recipe.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
@@ -75,7 +76,9 @@ int64_t find_best_epoch(const History& history, const EarlyStoppingRule* rule) {
   const std::vector<double>* values = history.find("val_loss");
   if (values == nullptr) values = history.find("loss");
   if (values == nullptr) return static_cast<int64_t>(history.epochs());
-  return std::min_element(values->begin(), values->end()) - values->begin() + 1;
+  return std::min_element(values->begin(), values->end(),
+                          [](double a, double b) { return a < b || (std::isnan(b) && !std::isnan(a)); }) -
+         values->begin() + 1;
 }
 
 std::vector<NamedMetrics> measure_baselines(const Dataset& test, const Dataset& train) {
@@ -180,6 +183,16 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
                                            return save_model(trained, recipe, path);
                                          }));
   }
+  if (recipe.fit.reduce_lr_on_plateau) callbacks.push_back(reduce_lr_on_plateau(*recipe.fit.reduce_lr_on_plateau));
+  if (recipe.fit.learning_rate_scheduler) {
+    callbacks.push_back(learning_rate_schedule([rates = recipe.fit.learning_rate_scheduler->rates](int64_t epoch, double) {
+      return rates[std::min(static_cast<std::size_t>(epoch), rates.size() - 1)];
+    }));
+  }
+  if (recipe.fit.csv_logger) {
+    const CsvLoggerRecipe& logger = *recipe.fit.csv_logger;
+    callbacks.push_back(csv_logger(job.run_directory + "/" + logger.filename, logger.separator, logger.append));
+  }
   callbacks.push_back(stop_on_nan());
   const Dataset* validation = data.validation.size() > 0 ? &data.validation : nullptr;
   MORU_RETURN_IF_ERROR(check_callbacks(*job.program, validation != nullptr, callbacks));
@@ -195,6 +208,9 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   options.epochs = recipe.fit.epochs;
   options.batch_size = recipe.fit.batch_size;
   options.shuffle = recipe.fit.shuffle;
+  options.initial_epoch = recipe.fit.initial_epoch;
+  options.steps_per_epoch = recipe.fit.steps_per_epoch;
+  options.validation_freq = recipe.fit.validation_freq;
   options.seed = recipe.fit.seed;
   options.class_weight = recipe.fit.class_weight;
   options.progress = job.progress;

@@ -185,3 +185,22 @@ TEST_CASE("initialize_parameters: gives values to parameters without data only, 
   CHECK(model.layers[1].parameters[0].data == std::vector<float>{5, 6});
   CHECK(inner->layers[0].parameters[0].data == values_of("glorot_uniform", {3, 2}, 11, "encoder/e0/kernel"));
 }
+
+TEST_CASE("initializers: STFT gives windowed cosines and sines") {
+  const std::vector<int64_t> shape = {4, 1, 3};
+  auto values = [&](Attributes attributes) {
+    attributes.set("class", "STFT");
+    return initial_values(attributes, shape, 0, "conv/kernel");
+  };
+  // A symmetric Hann window of 4 is 0, 3/4, 3/4, 0; its squares add up to 9/8. Frequencies are 0, 1/4, 1/2.
+  const double scale = 0.75 / std::sqrt(1.125);
+  const std::vector<double> real = {0, 0, 0, scale, 0, -scale, scale, -scale, scale, 0, 0, 0};
+  const std::vector<double> imag = {0, 0, 0, 0, -scale, 0, 0, 0, 0, 0, 0, 0};
+  const std::vector<float> got = values({}), sines = values({{"side", "imag"}});
+  for (size_t i = 0; i < real.size(); ++i) {
+    CHECK(std::fabs(static_cast<double>(got[i]) - real[i]) < 1e-6);
+    CHECK(std::fabs(static_cast<double>(sines[i]) - imag[i]) < 1e-6);
+  }
+  CHECK(std::fabs(static_cast<double>(values({{"window", "boxcar"}, {"scaling", "spectrum"}})[0]) - 0.25) < 1e-6);
+  CHECK_THROWS_WITH_AS(values({{"window", "kaiser"}}), doctest::Contains("use hann, hamming, blackman or boxcar"), CompileError);
+}

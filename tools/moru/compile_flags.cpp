@@ -116,6 +116,7 @@ PreparedModel prepare_model(ModelSource& source, bool training) {
   if (!source.recipe) return prepared;
   attach_scalers(source.model, *source.recipe);
   if (!training) return prepared;
+  freeze_layers(source.model, *source.recipe);
   prepared.training = make_training_spec(*source.recipe, source.model);
   prepared.trains = true;
   return prepared;

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <map>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -93,6 +94,34 @@ std::string name_hint(const std::string& name, const std::vector<std::string>& k
 
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
+namespace {
+
+/// Parameters of the recipe's `initial_weights`, by layer and name, where the shapes agree. Others stay as they are.
+void transfer_weights(ModelSource& source) {
+  const std::string& path = source.recipe->initial_weights;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored))
+    fail("there is no '" + path + "', the initial_weights of the recipe '" + source.recipe_path + "'");
+  ModelSource other;
+  open_file(other, path, false);
+  std::map<std::string, const Parameter*> known;
+  for (const ParameterPath& one : all_parameters(other.model))
+    if (!one.parameter->data.empty()) known[one.path] = one.parameter;
+  if (known.empty()) fail("'" + path + "', the recipe's initial_weights, holds no weights\n  hint: give a trained model");
+  size_t taken = 0;
+  for (const ParameterPath& one : all_parameters(source.model)) {
+    const auto found = known.find(one.path);
+    if (found == known.end() || found->second->shape != one.parameter->shape) continue;
+    one.parameter->data = found->second->data;
+    ++taken;
+  }
+  if (taken == 0)
+    fail("no parameter of '" + source.path + "' has name and shape of one in '" + path +
+         "', the recipe's initial_weights\n  hint: give layers the same names in both models");
+}
+
+}  // namespace
+
 ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, const std::string& recipe_path,
                        const std::string& weights_path) {
   ModelSource source;
@@ -111,6 +140,7 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
     source.recipe = need(read_recipe_json(recipe_path));
     source.recipe_path = recipe_path;
   }
+  if (source.recipe && !source.recipe_path.empty() && !source.recipe->initial_weights.empty()) transfer_weights(source);
   if (!weights_path.empty()) {
     const std::string content = read_text(weights_path);
     import_keras_weights(source.model, std::as_bytes(std::span(content)), weights_path);

@@ -1,11 +1,14 @@
 #include "tools/moru/recipe_model.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "compiler/model/infer_model.h"
+#include "compiler/ops/names.h"
 #include "compiler/ops/op.h"
 #include "compiler/support/error.h"
 #include "runtime/data/keras_names.h"
+#include "tools/recipe/op_arguments.h"
 
 namespace moru {
 namespace {
@@ -31,6 +34,29 @@ size_t position_of(const std::string& name, const std::vector<std::string>& name
            "name one of " + quoted_list(names));
   refuse("the recipe has an " + std::string(what) + " '" + name + "', which the model lacks", {},
          "the model's " + std::string(what) + "s are " + quoted_list(names));
+}
+
+void merge(Attributes& attributes, const Attributes& more) {
+  for (const auto& [name, value] : more.entries()) attributes.set(name, value);
+}
+
+// What an optimizer's arguments say beside its own: {"learning_rate": {"name": schedule, ...}, "loss_scale": {...}}.
+void take_arguments(const OptimizerRecipe& recipe, TrainingSpec& spec) {
+  if (recipe.arguments.empty()) return;
+  nlohmann::ordered_json arguments = nlohmann::ordered_json::parse(recipe.arguments);
+  if (const auto rate = arguments.find("learning_rate"); rate != arguments.end()) {
+    nlohmann::ordered_json schedule = *rate;
+    spec.schedule.op = schedule_op_for(schedule.at("name").get<std::string>());
+    schedule.erase("name");
+    spec.schedule.attributes = parse_arguments(get_op(spec.schedule.op), schedule.dump(), "learning rate schedule");
+    arguments.erase("learning_rate");
+  }
+  if (const auto scale = arguments.find("loss_scale"); scale != arguments.end()) {
+    spec.loss_scale = LossScale{scale->at("initial_scale").get<double>(), scale->at("dynamic_growth_steps").get<int64_t>()};
+    arguments.erase("loss_scale");
+  }
+  const Op& op = get_op(optimizer_op_for(recipe.name));
+  merge(spec.optimizer.attributes, parse_arguments(op, arguments.dump(), "optimizer " + recipe.name));
 }
 
 OpSpec optimizer_spec(const OptimizerRecipe& recipe) {
@@ -144,6 +170,7 @@ std::string without_trailing_ones(std::vector<Dim> shape) {
 TrainingSpec make_training_spec(const Recipe& recipe, const Model& model) {
   TrainingSpec spec;
   spec.optimizer = optimizer_spec(recipe.fit.optimizer);
+  take_arguments(recipe.fit.optimizer, spec);
   const size_t outputs = model.outputs.size();
   spec.losses.resize(outputs);
   spec.metrics.resize(outputs);
@@ -155,16 +182,42 @@ TrainingSpec make_training_spec(const Recipe& recipe, const Model& model) {
     if (loss.from_logits) to.attributes.set("from_logits", true);
     if (loss.label_smoothing != 0) to.attributes.set("label_smoothing", loss.label_smoothing);
     if (loss.name == "huber") to.attributes.set("delta", loss.delta);
+    merge(to.attributes, parse_arguments(get_op(loss_op_for(loss.name)), loss.arguments, "loss " + loss.name));
     spec.loss_weights[output] = loss.weight;
   }
   for (const MetricRecipe& metric : recipe.fit.metrics) {
-    OpSpec to{.op = metric.name, .attributes = {}, .key = metric.label.empty() ? metric.name : metric.label};
+    OpSpec to{.op = metric.name, .attributes = {}, .key = metric.label.empty() ? metric.name : metric.label,
+              .weighted = metric.weighted};
     if (metric.from_logits) to.attributes.set("from_logits", true);
     if (metric.name == "binary_accuracy" && metric.threshold != 0.5) to.attributes.set("threshold", metric.threshold);
+    merge(to.attributes, parse_arguments(get_op(metric_op_for(metric.name, {}, {})), metric.arguments, "metric " + metric.name));
     spec.metrics[position_of(metric.output, model.output_names, "output")].push_back(std::move(to));
   }
   spec.sample_weight = !recipe.fit.class_weight.empty() || !recipe.data.sample_weight.empty();
   return spec;
+}
+
+void freeze_layers(Model& model, const Recipe& recipe) {
+  for (const std::string& path : recipe.fit.frozen) {
+    Model* inside = &model;
+    Layer* layer = nullptr;
+    for (size_t begin = 0; begin <= path.size() && inside;) {
+      const size_t end = std::min(path.find('/', begin), path.size());
+      layer = find_model_layer(*inside, path.substr(begin, end - begin));
+      inside = layer && layer->submodel ? layer->submodel.get() : nullptr;
+      begin = end + 1;
+      if (!layer || (begin <= path.size() && !inside)) {
+        layer = nullptr;
+        break;
+      }
+    }
+    if (!layer) {
+      std::vector<std::string> names;
+      for (const Layer& one : model.layers) names.push_back(one.name);
+      refuse("the recipe freezes the layer '" + path + "', which the model lacks", {}, near_names_hint(path, names));
+    }
+    layer->trainable = false;
+  }
 }
 
 void attach_scalers(Model& model, const Recipe& recipe) {

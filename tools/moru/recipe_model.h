@@ -21,6 +21,10 @@ TrainingSpec make_training_spec(const Recipe& recipe, const Model& model);
 /// them. A model that has the layers already (a trained one) stays as it is.
 void attach_scalers(Model& model, const Recipe& recipe);
 
+/// Layers that the recipe's "freeze" names (by their slash path) keep their weights. Throws CompileError for names that
+/// the model lacks.
+void freeze_layers(Model& model, const Recipe& recipe);
+
 /// Checks the shapes and element types of prepared data against the model's inputs and outputs. Throws CompileError
 /// naming both; `model_name` and `recipe_name` are the files.
 void check_data(const Model& model, const Dataset& data, const Recipe& recipe, const std::string& model_name,

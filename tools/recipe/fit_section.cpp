@@ -1,15 +1,59 @@
 // "fit" of a recipe: optimizer, losses, metrics, epochs, callbacks.
 #include <algorithm>
 
+#include "compiler/ops/names.h"
+#include "compiler/support/error.h"
 #include "runtime/data/encode.h"
 #include "runtime/data/keras_names.h"
 #include "runtime/data/wording.h"
+#include "tools/recipe/op_arguments.h"
 #include "tools/recipe/recipe_sections.h"
 
 namespace moru::recipe_json {
 namespace {
 
+// Runs `body`, and makes a fault at `value` of what the compiler complains about.
+template <typename Body>
+auto checked(const Value& value, Body body) {
+  try {
+    return body();
+  } catch (const CompileError& error) {
+    value.fail(error.parts().what, error.parts().hint);
+  }
+}
+
+// The arguments of `op` that the object gives and nobody has read yet, as JSON; "" for none.
+std::string read_arguments(Object& object, const Op& op, std::initializer_list<std::string_view> without = {}) {
+  Json arguments = Json::object();
+  for (const AttributeSpec& spec : op.attributes) {
+    const std::string name(spec.name);
+    if (std::find(without.begin(), without.end(), spec.name) != without.end() || object.has_read(name.c_str())) continue;
+    if (const auto given = object.find(name.c_str()); given && !given->json().is_null()) {
+      checked(*given, [&] { return parse_arguments(op, Json{{name, given->json()}}.dump(), {}, true); });
+      arguments[name] = given->json();
+    }
+  }
+  return arguments.empty() ? std::string() : arguments.dump();
+}
+
+// A learning rate schedule {"name": "CosineDecay", ...}: the JSON of its name and arguments.
+Json read_schedule(const Value& value) {
+  Object object(value, "a schedule's \"name\" and its arguments");
+  const Value name = object.need("name", "name the schedule, such as \"CosineDecay\"");
+  const Op& op = checked(name, [&]() -> const Op& { return get_op(schedule_op_for(name.text())); });
+  const std::string arguments = read_arguments(object, op);
+  object.close();
+  checked(value, [&] { return parse_arguments(op, arguments, {}); });
+  Json schedule = {{"name", name.text()}};
+  if (!arguments.empty()) schedule.update(Json::parse(arguments));
+  return schedule;
+}
+
+// Keras' LossScaleOptimizer is an optimizer around another one.
+OptimizerRecipe read_loss_scale(const Value& value);
+
 OptimizerRecipe read_optimizer(const Value& value) {
+  if (value.is_object() && value.json().contains("inner_optimizer")) return read_loss_scale(value);
   const auto make = [](const Value& name) {
     std::optional<OptimizerRecipe> optimizer = make_optimizer_recipe(name.text());
     if (!optimizer)
@@ -24,7 +68,11 @@ OptimizerRecipe read_optimizer(const Value& value) {
   const auto read = [&](const char* name, auto& to) {
     if (optimizer_has(optimizer.name, name)) object.read(name, to);
   };
-  read("learning_rate", optimizer.learning_rate);
+  Json arguments = Json::object();
+  if (const auto rate = object.find("learning_rate"); rate && rate->is_object())
+    arguments["learning_rate"] = read_schedule(*rate);
+  else
+    read("learning_rate", optimizer.learning_rate);
   read("momentum", optimizer.momentum);
   read("nesterov", optimizer.nesterov);
   read("rho", optimizer.rho);
@@ -38,7 +86,31 @@ OptimizerRecipe read_optimizer(const Value& value) {
   read("clipnorm", optimizer.clipnorm);
   read("global_clipnorm", optimizer.global_clipnorm);
   read("clipvalue", optimizer.clipvalue);
+  const std::string others = read_arguments(object, get_op(optimizer_op_for(optimizer.name)), {"use_adamw"});
+  if (!others.empty()) arguments.update(Json::parse(others));
   object.close();
+  if (!arguments.empty()) optimizer.arguments = arguments.dump();
+  return optimizer;
+}
+
+OptimizerRecipe read_loss_scale(const Value& value) {
+  Object object(value, "a LossScaleOptimizer with \"inner_optimizer\"");
+  if (const Value name = object.need("name", "it is \"LossScaleOptimizer\""); name.text() != "LossScaleOptimizer")
+    name.fail("'" + name.text() + "' takes no inner_optimizer", "name it \"LossScaleOptimizer\"");
+  OptimizerRecipe optimizer = read_optimizer(object.need("inner_optimizer", "give the optimizer whose loss is scaled"));
+  Json scale = {{"initial_scale", 32768.0}, {"dynamic_growth_steps", 2000}};
+  if (const auto given = object.find("initial_scale")) {
+    if (given->number() <= 0) given->fail("must be above 0", "leave it out for 32768");
+    scale["initial_scale"] = given->number();
+  }
+  if (const auto given = object.find("dynamic_growth_steps")) {
+    if (given->integer() < 1) given->fail("must be at least 1", "leave it out for 2000");
+    scale["dynamic_growth_steps"] = given->integer();
+  }
+  object.close();
+  Json arguments = optimizer.arguments.empty() ? Json::object() : Json::parse(optimizer.arguments);
+  arguments["loss_scale"] = scale;
+  optimizer.arguments = arguments.dump();
   return optimizer;
 }
 
@@ -56,11 +128,14 @@ LossRecipe read_loss(const Value& value, const std::string& output) {
   }
   Object object(value, "a loss' name or an object with \"name\"");
   take_name(object.need("name", "name the loss, such as \"mean_squared_error\""));
-  if (loss.name.find("crossentropy") != std::string::npos) {
-    object.read("from_logits", loss.from_logits);
-    object.read("label_smoothing", loss.label_smoothing);
-  }
-  if (loss.name == "huber") object.read("delta", loss.delta);
+  const Op& op = get_op(loss_op_for(loss.name));
+  const auto has = [&](std::string_view name) {
+    return std::any_of(op.attributes.begin(), op.attributes.end(), [&](const AttributeSpec& s) { return s.name == name; });
+  };
+  if (has("from_logits")) object.read("from_logits", loss.from_logits);
+  if (has("label_smoothing")) object.read("label_smoothing", loss.label_smoothing);
+  if (has("delta")) object.read("delta", loss.delta);
+  loss.arguments = read_arguments(object, op);
   object.close();
   return loss;
 }
@@ -114,20 +189,19 @@ std::vector<LossRecipe> read_losses(const Value& value, const DataRecipe& data) 
 }
 
 MetricRecipe read_metric(const Value& value, const std::string& default_output, const DataRecipe& data,
-                         const FitRecipe& fit) {
+                         const FitRecipe& fit, bool weighted) {
   MetricRecipe metric;
   metric.output = default_output;
+  metric.weighted = weighted;
+  std::optional<Object> object;
   std::string given;
   if (value.is_text()) {
     given = value.text();
   } else {
-    Object object(value, "a metric's name or an object with \"name\"");
-    given = object.need("name", "name the metric, such as \"mean_absolute_error\"").text();
-    object.read("output", metric.output);
-    object.read("label", metric.label);
-    object.read("threshold", metric.threshold);
-    object.read("from_logits", metric.from_logits);
-    object.close();
+    object.emplace(value, "a metric's name or an object with \"name\"");
+    given = object->need("name", "name the metric, such as \"mean_absolute_error\"").text();
+    object->read("output", metric.output);
+    object->read("label", metric.label);
   }
   const std::optional<std::string> found = find_metric_name(given);
   if (!found) value.fail("'" + given + "' is not a metric", suggest_name(given, metric_names(), "metrics"));
@@ -141,18 +215,28 @@ MetricRecipe read_metric(const Value& value, const std::string& default_output, 
   metric.name = *found != "accuracy"
                     ? *found
                     : resolve_accuracy(fit.losses[position].name, data.targets[position].columns.size());
+  if (object) {
+    if (metric.name == "binary_accuracy") object->read("threshold", metric.threshold);
+    const Op& op = get_op(metric_op_for(metric.name, {}, {}));
+    if (std::any_of(op.attributes.begin(), op.attributes.end(), [](const AttributeSpec& s) { return s.name == "from_logits"; }))
+      object->read("from_logits", metric.from_logits);
+    metric.arguments = read_arguments(*object, op);
+    object->close();
+  }
   if (metric.label.empty()) metric.label = given;
   return metric;
 }
 
-std::vector<MetricRecipe> read_metrics(const Value& value, const DataRecipe& data, const FitRecipe& fit) {
+std::vector<MetricRecipe> read_metrics(const Value& value, const DataRecipe& data, const FitRecipe& fit,
+                                       bool weighted) {
   std::vector<MetricRecipe> metrics;
   const auto read_all = [&](const Value& list, const std::string& output) {
     if (!list.is_array()) {
-      metrics.push_back(read_metric(list, output, data, fit));
+      metrics.push_back(read_metric(list, output, data, fit, weighted));
       return;
     }
-    for (const Value& one : list.elements("a list of metrics")) metrics.push_back(read_metric(one, output, data, fit));
+    for (const Value& one : list.elements("a list of metrics"))
+      metrics.push_back(read_metric(one, output, data, fit, weighted));
   };
   const bool by_output = value.is_object() && !value.json().contains("name");
   if (!by_output) {
@@ -192,8 +276,25 @@ MonitorMode read_mode(const Value& value) {
       {{"auto", MonitorMode::automatic}, {"min", MonitorMode::min}, {"max", MonitorMode::max}});
 }
 
+// The rates of all epochs, by a schedule whose step is the epoch.
+EpochRatesRecipe read_rates(const Value& value, const FitRecipe& fit) {
+  if (fit.optimizer.arguments.find("\"learning_rate\"") != std::string::npos)
+    value.fail("the optimizer's learning rate has a schedule already", "keep one of the two");
+  const Json schedule = read_schedule(value);
+  Json arguments = schedule;
+  arguments.erase("name");
+  const Op& op = get_op(schedule_op_for(schedule["name"].get<std::string>()));
+  const Attributes attributes = check_attributes(op, parse_arguments(op, arguments.dump(), {}), {});
+  EpochRatesRecipe rates{schedule.dump(), {}};
+  for (int64_t epoch = 0; epoch < fit.epochs; ++epoch) {
+    const HostTensor step = make_tensor(DType::i64, {}, static_cast<double>(epoch));
+    rates.rates.push_back(op.reference({&step, 1}, attributes).at(0).data.at(0));
+  }
+  return rates;
+}
+
 void read_callbacks(const Value& value, FitRecipe& fit) {
-  Object callbacks(value, "an object with \"early_stopping\" or \"model_checkpoint\"");
+  Object callbacks(value, "an object with \"early_stopping\", \"model_checkpoint\" or another callback");
   // Without validation data, Keras' default monitor "val_loss" would never be measured.
   const std::string monitored = fit.validation == ValidationFrom::none ? "loss" : "val_loss";
   if (const auto given = callbacks.find("early_stopping")) {
@@ -220,6 +321,39 @@ void read_callbacks(const Value& value, FitRecipe& fit) {
     object.close();
     fit.model_checkpoint = checkpoint;
   }
+  if (const auto given = callbacks.find("reduce_lr_on_plateau")) {
+    Object object(*given, "an object with \"monitor\" and \"factor\"");
+    ReduceOnPlateauRecipe plateau;
+    plateau.monitor = monitored;
+    object.read("monitor", plateau.monitor);
+    object.read("factor", plateau.factor);
+    object.read("patience", plateau.patience);
+    if (const auto mode = object.find("mode")) plateau.mode = read_mode(*mode);
+    object.read("min_delta", plateau.min_delta);
+    object.read("cooldown", plateau.cooldown);
+    object.read("min_lr", plateau.min_lr);
+    object.close();
+    fit.reduce_lr_on_plateau = plateau;
+  }
+  if (const auto given = callbacks.find("learning_rate_scheduler")) fit.learning_rate_scheduler = read_rates(*given, fit);
+  if (const auto given = callbacks.find("csv_logger")) {
+    Object object(*given, "an object with \"filename\"");
+    CsvLoggerRecipe logger;
+    object.read("filename", logger.filename);
+    object.read("separator", logger.separator);
+    object.read("append", logger.append);
+    object.close();
+    fit.csv_logger = logger;
+  }
+  // A run always stops at a loss that is not finite, and always leaves checkpoints to resume from.
+  if (const auto given = callbacks.find("terminate_on_nan"); given && !given->boolean())
+    given->fail("a run stops at a loss that is not finite", "leave it out");
+  if (const auto given = callbacks.find("backup_and_restore")) {
+    Object object(*given, "an object, perhaps with \"save_freq\"");
+    if (const auto frequency = object.find("save_freq"); frequency && !(frequency->is_text() && frequency->text() == "epoch"))
+      fit.checkpoint_every_steps = frequency->integer();
+    object.close();
+  }
   callbacks.close();
 }
 
@@ -234,7 +368,9 @@ FitRecipe read_fit(const Value& value, const DataRecipe& data) {
     for_each_output(*weights, data, false, "loss weights",
                     [&](const Value& one, std::size_t i) { fit.losses[i].weight = one.number(); });
   }
-  if (const auto metrics = object.find("metrics")) fit.metrics = read_metrics(*metrics, data, fit);
+  if (const auto metrics = object.find("metrics")) fit.metrics = read_metrics(*metrics, data, fit, false);
+  if (const auto metrics = object.find("weighted_metrics"))
+    for (MetricRecipe& metric : read_metrics(*metrics, data, fit, true)) fit.metrics.push_back(std::move(metric));
   object.read("epochs", fit.epochs);
   object.read("batch_size", fit.batch_size);
   object.read("shuffle", fit.shuffle);
@@ -247,9 +383,13 @@ FitRecipe read_fit(const Value& value, const DataRecipe& data) {
     fit.validation_split = split->number();
     if (fit.validation_split != 0) fit.validation = ValidationFrom::last_of_training;
   }
+  object.read("steps_per_epoch", fit.steps_per_epoch);
+  object.read("initial_epoch", fit.initial_epoch);
+  object.read("validation_freq", fit.validation_freq);
+  if (const auto frozen = object.find("freeze")) fit.frozen = frozen->texts();
   if (const auto weights = object.find("class_weight")) fit.class_weight = read_class_weight(*weights, data);
-  if (const auto callbacks = object.find("callbacks")) read_callbacks(*callbacks, fit);
   object.read("checkpoint_every_steps", fit.checkpoint_every_steps);
+  if (const auto callbacks = object.find("callbacks")) read_callbacks(*callbacks, fit);
   object.close();
   return fit;
 }

@@ -105,6 +105,8 @@ std::optional<Value> Object::find(const char* key) {
   return Value(*found, path_of(key));
 }
 
+bool Object::has_read(const char* key) const { return std::find(asked_.begin(), asked_.end(), key) != asked_.end(); }
+
 Value Object::need(const char* key, const char* hint) {
   std::optional<Value> found = find(key);
   if (found) return *found;

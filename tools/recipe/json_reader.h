@@ -71,6 +71,8 @@ class Object {
   Object(Value value, const char* what);
 
   std::optional<Value> find(const char* key);
+  /// Whether it was asked for already.
+  bool has_read(const char* key) const;
   Value need(const char* key, const char* hint);
   std::string path_of(const char* key) const;
   const Value& value() const { return value_; }

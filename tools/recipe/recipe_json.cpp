@@ -21,6 +21,7 @@ Result<Recipe> parse_recipe_json(std::string_view text, const std::string& name,
     recipe.name = std::filesystem::path(name).stem().string();
     root.read("name", recipe.name);
     if (const auto model = root.find("model")) recipe.model = join_path(directory, model->text());
+    if (const auto weights = root.find("initial_weights")) recipe.initial_weights = join_path(directory, weights->text());
     recipe.data =
         read_data(root.need("data", "describe the data: \"csv\", \"features\", \"target\", \"split\""), directory);
     recipe.fit = read_fit(root.need("fit", "describe the training: at least \"loss\""), recipe.data);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <new>
 #include <numeric>
@@ -16,6 +17,7 @@
 #include "runtime/training/evaluate.h"
 #include "runtime/training/predict.h"
 #include "runtime/training/shuffle.h"
+#include "tests/runtime/temporary_directory.h"
 #include "tests/runtime/training/linear_program.h"
 
 using namespace moru;
@@ -269,6 +271,104 @@ TEST_CASE("fit: a loss that is not finite stops the training when asked") {
   const FitResult result = require_fit(fit(*session, data, nullptr, quiet(50, 4), callbacks));
   CHECK(result.stopped_early);
   CHECK(result.epochs < 50);
+  CHECK(result.history.epochs() == static_cast<size_t>(result.epochs));
+}
+
+TEST_CASE("fit: the learning rate falls where the monitored value stays, and not during the cooldown") {
+  const auto session = make_linear_session();
+  const Dataset data = make_linear_data(40);
+  ReduceOnPlateauRecipe recipe{.monitor = "loss", .factor = 0.5, .patience = 2, .min_delta = 1e30, .cooldown = 1, .min_lr = 0.004};
+  std::vector<float> rates;
+  std::vector<Callback> callbacks = {reduce_lr_on_plateau(recipe), {.name = "watch", .on_epoch_end = [&](TrainingState& state) {
+                                       const uint32_t slot = *state.session.program().find_slot("learning_rate");
+                                       rates.push_back(state.session.view(slot).elements<float>()[0]);
+                                       return Status();
+                                     }}};
+  require_fit(fit(*session, data, nullptr, quiet(8), callbacks));
+  // Nothing is better than the first epoch by 1e30. The cooldown takes one epoch, which is the first to count again.
+  CHECK(rates == std::vector<float>{0.02f, 0.02f, 0.01f, 0.01f, 0.005f, 0.005f, 0.004f, 0.004f});
+}
+
+TEST_CASE("fit: epochs of fewer steps go on through the data, and the last part of it may be smaller") {
+  const auto session = make_linear_session();
+  const Dataset data = make_linear_data(20);
+  std::vector<std::vector<float>> seen;
+  std::vector<Callback> callbacks = {{.name = "watch", .on_step_end = [&](TrainingState& state) {
+                                       if (state.batch == 1) seen.emplace_back();
+                                       const std::vector<float> batch = bound_inputs(state.session);
+                                       seen.back().insert(seen.back().end(), batch.begin(), batch.end());
+                                       return Status();
+                                     }}};
+  FitOptions options = quiet(4, 4);
+  options.steps_per_epoch = 3;
+  options.shuffle = false;
+  const FitResult result = require_fit(fit(*session, data, nullptr, options, callbacks));
+  CHECK(result.steps == 10);
+  REQUIRE(seen.size() == 4);
+  CHECK(seen[0].size() == 3 * 4 * 3);  // steps, rows, features
+  CHECK(seen[1].size() == 2 * 4 * 3);
+  CHECK(seen[2] == seen[0]);
+  CHECK(seen[3] == seen[1]);
+  CHECK(seen[0] != seen[1]);
+}
+
+TEST_CASE("fit: epochs that are not validated show no numbers, and early stopping does not count them") {
+  const auto session = make_linear_session();
+  const Dataset data = make_linear_data(40);
+  FitOptions options = quiet(5);
+  options.validation_freq = 2;
+  const FitResult result = require_fit(fit(*session, data, &data, options));
+  const std::vector<double>& values = *result.history.find("val_loss");
+  REQUIRE(values.size() == 5);
+  for (size_t epoch = 0; epoch < 5; ++epoch) CHECK(std::isnan(values[epoch]) == (epoch % 2 == 0));
+  const auto other = make_linear_session();
+  EarlyStoppingRecipe recipe;
+  recipe.patience = 2;
+  recipe.min_delta = 1e30;
+  auto rule = std::make_shared<EarlyStoppingRule>(recipe);
+  std::vector<Callback> callbacks = {early_stopping({}, rule)};
+  options.epochs = 20;
+  CHECK(require_fit(fit(*other, data, &data, options, callbacks)).epochs == 6);  // the third validation
+}
+
+TEST_CASE("fit: from a later epoch on it goes as if the earlier ones had been") {
+  const Dataset data = make_linear_data(50);
+  const auto whole = make_linear_session(), parts = make_linear_session();
+  require_fit(fit(*whole, data, nullptr, quiet(5)));
+  require_fit(fit(*parts, data, nullptr, quiet(2)));
+  FitOptions rest = quiet(5);
+  rest.initial_epoch = 2;
+  CHECK(require_fit(fit(*parts, data, nullptr, rest)).history.epochs() == 3);
+  const auto kernel = [](const Session& session) {
+    const auto view = session.view(*session.program().find_slot("linear/kernel")).elements<float>();
+    return std::vector<float>(view.begin(), view.end());
+  };
+  CHECK(kernel(*whole) == kernel(*parts));
+}
+
+TEST_CASE("fit: the CSV logger writes a line for each epoch, and appends where asked") {
+  const moru::test::TemporaryDirectory directory;
+  const std::string path = directory.path() + "/log.csv";
+  const auto session = make_linear_session();
+  const Dataset data = make_linear_data(40);
+  const auto lines = [&] {
+    std::ifstream file(path);
+    std::vector<std::string> all;
+    for (std::string line; std::getline(file, line);) all.push_back(line);
+    return all;
+  };
+  std::vector<Callback> callbacks = {csv_logger(path, ";", false)};
+  require_fit(fit(*session, data, nullptr, quiet(3), callbacks));
+  REQUIRE(lines().size() == 4);
+  CHECK(lines()[0] == "epoch;loss;mae");
+  CHECK(lines()[3].starts_with("2;"));
+  callbacks = {csv_logger(path, ";", true)};
+  require_fit(fit(*session, data, nullptr, quiet(2), callbacks));
+  CHECK(lines().size() == 6);
+  CHECK(lines()[4].starts_with("0;"));
+  callbacks = {csv_logger(path, ";", false)};
+  require_fit(fit(*session, data, nullptr, quiet(1), callbacks));
+  CHECK(lines().size() == 2);
 }
 
 TEST_CASE("fit: a schedule sets the learning rate before each epoch") {

@@ -162,6 +162,49 @@ TEST_CASE("recipe json: every example recipe prepares its data") {
   }
 }
 
+TEST_CASE("recipe json: arguments of losses, metrics, optimizers and schedules are those of their ops, and survive being written") {
+  const std::string text = R"({"data": {"csv": "d.csv", "features": ["a"], "target": "y", "split": [0.8, 0.2]}, "fit": {
+    "loss": {"name": "binary_focal_crossentropy", "gamma": 3, "from_logits": true, "reduction": "sum"},
+    "metrics": [{"name": "AUC", "num_thresholds": 50, "curve": "PR"}, {"name": "binary_accuracy", "threshold": 0.3}],
+    "weighted_metrics": ["mae"],
+    "optimizer": {"name": "LossScaleOptimizer", "initial_scale": 1024, "inner_optimizer": {
+      "name": "Lion", "beta_2": 0.95, "use_ema": true,
+      "learning_rate": {"name": "CosineDecay", "initial_learning_rate": 0.01, "decay_steps": 100, "warmup_target": 0.1, "warmup_steps": 5}}},
+    "epochs": 4, "steps_per_epoch": 7, "initial_epoch": 1, "validation_freq": 2, "freeze": ["body"],
+    "callbacks": {"reduce_lr_on_plateau": {"factor": 0.2, "patience": 3, "min_lr": 1e-5}, "csv_logger": {"separator": ";"},
+                  "terminate_on_nan": true, "backup_and_restore": {"save_freq": 10}}}})";
+  const Recipe recipe = parse(text);
+  CHECK(recipe.fit.losses[0].arguments == R"({"gamma":3,"reduction":"sum"})");
+  CHECK(recipe.fit.losses[0].from_logits);
+  CHECK(recipe.fit.metrics[0].arguments == R"({"num_thresholds":50,"curve":"PR"})");
+  CHECK(recipe.fit.metrics[1].threshold == 0.3);
+  CHECK(recipe.fit.metrics[2].weighted);
+  CHECK(recipe.fit.optimizer.name == "lion");
+  CHECK(recipe.fit.reduce_lr_on_plateau->monitor == "val_loss");
+  CHECK(recipe.fit.checkpoint_every_steps == 10);
+  const Recipe bytes = read_recipe(write_recipe(recipe)).value();
+  const Recipe again = parse(recipe_to_json(recipe));
+  for (const Recipe* other : {&bytes, &again}) {
+    CHECK(other->fit.optimizer.arguments == recipe.fit.optimizer.arguments);
+    CHECK(other->fit.losses[0].arguments == recipe.fit.losses[0].arguments);
+    CHECK(other->fit.metrics[0].arguments == recipe.fit.metrics[0].arguments);
+    CHECK(other->fit.metrics[2].weighted);
+    CHECK(other->fit.steps_per_epoch == 7);
+    CHECK(other->fit.initial_epoch == 1);
+    CHECK(other->fit.validation_freq == 2);
+    CHECK(other->fit.frozen == recipe.fit.frozen);
+    CHECK(other->fit.reduce_lr_on_plateau->patience == 3);
+    CHECK(other->fit.csv_logger->separator == ";");
+  }
+}
+
+TEST_CASE("recipe json: a schedule of epochs is tabulated") {
+  const Recipe recipe = parse(with_fit(R"("loss": "mse", "epochs": 3, "callbacks": {"learning_rate_scheduler":
+    {"name": "ExponentialDecay", "initial_learning_rate": 1.0, "decay_steps": 1, "decay_rate": 0.5}})"));
+  CHECK(recipe.fit.learning_rate_scheduler->rates == std::vector<double>{1.0, 0.5, 0.25});
+  CHECK(parse(recipe_to_json(recipe)).fit.learning_rate_scheduler->rates == recipe.fit.learning_rate_scheduler->rates);
+}
+
 TEST_CASE("recipe json: each wrong recipe gets one message with its place and the remedy") {
   struct Wrong {
     std::string text;
@@ -222,6 +265,14 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
        "mean_absolute_percentage_error, mean_squared_logarithmic_error, huber, log_cosh, "
        "binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence, "
        "poisson, hinge, and 9 more"},
+      {with_fit(R"("loss": {"name": "dice", "axes": 1})"),
+       "fit.loss.axes: is not known\n  hint: the keys here are: name, axis, reduction"},
+      {with_fit(R"("loss": {"name": "tversky", "alpha": -1})"),
+       "fit.loss.alpha: attribute 'alpha' is -1 but must be at least 0"},
+      {with_fit(R"("loss": "mse", "optimizer": {"name": "adam", "learning_rate": {"name": "CosineDecoy"}})"),
+       "fit.optimizer.learning_rate.name: there is no schedule 'CosineDecoy'\n  hint: did you mean 'cosine_decay'?"},
+      {with_fit(R"("loss": "mse", "epochs": 3, "initial_epoch": 3)"),
+       "fit.initial_epoch: leaves no epoch of 3\n  hint: \"epochs\" counts from 0, so give more of them"},
       {with_fit(R"("loss": "binary_crossentorpy")"),
        "fit.loss: 'binary_crossentorpy' is not a loss\n  hint: did you mean 'binary_crossentropy'?"},
       {with_fit(R"("loss": ["mse", "mse"])"),
