@@ -14,11 +14,12 @@ namespace {
 
 // Runs `body`, and makes a fault at `value` of what the compiler complains about.
 template <typename Body>
-auto checked(const Value& value, Body body) {
+decltype(auto) checked(const Value& value, std::string_view op, Body body) {
   try {
     return body();
   } catch (const CompileError& error) {
-    value.fail(error.parts().what, error.parts().hint);
+    value.fail(error.parts().what,
+               error.parts().hint.empty() ? "`moru ops " + std::string(op) + "` says what it takes" : error.parts().hint);
   }
 }
 
@@ -29,7 +30,7 @@ std::string read_arguments(Object& object, const Op& op, std::initializer_list<s
     const std::string name(spec.name);
     if (std::find(without.begin(), without.end(), spec.name) != without.end() || object.has_read(name.c_str())) continue;
     if (const auto given = object.find(name.c_str()); given && !given->json().is_null()) {
-      checked(*given, [&] { return parse_arguments(op, Json{{name, given->json()}}.dump(), {}, true); });
+      checked(*given, op.name, [&] { return parse_arguments(op, Json{{name, given->json()}}.dump(), {}, true); });
       arguments[name] = given->json();
     }
   }
@@ -40,10 +41,10 @@ std::string read_arguments(Object& object, const Op& op, std::initializer_list<s
 Json read_schedule(const Value& value) {
   Object object(value, "a schedule's \"name\" and its arguments");
   const Value name = object.need("name", "name the schedule, such as \"CosineDecay\"");
-  const Op& op = checked(name, [&]() -> const Op& { return get_op(schedule_op_for(name.text())); });
+  const Op& op = checked(name, "", [&]() -> const Op& { return get_op(schedule_op_for(name.text())); });
   const std::string arguments = read_arguments(object, op);
   object.close();
-  checked(value, [&] { return parse_arguments(op, arguments, {}); });
+  checked(value, op.name, [&] { return parse_arguments(op, arguments, {}); });
   Json schedule = {{"name", name.text()}};
   if (!arguments.empty()) schedule.update(Json::parse(arguments));
   return schedule;
@@ -71,8 +72,8 @@ OptimizerRecipe read_optimizer(const Value& value) {
   Json arguments = Json::object();
   if (const auto rate = object.find("learning_rate"); rate && rate->is_object())
     arguments["learning_rate"] = read_schedule(*rate);
-  else
-    read("learning_rate", optimizer.learning_rate);
+  else if (rate)
+    optimizer.learning_rate = rate->number();
   read("momentum", optimizer.momentum);
   read("nesterov", optimizer.nesterov);
   read("rho", optimizer.rho);

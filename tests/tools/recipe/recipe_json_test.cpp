@@ -266,9 +266,9 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
        "binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence, "
        "poisson, hinge, and 9 more"},
       {with_fit(R"("loss": {"name": "dice", "axes": 1})"),
-       "fit.loss.axes: is not known\n  hint: the keys here are: name, axis, reduction"},
+       "fit.loss: \"axes\" is not known here\n  hint: did you mean 'axis'?"},
       {with_fit(R"("loss": {"name": "tversky", "alpha": -1})"),
-       "fit.loss.alpha: attribute 'alpha' is -1 but must be at least 0"},
+       "fit.loss.alpha: attribute 'alpha' is -1 but must be at least 0\n  hint: `moru ops tversky` says what it takes"},
       {with_fit(R"("loss": "mse", "optimizer": {"name": "adam", "learning_rate": {"name": "CosineDecoy"}})"),
        "fit.optimizer.learning_rate.name: there is no schedule 'CosineDecoy'\n  hint: did you mean 'cosine_decay'?"},
       {with_fit(R"("loss": "mse", "epochs": 3, "initial_epoch": 3)"),
@@ -282,7 +282,7 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
       {with_fit(R"("loss": "mse", "optimizer": {"name": "sgd", "beta_1": 0.9})"),
        "fit.optimizer: \"beta_1\" is not known here\n  hint: the keys are: name, learning_rate, momentum, nesterov, "
        "weight_decay, clipnorm, "
-       "global_clipnorm, clipvalue"},
+       "global_clipnorm, clipvalue, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, and 1 more"},
       {with_fit(R"("loss": "mse", "optimizer": {"name": "adam", "learning_rate": "fast"})"),
        "fit.optimizer.learning_rate: needs a number and is '\"fast\"'\n  hint: write a number"},
       {with_fit(R"("loss": "mse", "optimizer": {"name": "adam", "lerning_rate": 1})"),
