@@ -229,7 +229,8 @@ double binary_element(double t, double p, const Attributes& a) {
 
 Value binary_formula(Value t, Value p, const Attributes& a) {
   t = with_label_smoothing(t, a, 0.5);
-  if (a.boolean("from_logits")) return at_least(p, 0.0) - p * t + call("log1p", call("exp", -call("abs", p)));
+  // Both terms are exact where their label is right, and smooth at 0, where max(p, 0) has no derivative.
+  if (a.boolean("from_logits")) return t * call("softplus", -p) + (1.0 - t) * call("softplus", p);
   p = clipped_probability(p);
   return -(t * call("log", p) + (1.0 - t) * call("log", 1.0 - p));
 }
@@ -367,7 +368,7 @@ std::vector<Op> loss_ops() {
   ops.push_back(pointwise_loss(
       "binary_crossentropy",
       "loss = mean of -(y_true log(p) + (1 - y_true) log(1 - p)) over the last axis; p = y_pred clipped to [1e-7, 1-1e-7], or "
-      "sigmoid(y_pred) with from_logits, then computed as max(x, 0) - x y_true + log(1 + exp(-|x|))",
+      "sigmoid(y_pred) with from_logits, then computed as y_true softplus(-y_pred) + (1 - y_true) softplus(y_pred)",
       binary_element, binary_formula,
       {from_logits(), label_smoothing(), class_axis()}, binary_examples()));
   ops.push_back(pointwise_loss(
