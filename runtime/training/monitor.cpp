@@ -1,8 +1,10 @@
 #include "runtime/training/monitor.h"
 
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 
 namespace moru {
@@ -14,12 +16,18 @@ bool larger_is_better(std::string_view metric) {
                                                         "true_negatives", "specificity", "sensitivity",
                                                         "pearson_correlation", "concordance_correlation", "sum",
                                                         "precision_at_recall", "recall_at_precision"};
+  std::string lower(metric);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const auto ends_with = [&](std::string_view ending) {
+    const bool found = lower.ends_with(ending);
+    return found && (lower.size() == ending.size() || lower[lower.size() - ending.size() - 1] == '_');
+  };
   for (const std::string_view ending : endings) {
-    if (!metric.ends_with(ending)) continue;
-    const size_t before = metric.size() - ending.size();
-    if (before == 0 || metric[before - 1] == '_') return true;
+    std::string joined(ending);  // "F1Score" is a way to write f1_score
+    std::erase(joined, '_');
+    if (ends_with(ending) || ends_with(joined)) return true;
   }
-  return metric.find("accuracy") != std::string_view::npos;
+  return lower.find("accuracy") != std::string::npos;
 }
 
 MonitorMode resolve_mode(MonitorMode mode, std::string_view metric) {

@@ -119,6 +119,12 @@ TEST_CASE("early stopping: the mode follows the metric's name unless it is given
   CHECK_FALSE(larger_is_better("vacc"));
 }
 
+TEST_CASE("early stopping: the metric's name may be written as its class") {
+  for (const char* name : {"AUC", "val_AUC", "F1Score", "out_MeanIoU", "val_R2Score", "SparseCategoricalAccuracy", "precision_at_recall"})
+    CHECK(larger_is_better(name));
+  for (const char* name : {"loss", "val_MeanSquaredError", "false_positives", "spauc"}) CHECK_FALSE(larger_is_better(name));
+}
+
 TEST_CASE("early stopping: a baseline that is never beaten stops after patience, and improvements do not reset the wait") {
   EarlyStoppingRecipe options = with_patience(3);
   options.baseline = 0.5;
