@@ -10,6 +10,7 @@
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/CommandLine.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
@@ -26,6 +27,19 @@
 
 namespace moru {
 
+namespace {
+
+// Loop strength reduction takes a third of LLVM's time and finds nothing: the emitter walks through operands by pointers
+// where an index would have to be multiplied. LLVM lets it be left out by this option only, which is the process's.
+void leave_out_strength_reduction() {
+  auto& options = llvm::cl::getRegisteredOptions();
+  const auto option = options.find("disable-lsr");
+  if (option != options.end() && option->second->getNumOccurrences() == 0)
+    option->second->addOccurrence(0, "disable-lsr", "true");
+}
+
+}  // namespace
+
 std::unique_ptr<llvm::TargetMachine> make_target_machine(const Target& target, int optimization) {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -37,6 +51,7 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine(const Target& target, i
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
+    leave_out_strength_reduction();
   });
   std::string error;
   const llvm::Target* machine = llvm::TargetRegistry::lookupTarget(target.triple, error);

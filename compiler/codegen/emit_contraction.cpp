@@ -294,11 +294,69 @@ void Emitter::emit_tile(Tile& tile, Value* row, int height) {
 
 Emitter::Values Emitter::emit_depth(Tile& tile, size_t axis, int height, Values accumulators) {
   if (axis == tile.depth.size()) return emit_step(tile, height, accumulators);
+  if (axis + 1 == tile.depth.size() && can_walk(tile)) return emit_walk(tile, height, std::move(accumulators));
   return emit_carry_loop(number(0), dim_value(tile.depth[axis].extent), 1, std::move(accumulators),
                          [&](Value* index, const Values& carried) {
                            bindings_[tile.depth[axis].var] = {index, 0, depth_};
                            return emit_depth(tile, axis + 1, height, carried);
                          });
+}
+
+// Whether the innermost loop of the depth can walk through both operands by pointers: where an element lies is a sum of
+// what the step, the row and the column add.
+bool Emitter::can_walk(const Tile& tile) const {
+  const auto is_walked = [&](const Access& operand) {
+    const std::string* const variables[] = {&tile.depth.back().var, &tile.row.var, &tile.column.var};
+    return !operand.dynamic && std::all_of(std::begin(variables), std::end(variables), [&](const std::string* variable) {
+      const std::optional<Dim> stride = operand.offset.coefficient(*variable);
+      return stride && std::none_of(std::begin(variables), std::end(variables),
+                                    [&](const std::string* other) { return stride->contains(*other); });
+    });
+  };
+  return tile.scalars.buffer != tile.vectors.buffer && is_walked(tile.scalars) && is_walked(tile.vectors);
+}
+
+// The innermost loop of the depth. It carries a pointer into each operand, to where the tile begins at this step: what is
+// left of an address is the same in every step, and nothing is multiplied in the loop.
+Emitter::Values Emitter::emit_walk(Tile& tile, int height, Values accumulators) {
+  const ContractionAxis& step = tile.depth.back();
+  const Binding row = bindings_[tile.row.var], column = tile.first_column;
+  const Access whole[] = {tile.scalars, tile.vectors};
+  bindings_[step.var] = {};
+  bindings_[tile.row.var] = {row.base, 0, row.depth};
+  bindings_[tile.column.var] = {column.base, 0, column.depth};
+  Values strides;
+  for (const Access& operand : whole) {
+    accumulators.push_back(element_pointer(operand.buffer, operand.offset));
+    strides.push_back(dim_value(*operand.offset.coefficient(step.var)));
+  }
+  for (Access* operand : {&tile.scalars, &tile.vectors}) {
+    Dim within;
+    for (const std::string* variable : {&tile.row.var, &tile.column.var})
+      within += *operand->offset.coefficient(*variable) * Dim::symbol(*variable);
+    operand->offset = within;
+  }
+  bindings_[tile.row.var] = {nullptr, row.plus, 0};
+  tile.first_column = {nullptr, column.plus, 0};
+  const auto addresses = addresses_;
+  Values results = emit_carry_loop(
+      number(0), dim_value(step.extent), 1, std::move(accumulators), [&](Value*, const Values& carried) {
+        const size_t count = carried.size() - 2;
+        for (size_t o = 0; o < 2; ++o) addresses_[whole[o].buffer] = carried[count + o];
+        Values next = emit_step(tile, height, {carried.begin(), carried.begin() + static_cast<std::ptrdiff_t>(count)});
+        for (size_t o = 0; o < 2; ++o) {
+          Type* element = memory_type(kernel_->buffers[whole[o].buffer].dtype);
+          next.push_back(builder_.CreateGEP(element, carried[count + o], strides[o]));
+        }
+        return next;
+      });
+  addresses_ = addresses;
+  bindings_[tile.row.var] = row;
+  tile.first_column = column;
+  tile.scalars = whole[0];
+  tile.vectors = whole[1];
+  results.resize(results.size() - 2);
+  return results;
 }
 
 Emitter::Values Emitter::emit_step(Tile& tile, int height, const Values& accumulators) {

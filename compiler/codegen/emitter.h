@@ -90,6 +90,8 @@ class Emitter {
   void emit_row_blocks(Tile& tile);
   void emit_tile(Tile& tile, llvm::Value* row, int height);
   Values emit_depth(Tile& tile, size_t axis, int height, Values accumulators);
+  bool can_walk(const Tile& tile) const;
+  Values emit_walk(Tile& tile, int height, Values accumulators);
   Values emit_step(Tile& tile, int height, const Values& accumulators);
   void emit_epilogue(Tile& tile, llvm::Value* row, int height, const Values& accumulators);
 

@@ -17,7 +17,7 @@ namespace moru {
 namespace {
 
 // Raised when the emitter changes what it makes of the same kernels.
-constexpr const char* code_version = "3";
+constexpr const char* code_version = "4";
 constexpr char magic[8] = {'m', 'o', 'r', 'u', 'o', 'b', 'j', '1'};
 
 void append_number(std::string& text, uint64_t number) { text.append(reinterpret_cast<const char*>(&number), sizeof number); }

@@ -319,3 +319,40 @@ TEST_CASE("generated code fuses no multiplication with an addition and asks for 
     for (const char* call : {"roundeven", "memcpy", "memset"}) CHECK(text.find(call) == std::string::npos);
   }
 }
+
+TEST_CASE("a contraction's innermost loop multiplies no index, whatever the strides of its operands") {
+  const KernelModule module = module_of({parse_kernel(R"(kernel "k" {
+    buffer "x": f32[24*batch + 8*n]
+    buffer "w": f32[600]
+    buffer "y": f32[512]
+    contract f32 rows (i: 16) columns (j: 24) depth (k: batch) a "x"[i + 24*k + 8*n] b "w"[j + 24*k] { "y"[24*i + j] = acc }
+  })")});
+  const std::string text = emit_assembly(module, Target::parse("x86-64-v4"));
+  // Every loop that multiplies and adds: from its label to the jump back.
+  size_t loops = 0;
+  for (size_t label = text.find("\n.LBB"); label != std::string::npos; label = text.find("\n.LBB", label + 1)) {
+    const std::string name = text.substr(label + 1, text.find(':', label) - label - 1);
+    const size_t end = std::min(text.find("\n.LBB", label + 1), text.size());
+    const std::string body = text.substr(label, end - label);
+    if (body.find("vfmadd") == std::string::npos || body.find("\t" + name + "\n") == std::string::npos) continue;
+    ++loops;
+    CHECK_MESSAGE(body.find("imul") == std::string::npos, body);
+    CHECK_MESSAGE(body.find("\tshl") == std::string::npos, body);
+  }
+  CHECK(loops > 0);
+}
+
+TEST_CASE("contractions whose operands share a buffer, or whose depth has several axes, give the interpreter's bits") {
+  const KernelModule module = module_of({parse_kernel(R"(kernel "gram" {
+    buffer "x": f32[40*batch]
+    buffer "y": f32[1600]
+    contract f32 rows (i: 40) columns (j: 40) depth (k: batch) a "x"[i + 40*k] b "x"[j + 40*k] { "y"[40*i + j] = acc }
+  })"),
+                                         parse_kernel(R"(kernel "steps" {
+    buffer "x": f32[100*batch]
+    buffer "w": f32[400]
+    buffer "y": f32[20*batch]
+    contract f32 rows (i: batch) columns (j: 20) depth (t: 4, k: 5) a "x"[100*i + 25*t + k] b "w"[100*t + 20*k + j] { "y"[20*i + j] += acc }
+  })")});
+  check_everywhere(module, {{{"n", 1}, {"batch", 1}, {"time", 1}, {"workers", 1}}, {{"n", 1}, {"batch", 37}, {"time", 1}, {"workers", 1}}}, 3);
+}
