@@ -261,10 +261,15 @@ Status Session::bind(uint32_t slot, const void* data, std::span<const int64_t> s
                                             " axes but was given the shape " + sizes_text(shape)};
   }
   std::optional<uint64_t> bytes = tensor_bytes(description.dtype, shape);
-  if (!bytes || *bytes == 0) {
+  // No elements are there where the program says so, but not where a size is open.
+  bool impossible = !bytes;
+  for (size_t axis = 0; axis < shape.size() && !impossible; ++axis)
+    impossible = shape[axis] == 0 && description.shape[axis].evaluate({}) != 0;
+  if (impossible) {
     return {StatusCode::shape_mismatch, impl_->describe(slot) + " was given the impossible shape " + sizes_text(shape)};
   }
-  if (data == nullptr) return {StatusCode::invalid_argument, impl_->describe(slot) + " was given no data"};
+  if (data == nullptr && *bytes > 0)
+    return {StatusCode::invalid_argument, impl_->describe(slot) + " was given no data"};
   if (!state.bound || !std::equal(shape.begin(), shape.end(), state.bound_shape.begin())) {
     std::copy(shape.begin(), shape.end(), state.bound_shape.begin());
     ++impl_->shape_generation;

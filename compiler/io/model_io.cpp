@@ -103,13 +103,14 @@ class Writer {
   // Weights are visited in the order of all_parameters: a layer's own, then its submodel's.
   flatbuffers::Offset<fbs::ModelParameter> write_parameter(const Parameter& parameter) {
     WeightPlace place;
-    if (!parameter.data.empty()) place = weights_.places.at(next_place_++);
+    if (!parameter.bytes().empty()) place = weights_.places.at(next_place_++);
     const auto name = builder_.CreateString(parameter.name);
     const auto shape = builder_.CreateVector(parameter.shape);
     const auto initializer = write_value(parameter.initializer);
     const auto regularizer = write_value(parameter.regularizer);
     return fbs::CreateModelParameter(builder_, name, shape, parameter.trainable, initializer, regularizer,
-                                     !parameter.data.empty(), place.offset, place.bytes);
+                                     parameter.has_values(), place.offset, place.bytes,
+                                     static_cast<uint8_t>(parameter.dtype));
   }
 
   flatbuffers::Offset<fbs::ModelLayer> write_layer(const Layer& layer) {
@@ -121,7 +122,10 @@ class Writer {
     const auto parameter_vector = builder_.CreateVector(parameters);
     flatbuffers::Offset<fbs::Model> submodel;
     if (layer.submodel != nullptr) submodel = write_model(*layer.submodel, false);
-    return fbs::CreateModelLayer(builder_, name, class_name, attributes, parameter_vector, layer.trainable, submodel);
+    flatbuffers::Offset<flatbuffers::String> body;
+    if (layer.body != nullptr) body = builder_.CreateString(graph_text(*layer.body));
+    return fbs::CreateModelLayer(builder_, name, class_name, attributes, parameter_vector, layer.trainable, submodel,
+                                 body);
   }
 
   flatbuffers::Offset<flatbuffers::Vector<const fbs::ModelTensor*>> write_tensors(const std::vector<TensorRef>& refs) {
@@ -293,14 +297,22 @@ class Reader {
       elements *= static_cast<uint64_t>(extent);
       parameter.shape.push_back(extent);
     }
+    check(stored.dtype() < dtype_count, path + " has an unknown element type");
+    parameter.dtype = static_cast<DType>(stored.dtype());
+    const auto element_bytes = static_cast<uint64_t>(dtype_bytes(parameter.dtype));
+    check(stored.has_data() || parameter.dtype == DType::f32, path + " has no values");
     if (!stored.has_data()) return parameter;
     const uint64_t offset = stored.data_offset(), bytes = stored.data_bytes();
-    check(bytes == elements * sizeof(float), path + " has " + std::to_string(bytes) + " bytes of data but needs " +
-                                                 std::to_string(elements * sizeof(float)));
+    check(bytes == elements * element_bytes, path + " has " + std::to_string(bytes) + " bytes of data but needs " +
+                                                 std::to_string(elements * element_bytes));
     check(offset % weight_alignment_bytes == 0, path + " is not aligned");
     check(offset <= weights_.size() && bytes <= weights_.size() - offset, path + " lies outside of the weights");
-    parameter.data.resize(elements);
-    if (bytes > 0) std::memcpy(parameter.data.data(), weights_.data() + offset, bytes);
+    if (parameter.dtype == DType::f32) {
+      parameter.data.resize(elements);
+      if (bytes > 0) std::memcpy(parameter.data.data(), weights_.data() + offset, bytes);
+    } else {
+      parameter.raw.assign(weights_.data() + offset, weights_.data() + offset + bytes);
+    }
     return parameter;
   }
 
@@ -321,6 +333,10 @@ class Reader {
       layer.submodel = std::make_shared<Model>(read_model(*stored.submodel(), depth + 1));
       return layer;
     }
+    if (stored.body() != nullptr) {
+      layer.body = std::make_shared<const Graph>(read_body(layer, stored.body()->string_view()));
+      return layer;
+    }
     check(!is_model_class(layer.class_name), "the nested model '" + layer.name + "' is missing");
     if (layer.class_name == "InputLayer") {
       check_input_layer(layer);
@@ -335,15 +351,28 @@ class Reader {
     return layer;
   }
 
+  // What a graph's text says of types is checked against what its ops infer.
+  Graph read_body(const Layer& layer, std::string_view text) const {
+    try {
+      Graph body = parse_graph(text);
+      verify_graph(body, "reading");
+      return body;
+    } catch (const CompileError& error) {
+      refuse("is damaged: the layer '" + layer.name + "' (" + layer.class_name + "): " + error.parts().what);
+    } catch (const InternalError& error) {
+      refuse("is damaged: the layer '" + layer.name + "' (" + layer.class_name + "): " + error.what());
+    }
+  }
+
   void check_input_layer(const Layer& layer) const {
     const AttributeValue* dtype = layer.attributes.find("dtype");
     const AttributeValue* shape = layer.attributes.find("shape");
     const bool well_formed = dtype != nullptr && std::holds_alternative<std::string>(dtype->value) &&
                              find_dtype(std::get<std::string>(dtype->value)).has_value() && shape != nullptr &&
-                             std::holds_alternative<Shape>(shape->value) && !std::get<Shape>(shape->value).empty();
+                             std::holds_alternative<Shape>(shape->value);
     check(well_formed, "the input '" + layer.name + "' has no type");
     for (const Dim& dim : std::get<Shape>(shape->value)) {
-      check(dim.as_symbol().has_value() || (dim.is_constant() && dim.constant() > 0),
+      check(dim.as_symbol().has_value() || (dim.is_constant() && dim.constant() >= 0),
             "the input '" + layer.name + "' has the impossible shape " + shape_text(std::get<Shape>(shape->value)));
     }
   }
@@ -390,9 +419,8 @@ WeightsSection make_weights_section(const Model& model) {
   WeightsSection section;
   // all_parameters hands out pointers for writing too; here they are only read.
   for (const ParameterPath& path : all_parameters(const_cast<Model&>(model))) {
-    const std::vector<float>& data = path.parameter->data;
-    if (data.empty()) continue;
-    const std::span<const std::byte> bytes = std::as_bytes(std::span(data));
+    const std::span<const std::byte> bytes = path.parameter->bytes();
+    if (bytes.empty()) continue;
     section.places.push_back({path.path, section.bytes, bytes.size()});
     section.pieces.push_back(bytes);
     section.bytes += bytes.size();

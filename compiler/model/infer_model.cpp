@@ -114,6 +114,11 @@ void check_layer_parameters(const Layer& layer, const std::string& node, const s
       refuse(node, layer, "has the weight '" + parameter.name + "' where '" + needed[i].name + "' belongs");
     }
     const Shape shape(parameter.shape.begin(), parameter.shape.end());
+    if (parameter.dtype != needed[i].dtype) {
+      refuse(node, layer,
+             "its weight '" + parameter.name + "' holds " + std::string(dtype_name(parameter.dtype)) +
+                 " but must hold " + std::string(dtype_name(needed[i].dtype)));
+    }
     if (shape != needed[i].shape) {
       refuse(node, layer,
              "its weight '" + parameter.name + "' is " + shape_text(shape) + " but this input needs " +
@@ -182,6 +187,34 @@ bool returns_last_step(const Layer& layer) {
   return flag != nullptr && !*flag;
 }
 
+// A layer that is drawn as a graph takes exactly the types that it was drawn with.
+LayerTypes infer_body(const Layer& layer, const std::string& node, std::span<const Type> inputs) {
+  const Graph& body = *layer.body;
+  if (body.inputs.size() != inputs.size() + layer.parameters.size())
+    refuse(node, layer,
+           "takes " + std::to_string(body.inputs.size() - std::min(body.inputs.size(), layer.parameters.size())) +
+               " inputs but got " + std::to_string(inputs.size()));
+  LayerTypes result;
+  for (size_t i = 0; i < body.inputs.size(); ++i) {
+    const Type& wanted = body.type(body.inputs[i].value);
+    if (i >= inputs.size()) {
+      const Parameter& parameter = layer.parameters[i - inputs.size()];
+      result.parameters.push_back({.name = parameter.name,
+                                   .shape = wanted.shape,
+                                   .initializer = parameter.initializer,
+                                   .regularizer = parameter.regularizer,
+                                   .trainable = parameter.trainable,
+                                   .dtype = wanted.dtype});
+    } else if (inputs[i] != wanted) {
+      refuse(node, layer,
+             "needs " + type_text(wanted) + " as input " + std::to_string(i + 1) + " but got " + type_text(inputs[i]));
+    }
+  }
+  for (const GraphResult& output : body.results) result.outputs.push_back(body.type(output.value));
+  check_layer_parameters(layer, node, result.parameters);
+  return result;
+}
+
 }  // namespace
 
 bool is_model_class(std::string_view class_name) { return class_name == "Functional" || class_name == "Sequential"; }
@@ -223,6 +256,7 @@ LayerTypes infer_layer(const Layer& layer, const std::string& node, std::span<co
       if (layer.class_name == "TimeDistributed") return {infer_time_distributed_model(layer, node, inputs), {}};
       return {infer_model(*layer.submodel, node, inputs), {}};
     }
+    if (layer.body != nullptr) return infer_body(layer, node, inputs);
     const Op* op = find_layer(layer.class_name);
     if (op == nullptr) refuse(node, layer, "there is no layer of this class");
     LayerTypes result = infer_op_layer(*op, layer.attributes, node, inputs);

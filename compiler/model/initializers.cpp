@@ -8,6 +8,7 @@
 #include "compiler/model/model.h"
 #include "compiler/ops/names.h"
 #include "compiler/ops/philox.h"
+#include "compiler/ops/op.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -305,7 +306,7 @@ void check_initializer(const AttributeValue& initializer, std::string_view where
 
 void initialize_parameters(Model& model, uint64_t seed) {
   for (const ParameterPath& path : all_parameters(model))
-    if (path.parameter->data.empty())
+    if (!path.parameter->has_values() && element_count(path.parameter->shape) > 0)
       path.parameter->data = initial_values(path.parameter->initializer, path.parameter->shape, seed, path.path);
 }
 

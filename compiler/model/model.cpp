@@ -42,8 +42,9 @@ void print_model(std::string& out, const Model& model, const std::string& indent
       const Shape shape(parameter.shape.begin(), parameter.shape.end());
       out += inner + "  weight " + parameter.name + " " + shape_text(shape) + (parameter.trainable ? "" : " frozen") +
              " initializer=" + value_text(parameter.initializer) + " regularizer=" + value_text(parameter.regularizer) +
-             (parameter.data.empty() ? "" : " with data") + '\n';
+             (parameter.has_values() ? " with data" : "") + '\n';
     }
+    if (layer.body != nullptr) out += inner + "  " + graph_text(*layer.body);
     if (layer.submodel != nullptr) {
       out += inner + "  ";
       print_model(out, *layer.submodel, inner + "  ");
@@ -78,6 +79,12 @@ std::vector<std::string> Model::input_names() const {
   std::vector<std::string> names;
   for (const TensorRef& ref : inputs) names.push_back(layers[nodes[ref.node].layer].name);
   return names;
+}
+
+Narrow stored_as(const Model& model, TensorRef ref) {
+  const AttributeValue* value = model.layers[model.nodes[ref.node].layer].attributes.find("stored_as");
+  const auto* names = value == nullptr ? nullptr : std::get_if<std::vector<std::string>>(&value->value);
+  return names != nullptr && ref.output < names->size() ? find_narrow((*names)[ref.output]).value_or(Narrow::none) : Narrow::none;
 }
 
 std::vector<ParameterPath> all_parameters(Model& model) {

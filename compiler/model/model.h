@@ -3,28 +3,39 @@
 // an importer; read by summary, export and passes/make_entries. It knows no gradients and no kernels.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "compiler/ir/attributes.h"
 #include "compiler/ir/graph.h"
+#include "compiler/support/narrow.h"
 
 namespace moru {
 
 struct Model;
 
-/// One weight of a layer with its current values (f32, row-major). Empty data: not initialized yet.
+/// One weight of a layer with its current values, row-major. f32 ones are in `data`, empty where they are not
+/// initialized yet; those of another element type (tables of an imported model) always have values, in `raw`.
 struct Parameter {
   std::string name;  // "kernel", "forward/recurrent_kernel"
-  std::vector<int64_t> shape;
-  std::vector<float> data;
-  AttributeValue initializer;
-  AttributeValue regularizer;
+  std::vector<int64_t> shape = {};
+  std::vector<float> data = {};
+  AttributeValue initializer = {};
+  AttributeValue regularizer = {};
   bool trainable = true;
+  DType dtype = DType::f32;
+  std::vector<std::byte> raw = {};
+
+  bool has_values() const { return dtype != DType::f32 || !data.empty(); }
+  std::span<const std::byte> bytes() const {
+    return dtype == DType::f32 ? std::as_bytes(std::span(data)) : std::span(raw);
+  }
 };
 
 struct Layer {
@@ -34,6 +45,9 @@ struct Layer {
   std::vector<Parameter> parameters = {};
   bool trainable = true;
   std::shared_ptr<Model> submodel = {};  // class "Functional" or "Sequential", or TimeDistributed over a model
+  /// What the layer computes, where that is not one of Moru's ops: a node of an imported model, whose class_name is the
+  /// operator's. Its inputs are the tensors, then the parameters.
+  std::shared_ptr<const Graph> body = {};
 };
 
 /// The output number `output` of node `node`.
@@ -46,9 +60,9 @@ struct TensorRef {
 /// One call of a layer.
 struct ModelNode {
   uint32_t layer = 0;
-  std::vector<TensorRef> inputs;  // in call order; for RNNs: x, then initial states
-  std::vector<Type> outputs;      // inferred when the node is made
-  std::string name;               // "lstm_1", second call "lstm_1:2"
+  std::vector<TensorRef> inputs = {};  // in call order; for RNNs: x, then initial states
+  std::vector<Type> outputs = {};      // inferred when the node is made
+  std::string name;                    // "lstm_1", second call "lstm_1:2"
 };
 
 struct Model {
@@ -65,6 +79,10 @@ struct Model {
   const Type& type(TensorRef ref) const { return nodes[ref.node].outputs[ref.output]; }
   std::vector<std::string> input_names() const;
 };
+
+/// The narrow element type in which files hold a tensor of the model (support/narrow.h): of an input, or of an imported
+/// node's output, whose layer says so in its attribute "stored_as".
+Narrow stored_as(const Model& model, TensorRef ref);
 
 /// A parameter with its path through nested models: "encoder/e0/kernel".
 struct ParameterPath {

@@ -249,10 +249,11 @@ Json tensor_json(const Type& type) {
   return json;
 }
 
-Json named_tensor(const std::string& name, const Type& type) {
+Json named_tensor(const std::string& name, const Type& type, Narrow narrow) {
   Json json = Json::object();
   json["name"] = name;
   json.update(tensor_json(type));
+  if (narrow != Narrow::none) json["dtype"] = std::string(narrow_numpy_name(narrow));
   return json;
 }
 
@@ -306,11 +307,11 @@ std::string summary_json(const Model& model) {
   json["inputs"] = Json::array();
   const std::vector<std::string> input_names = model.input_names();
   for (size_t i = 0; i < model.inputs.size(); ++i) {
-    json["inputs"].push_back(named_tensor(input_names[i], model.type(model.inputs[i])));
+    json["inputs"].push_back(named_tensor(input_names[i], model.type(model.inputs[i]), stored_as(model, model.inputs[i])));
   }
   json["outputs"] = Json::array();
   for (size_t i = 0; i < model.outputs.size(); ++i) {
-    json["outputs"].push_back(named_tensor(model.output_names[i], model.type(model.outputs[i])));
+    json["outputs"].push_back(named_tensor(model.output_names[i], model.type(model.outputs[i]), stored_as(model, model.outputs[i])));
   }
   json["layers"] = layers_json(model, true);
   const Counts counts = count_parameters(model);

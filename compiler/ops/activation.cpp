@@ -109,7 +109,7 @@ void add_exponential(std::vector<Op>& ops) {
   UnaryOp exponential = activation("exponential", "y = e^x, elementwise.  x, y: [...]");
   exponential.cheap = false;
   exponential.reference = [](double x) { return std::exp(x); };
-  exponential.lower = [](Expr x, Attrs) { return exp_expr(only_f32(x, "exponential")); };
+  exponential.lower = [](Expr x, Attrs) { return exp_expr(x); };
   exponential.gradient = [](Value dy, Value, Value y, Attrs) { return dy * y; };
   ops.push_back(elementwise(std::move(exponential)));
 
@@ -124,7 +124,7 @@ void add_exponential(std::vector<Op>& ops) {
     return [alpha = attributes.real("alpha")](double x) { return x > 0 ? x : alpha * std::expm1(x); };
   };
   elu.lower = [](Expr x, Attrs attributes) {
-    return expr::select(positive(x), x, expm1_expr(only_f32(x, "elu")) * number_like(x, attributes.real("alpha")));
+    return expr::select(positive(x), x, expm1_expr(x) * number_like(x, attributes.real("alpha")));
   };
   elu.gradient = [](Value dy, Value, Value y, Attrs attributes) {
     return where_positive(y, dy, dy * (y + attributes.real("alpha")));
@@ -138,7 +138,7 @@ void add_exponential(std::vector<Op>& ops) {
   selu.cheap = false;
   selu.reference = [](double x) { return selu_scale * (x > 0 ? x : selu_alpha * std::expm1(x)); };
   selu.lower = [](Expr x, Attrs) {
-    const Expr below = expm1_expr(only_f32(x, "selu")) * number_like(x, selu_scale * selu_alpha);
+    const Expr below = expm1_expr(x) * number_like(x, selu_scale * selu_alpha);
     return expr::select(positive(x), x * number_like(x, selu_scale), below);
   };
   selu.gradient = [](Value dy, Value, Value y, Attrs) {
@@ -149,7 +149,7 @@ void add_exponential(std::vector<Op>& ops) {
   UnaryOp softplus_op = activation("softplus", "y = log(1 + e^x), elementwise.  x, y: [...]");
   softplus_op.cheap = false;
   softplus_op.reference = softplus;
-  softplus_op.lower = [](Expr x, Attrs) { return softplus_expr(only_f32(x, "softplus")); };
+  softplus_op.lower = [](Expr x, Attrs) { return softplus_expr(x); };
   softplus_op.gradient = [](Value dy, Value x, Value, Attrs) { return dy * x.builder->call("sigmoid", {x}); };
   ops.push_back(elementwise(std::move(softplus_op)));
 
@@ -167,7 +167,7 @@ void add_smooth(std::vector<Op>& ops) {
   UnaryOp silu = activation("silu", "y = x / (1 + e^-x), elementwise (also called swish).  x, y: [...]");
   silu.cheap = false;
   silu.reference = [](double x) { return x / (1.0 + std::exp(-x)); };
-  silu.lower = [](Expr x, Attrs) { return x * sigmoid_expr(only_f32(x, "silu")); };
+  silu.lower = [](Expr x, Attrs) { return x * sigmoid_expr(x); };
   silu.gradient = [](Value dy, Value x, Value y, Attrs) {
     const Value s = x.builder->call("sigmoid", {x});
     return dy * (s + y * (1.0 - s));
@@ -212,7 +212,7 @@ void add_smooth(std::vector<Op>& ops) {
   UnaryOp mish = activation("mish", "y = x * tanh(log(1 + e^x)), elementwise (Misra 2019).  x, y: [...]");
   mish.cheap = false;
   mish.reference = [](double x) { return x * std::tanh(softplus(x)); };
-  mish.lower = [](Expr x, Attrs) { return x * tanh_expr(softplus_expr(only_f32(x, "mish"))); };
+  mish.lower = [](Expr x, Attrs) { return x * tanh_expr(softplus_expr(x)); };
   mish.gradient = [](Value dy, Value x, Value, Attrs) {
     Builder& b = *x.builder;
     const Value t = b.call("tanh", {b.call("softplus", {x})});

@@ -8,7 +8,7 @@ namespace moru {
 namespace {
 
 constexpr std::vector<Op> (*families[])() = {
-    elementwise_ops, activation_ops,  contraction_ops, reduction_ops,      shape_ops,
+    elementwise_ops, trigonometry_ops, narrow_ops, activation_ops,  contraction_ops, reduction_ops,      shape_ops,
     window_ops,      indexing_ops,    random_ops,      control_ops,        dense_ops,
     merging_ops,     convolution_ops, pooling_ops,     regularization_ops, normalization_ops,
     preprocessing_ops, recurrent_ops, wrapper_ops,     loss_ops,           metric_ops,

@@ -192,6 +192,8 @@ std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b);
 
 // The families. Each returns its entries; all_ops.cpp concatenates them.
 std::vector<Op> elementwise_ops();
+std::vector<Op> trigonometry_ops();  // and the quotient of integers
+std::vector<Op> narrow_ops();
 std::vector<Op> activation_ops();
 std::vector<Op> contraction_ops();
 std::vector<Op> reduction_ops();

@@ -114,7 +114,7 @@ Attributes in_mode(const Op& op, Attributes attributes, bool training) {
 
 void add_parameter_slots(Module& module, Model& model) {
   for (const ParameterPath& path : all_parameters(model)) {
-    const Op* op = find_layer(path.layer->class_name);
+    const Op* op = path.layer->body ? nullptr : find_layer(path.layer->class_name);
     SlotKind kind = SlotKind::parameter;
     if (op && op->replaces)
       for (const std::string& name : op->replaces(in_mode(*op, path.layer->attributes, true)))
@@ -122,7 +122,7 @@ void add_parameter_slots(Module& module, Model& model) {
     Shape shape(path.parameter->shape.begin(), path.parameter->shape.end());
     add_slot(module, {.name = path.path,
                       .kind = kind,
-                      .type = {DType::f32, shape},
+                      .type = {path.parameter->dtype, shape},
                       .trainable = path.trainable,
                       .constraint = constraint_of(path.layer->attributes, path.parameter->name)});
   }
@@ -140,6 +140,29 @@ struct Scope {
 NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const Scope& scope);
 std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence, const Scope& scope);
 
+// The nodes of a layer that is drawn as a graph of ops.
+std::vector<Value> emit_body(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
+                             const std::vector<Value>& tensors, const std::string& prefix) {
+  Builder& b = entry.builder();
+  const Graph& body = *layer.body;
+  b.set_origin(prefix + node.name);
+  std::vector<Value> values(body.types.size());
+  for (size_t i = 0; i < body.inputs.size(); ++i)
+    values[body.inputs[i].value] =
+        i < tensors.size() ? tensors[i]
+                           : entry.read(parameter_slot(prefix, layer, layer.parameters.at(i - tensors.size()).name));
+  for (const Node& op : body.nodes) {
+    std::vector<Value> inputs;
+    for (ValueId input : op.inputs) inputs.push_back(input == no_value ? Value{} : values[input]);
+    const std::vector<Value> outputs = b.call_all(op.op->name, inputs, op.attributes, op.bodies);
+    for (size_t i = 0; i < outputs.size(); ++i) values[op.outputs[i]] = outputs[i];
+  }
+  std::vector<Value> outputs;
+  for (const GraphResult& result : body.results) outputs.push_back(values[result.value]);
+  return outputs;
+}
+
+// The op's inputs: tensors in their places, then random state, then the parameters by name.
 std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
                               const std::vector<Value>& tensors, const Scope& scope) {
   Builder& b = entry.builder();
@@ -200,7 +223,9 @@ NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const V
     if (!values[n].empty() || layer.class_name == "InputLayer") continue;
     std::vector<Value> tensors;
     for (const TensorRef& ref : node.inputs) tensors.push_back(values[ref.node].at(ref.output));
-    if (layer.submodel && layer.class_name == "TimeDistributed") {
+    if (layer.body) {
+      values[n] = emit_body(entry, layer, node, tensors, scope.prefix);
+    } else if (layer.submodel && layer.class_name == "TimeDistributed") {
       values[n] = emit_time_distributed_model(entry, layer, tensors.at(0), scope);
     } else if (is_model_class(layer)) {
       NodeValues inner = emit_model(entry, *layer.submodel, tensors, scope.inside(layer, layer.name + "/"));

@@ -29,14 +29,18 @@ struct TypeName {
   std::string_view name;
   std::size_t bytes;
 };
-constexpr std::array<TypeName, 8> types = {{{NpyType::f4, "f4", 4},
+constexpr std::array<TypeName, 12> types = {{{NpyType::f4, "f4", 4},
                                             {NpyType::f8, "f8", 8},
                                             {NpyType::i1, "i1", 1},
                                             {NpyType::i2, "i2", 2},
                                             {NpyType::i4, "i4", 4},
                                             {NpyType::i8, "i8", 8},
                                             {NpyType::u1, "u1", 1},
-                                            {NpyType::b1, "b1", 1}}};
+                                            {NpyType::b1, "b1", 1},
+                                            {NpyType::f2, "f2", 2},
+                                            {NpyType::u2, "u2", 2},
+                                            {NpyType::u4, "u4", 4},
+                                            {NpyType::u8, "u8", 8}}};
 
 struct Header {
   NpyType type = NpyType::f4;
@@ -234,10 +238,29 @@ std::vector<std::byte> to_row_major(std::span<const std::byte> data, std::span<c
   return out;
 }
 
+std::vector<std::byte> halves_to_floats(std::span<const std::byte> from) {
+  std::vector<std::byte> to(from.size() * 2);
+  for (std::size_t i = 0; i < from.size() / 2; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, from.data() + 2 * i, 2);
+    const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    float value = exponent == 0 ? static_cast<float>(mantissa) * 0x1p-24f
+                                : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
+    if (exponent == 31) value = mantissa ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
+    if (bits & 0x8000) value = -value;
+    std::memcpy(to.data() + 4 * i, &value, 4);
+  }
+  return to;
+}
+
 NpyArray make_array(Header header, std::vector<std::byte> data) {
   const std::size_t element_bytes = npy_type_bytes(header.type);
   if (header.swapped) swap_bytes(data, element_bytes);
   if (header.fortran_order && header.shape.size() > 1) data = to_row_major(data, header.shape, element_bytes);
+  if (header.type == NpyType::f2) {
+    data = halves_to_floats(data);
+    header.type = NpyType::f4;
+  }
   return NpyArray{header.type, std::move(header.shape), std::move(data)};
 }
 
@@ -280,6 +303,14 @@ std::optional<std::size_t> convert_to(const NpyArray& array, std::span<std::byte
     case NpyType::u1:
     case NpyType::b1:
       return convert_elements<uint8_t, To>(array.data, to);
+    case NpyType::u2:
+      return convert_elements<uint16_t, To>(array.data, to);
+    case NpyType::u4:
+      return convert_elements<uint32_t, To>(array.data, to);
+    case NpyType::u8:
+      return convert_elements<uint64_t, To>(array.data, to);
+    case NpyType::f2:
+      break;  // was read as f4
   }
   return 0;
 }
@@ -337,7 +368,11 @@ Result<NpyArray> read_npy(const std::string& path) {
 
 Status write_npy(const std::string& path, DType dtype, std::span<const int64_t> shape,
                  std::span<const std::byte> data) {
-  const NpyType type = npy_type_of(dtype);
+  return write_npy(path, npy_type_of(dtype), shape, data);
+}
+
+Status write_npy(const std::string& path, NpyType type, std::span<const int64_t> shape,
+                 std::span<const std::byte> data) {
   uint64_t bytes = npy_type_bytes(type);
   for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
   if (bytes != data.size()) {

@@ -14,7 +14,7 @@
 
 namespace moru {
 
-enum class NpyType : uint8_t { f4, f8, i1, i2, i4, i8, u1, b1 };
+enum class NpyType : uint8_t { f4, f8, i1, i2, i4, i8, u1, b1, f2, u2, u4, u8 };
 
 /// "f4", "i8", ...: as in the descr, without the byte order.
 std::string_view npy_type_name(NpyType type);
@@ -30,13 +30,14 @@ struct NpyArray {
   int64_t element_count() const;
 };
 
-/// Reads a whole file; column-major arrays and the other byte order are converted. Errors name the file: not .npy,
+/// Reads a whole file; column-major arrays and the other byte order are converted, and f2 becomes f4. Errors name the file: not .npy,
 /// damaged header, unsupported element type, more elements than memory can address, fewer or more bytes than the shape
 /// needs.
 Result<NpyArray> read_npy(const std::string& path);
 Result<NpyArray> parse_npy(std::span<const std::byte> bytes, const std::string& name);
 
 /// Writes version 1.0, row-major, at most 32 axes. The file appears whole or not at all.
+Status write_npy(const std::string& path, NpyType type, std::span<const int64_t> shape, std::span<const std::byte> data);
 Status write_npy(const std::string& path, DType dtype, std::span<const int64_t> shape, std::span<const std::byte> data);
 
 /// The elements as `dtype` (f32, f64, i32, i64 or boolean). An integer that `dtype` cannot hold and a fraction that

@@ -233,13 +233,13 @@ std::vector<Wrong> wrong_inputs() {
       {"ONNX",
        {"summary", "@/model.onnx"},
        1,
-       "error: '@/model.onnx': reading ONNX is not supported yet\n"
-       "  hint: give a Keras model as JSON (model.to_json()) or a .moru file\n"},
+       "error: '@/model.onnx' is no ONNX model, or it is damaged\n"
+       "  hint: an ONNX file holds one ModelProto\n"},
       {"an unknown ending",
        {"summary", "@/model.txt"},
        1,
        "error: cannot tell what kind of model '@/model.txt' is\n"
-       "  hint: a model is a .moru, a compiled .so, or Keras' (.keras, .h5, .json)\n"},
+       "  hint: a model is a .moru, a compiled .so, or Keras' (.keras, .h5, .json) or ONNX (.onnx)\n"},
       {"an empty JSON file", {"summary", "@/empty.json"}, 1, "error: @/empty.json: is empty\n"},
       {"broken JSON",
        {"summary", "@/syntax.json"},

@@ -29,6 +29,10 @@ Result<SavedTensor> read_tensor(const std::string& argument) {
     case NpyType::i8:
     case NpyType::i1:
     case NpyType::i2:
+    case NpyType::u2:
+    case NpyType::u4:
+    case NpyType::u8:
+    case NpyType::f2:
     case NpyType::u1: tensor.dtype = DType::i64; break;
   }
   Result<std::vector<std::byte>> bytes = convert_npy(*array, tensor.dtype, path);

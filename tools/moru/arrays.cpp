@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "compiler/exchange/onnx/onnx_tensor.h"
 #include "runtime/atomic_file.h"
 #include "runtime/data/npy.h"
 #include "runtime/training/predict.h"
@@ -19,6 +20,10 @@ DType dtype_of_npy(NpyType type) {
       return DType::f32;
     case NpyType::f8:
       return DType::f64;
+    case NpyType::i1:
+    case NpyType::i2:
+    case NpyType::u1:
+    case NpyType::u2:
     case NpyType::i4:
       return DType::i32;
     case NpyType::b1:
@@ -26,6 +31,29 @@ DType dtype_of_npy(NpyType type) {
     default:
       return DType::i64;
   }
+}
+
+std::optional<NpyType> npy_type_of(Narrow narrow) {
+  switch (narrow) {
+    case Narrow::f16:
+      return NpyType::f2;
+    case Narrow::i8:
+      return NpyType::i1;
+    case Narrow::i16:
+      return NpyType::i2;
+    case Narrow::u8:
+      return NpyType::u1;
+    case Narrow::u16:
+      return NpyType::u2;
+    case Narrow::u32:
+      return NpyType::u4;
+    case Narrow::u64:
+      return NpyType::u8;
+    case Narrow::bf16:
+    case Narrow::none:
+      break;
+  }
+  return std::nullopt;
 }
 
 /// Uniform in [0, 1), by SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
@@ -78,6 +106,13 @@ SavedTensor read_argument(const std::string& argument) {
   SavedTensor tensor;
   if (equals != std::string::npos) tensor.name = argument.substr(0, equals);
   const std::string path = equals == std::string::npos ? argument : argument.substr(equals + 1);
+  if (path.ends_with(".pb")) {
+    OnnxTensor stored = read_onnx_tensor_file(path);
+    tensor.dtype = stored.dtype;
+    tensor.shape = std::move(stored.shape);
+    tensor.bytes = std::move(stored.bytes);
+    return tensor;
+  }
   NpyArray array = need(read_npy(path));
   tensor.dtype = dtype_of_npy(array.type);
   tensor.bytes = need(convert_npy(array, tensor.dtype, path));
@@ -85,23 +120,33 @@ SavedTensor read_argument(const std::string& argument) {
   return tensor;
 }
 
-void write_arrays(const std::string& directory, std::span<const SavedTensor> tensors) {
+void write_arrays(const std::string& directory, std::span<const SavedTensor> tensors,
+                  std::span<const Narrow> stored_as) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) need(file_error("make", directory, error.value()));
-  for (const SavedTensor& tensor : tensors)
-    need(write_npy(directory + "/" + output_file_name(tensor.name) + ".npy", tensor.dtype, tensor.shape, tensor.bytes));
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const SavedTensor& tensor = tensors[i];
+    const Narrow narrow = i < stored_as.size() ? stored_as[i] : Narrow::none;
+    const std::string path = directory + "/" + output_file_name(tensor.name);
+    if (narrow == Narrow::none) {
+      need(write_npy(path + ".npy", tensor.dtype, tensor.shape, tensor.bytes));
+    } else if (const std::optional<NpyType> type = npy_type_of(narrow)) {
+      need(write_npy(path + ".npy", *type, tensor.shape, narrow_elements(tensor.bytes, narrow)));
+    } else {
+      write_onnx_tensor_file(path + ".pb", tensor.name, {tensor.dtype, narrow}, tensor.shape, tensor.bytes);
+    }
+  }
 }
 
 std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedTensor> given) {
   const ProgramEntry& entry = program.entries()[program.find_entry("predict").value()];
   std::string names;
-  for (const uint32_t slot : entry.inputs)
-    if (program.slots()[slot].kind == SlotKind::input)
-      names += (names.empty() ? "'" : ", '") + program.slots()[slot].name + "'";
+  for (const ProgramSlot& slot : program.slots())
+    if (slot.kind == SlotKind::input) names += (names.empty() ? "'" : ", '") + slot.name + "'";
   for (const SavedTensor& tensor : given) {
-    const bool known = std::any_of(entry.inputs.begin(), entry.inputs.end(), [&](uint32_t slot) {
-      return program.slots()[slot].kind == SlotKind::input && program.slots()[slot].name == tensor.name;
+    const bool known = std::any_of(program.slots().begin(), program.slots().end(), [&](const ProgramSlot& slot) {
+      return slot.kind == SlotKind::input && slot.name == tensor.name;
     });
     if (!known && !tensor.name.empty())
       fail("'" + tensor.name + "' is not an input of the model; its inputs are " + names);
@@ -127,6 +172,12 @@ std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedT
     input.name = wanted.name;
     inputs.push_back(std::move(input));
   }
+  // An input that no output depends on may be given all the same.
+  std::erase_if(given, [&](const SavedTensor& tensor) {
+    const auto slot = program.find_slot(tensor.name);
+    return tensor.name.empty() ||
+           (slot && std::find(entry.inputs.begin(), entry.inputs.end(), *slot) == entry.inputs.end());
+  });
   if (!given.empty()) fail("the input '" + given.front().name + "' is given twice");
   return inputs;
 }

@@ -7,16 +7,19 @@
 #include <string>
 #include <vector>
 
+#include "compiler/support/narrow.h"
 #include "runtime/checkpoint.h"
 #include "runtime/program.h"
 
 namespace moru::cli {
 
-/// Reads "NAME=FILE.npy", or "FILE.npy", which leaves the name empty.
+/// Reads "NAME=FILE.npy", or "FILE.npy", which leaves the name empty; a FILE.pb holds one ONNX TensorProto.
 SavedTensor read_argument(const std::string& argument);
 
-/// Writes every tensor to DIRECTORY/<name>.npy (see output_file_name), making the directory.
-void write_arrays(const std::string& directory, std::span<const SavedTensor> tensors);
+/// Writes every tensor to DIRECTORY/<name>.npy (see output_file_name), making the directory. `stored_as` has an entry
+/// for each tensor, or none; bf16, which .npy cannot say, becomes DIRECTORY/<name>.pb.
+void write_arrays(const std::string& directory, std::span<const SavedTensor> tensors,
+                  std::span<const Narrow> stored_as = {});
 
 /// Names the tensors as the program's inputs, and converts them to their element types; the rule of predict_tensors.
 std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedTensor> given);

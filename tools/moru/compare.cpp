@@ -117,8 +117,10 @@ std::vector<Row> compare_entry(Model model, const Options& options, const Traini
   reference_options.stop_after = training ? "expand_update" : "make_entries";
   const Lowered reference = run_pipeline(model, reference_options);
   std::map<std::string, HostTensor> slots;
-  for (const ParameterPath& path : all_parameters(model))
-    slots[path.path] = {DType::f32, path.parameter->shape, {path.parameter->data.begin(), path.parameter->data.end()}};
+  for (const ParameterPath& path : all_parameters(model)) {
+    const std::span<const std::byte> bytes = path.parameter->bytes();
+    slots[path.path] = to_host({path.path, path.parameter->dtype, path.parameter->shape, {bytes.begin(), bytes.end()}});
+  }
   InterpretedProgram kernels(compiled.lowered, model);
   const std::unique_ptr<Session> session = need(Session::create(program));
   for (const SavedTensor& tensor : tensors) {

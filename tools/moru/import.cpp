@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "compiler/io/model_io.h"
+#include "compiler/ops/op.h"
 #include "runtime/moru_file.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/model_source.h"
@@ -28,8 +29,7 @@ int run(const Options& options) {
   sections.push_back({SectionKind::weights, weights.pieces});
   need(write_moru_file(options.output, sections));
   int64_t elements = 0;
-  for (const ParameterPath& path : all_parameters(source.model))
-    elements += static_cast<int64_t>(path.parameter->data.size());
+  for (const ParameterPath& path : all_parameters(source.model)) elements += element_count(path.parameter->shape);
   std::printf("%s: '%s', %zu layers, %lld parameters\n", options.output.c_str(), source.model.name.c_str(),
               source.model.layers.size(), static_cast<long long>(elements));
   return 0;

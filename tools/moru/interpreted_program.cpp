@@ -41,7 +41,7 @@ InterpretedProgram::InterpretedProgram(const Lowered& lowered, Model& model)
   for (const ParameterPath& path : all_parameters(model)) {
     const size_t slot = find(path.path);
     make_memory(slot);
-    std::memcpy(memory_[slot].data(), path.parameter->data.data(), path.parameter->data.size() * sizeof(float));
+    std::memcpy(memory_[slot].data(), path.parameter->bytes().data(), path.parameter->bytes().size());
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "compiler/exchange/keras_archive.h"
 #include "compiler/exchange/keras_json.h"
+#include "compiler/exchange/onnx/onnx_import.h"
 #include "compiler/io/model_io.h"
 #include "compiler/ops/names.h"
 #include "runtime/atomic_file.h"
@@ -49,7 +50,7 @@ void open_json(ModelSource& source, const std::string& path, bool recipe_allowed
   source.recipe_path = path;
 }
 
-void open_file(ModelSource& source, const std::string& path, bool recipe_allowed) {
+void open_file(ModelSource& source, const std::string& path, bool recipe_allowed, const OnnxImportOptions& onnx = {}) {
   const std::string ending = std::filesystem::path(path).extension().string();
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) fail("cannot read '" + path + "': it is a directory");
@@ -66,12 +67,11 @@ void open_file(ModelSource& source, const std::string& path, bool recipe_allowed
     const std::string content = read_text(path);
     source.model = import_keras_file(std::as_bytes(std::span(content)), path);
   } else if (ending == ".onnx") {
-    fail("'" + path +
-         "': reading ONNX is not supported yet\n  hint: give a Keras model as JSON (model.to_json()) or a .moru file");
+    source.model = import_onnx(path, onnx);
   } else {
     if (!std::filesystem::exists(path, ignored)) need(file_error("read", path, ENOENT));
     fail("cannot tell what kind of model '" + path +
-         "' is\n  hint: a model is a .moru, a compiled .so, or Keras' (.keras, .h5, .json)");
+         "' is\n  hint: a model is a .moru, a compiled .so, Keras' (.keras, .h5, .json) or ONNX (.onnx)");
   }
 }
 
@@ -123,9 +123,9 @@ void transfer_weights(ModelSource& source) {
 }  // namespace
 
 ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, const std::string& recipe_path,
-                       const std::string& weights_path) {
+                       const std::string& weights_path, const OnnxImportOptions& onnx) {
   ModelSource source;
-  open_file(source, path, true);
+  open_file(source, path, true, onnx);
   if (!source.recipe_path.empty()) {
     // A recipe that stands alone decides, not one that its model was trained by before.
     const Recipe recipe = *source.recipe;

@@ -1,5 +1,5 @@
-// Opens what a user calls a model: a `.moru`, a compiled `.so`, a Keras file (.keras, .h5, .json), or a recipe that
-// names one of these.
+// Opens what a user calls a model: a `.moru`, a compiled `.so`, a Keras file (.keras, .h5, .json), an ONNX file, or a
+// recipe that names one of these.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "compiler/exchange/onnx/onnx_import.h"
 #include "compiler/model/model.h"
 #include "runtime/data/recipe.h"
 #include "runtime/program.h"
@@ -23,9 +24,10 @@ struct ModelSource {
 
 /// The recipe at `recipe_path`, if that is given, takes the place of the source's own. Weights that the file lacks are
 /// initialized from `seed`; without one, from the recipe's seed, or 0. Weights at `weights_path`, if that is given,
-/// take the place of the file's. Throws Failure or CompileError.
+/// take the place of the file's. `onnx` is for ONNX files whose shapes depend on their inputs' values. Throws Failure or
+/// CompileError.
 ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {}, const std::string& recipe_path = {},
-                       const std::string& weights_path = {});
+                       const std::string& weights_path = {}, const OnnxImportOptions& onnx = {});
 
 /// The recipe, or a Failure that says what needs it.
 const Recipe& require_recipe(const ModelSource& source);

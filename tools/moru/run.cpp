@@ -1,6 +1,7 @@
 // moru run: tensors in, tensors out, as .npy files.
 #include <CLI/CLI.hpp>
 
+#include "compiler/support/error.h"
 #include "runtime/session.h"
 #include "runtime/training/predict.h"
 #include "tools/moru/arrays.h"
@@ -40,19 +41,36 @@ std::vector<SavedTensor> run_interpreted(ModelSource& source, const CompileFlags
   return outputs;
 }
 
-int run(const Options& options) {
-  std::vector<SavedTensor> inputs;
-  for (const std::string& argument : options.arrays) inputs.push_back(read_argument(argument));
-  ModelSource source = open_model(options.model, options.seed);
+int run_on(const Options& options, std::vector<SavedTensor> inputs, const OnnxImportOptions& onnx) {
+  ModelSource source = open_model(options.model, options.seed, {}, {}, onnx);
+  std::vector<Narrow> stored;
+  for (const TensorRef& ref : source.model.outputs) stored.push_back(stored_as(source.model, ref));
   if (options.interpret) {
-    write_arrays(options.output_directory, run_interpreted(source, options.flags, std::move(inputs)));
+    write_arrays(options.output_directory, run_interpreted(source, options.flags, std::move(inputs)), stored);
     return 0;
   }
   const std::shared_ptr<const Program> program = make_program(source, options.flags, {});
   inputs = match_inputs(*program, std::move(inputs));
   const std::unique_ptr<Session> session = need(Session::create(program, {.threads = options.threads}));
-  write_arrays(options.output_directory, need(predict_tensors(*session, inputs)));
+  write_arrays(options.output_directory, need(predict_tensors(*session, inputs)), stored);
   return 0;
+}
+
+int run(const Options& options) {
+  std::vector<SavedTensor> inputs;
+  for (const std::string& argument : options.arrays) inputs.push_back(read_argument(argument));
+  OnnxImportOptions onnx;
+  for (const SavedTensor& input : inputs) onnx.bindings.push_back({input.name, input.dtype, input.shape, input.bytes});
+  try {
+    return run_on(options, std::move(inputs), onnx);
+  } catch (const CompileError&) {
+    if (!options.model.ends_with(".onnx")) throw;
+  }
+  // Shapes that fit only for the sizes of these inputs.
+  onnx.bind_sizes = true;
+  inputs.clear();
+  for (const OnnxBinding& b : onnx.bindings) inputs.push_back({b.name, b.dtype, b.shape, b.bytes});
+  return run_on(options, std::move(inputs), onnx);
 }
 
 }  // namespace
@@ -64,9 +82,8 @@ void add_run(CLI::App& app, Job& job) {
       "Examples: moru run model.moru x.npy --output-dir out\n"
       "          moru run model.json window=w.npy calendar=c.npy --output-dir out --threads 4\n"
       "Every byte of an output's name outside A-Za-z0-9._- becomes %XX in its file's name.");
-  command->add_option("MODEL", options->model, "A .moru, .so or Keras JSON file, or a recipe")->required();
+  command->add_option("MODEL", options->model, "A .moru, .so, ONNX or Keras JSON file, or a recipe")->required();
   command->add_option("ARRAY", options->arrays, "NAME=FILE.npy for every input; FILE.npy where there is one")
-      ->required()
       ->type_name("NAME=FILE.npy");
   command->add_option("--output-dir", options->output_directory, "Where <output name>.npy go")
       ->required()

@@ -1,0 +1,33 @@
+// ONNX models into Moru's Model: each node becomes a layer of its operator's name whose body is a graph of Moru's ops,
+// float initializers become parameters that can be trained, and what only computes shapes is computed here, with
+// symbols where an input leaves an extent open.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiler/model/model.h"
+
+namespace moru {
+
+/// An input's values, for models whose shapes depend on them (the shape of a Reshape, the limit of a Range).
+struct OnnxBinding {
+  std::string name;  // empty: the only input
+  DType dtype = DType::i64;
+  std::vector<int64_t> shape;
+  std::vector<std::byte> bytes;
+};
+
+struct OnnxImportOptions {
+  std::vector<OnnxBinding> bindings = {};
+  bool bind_sizes = false;  // open extents of the inputs are those of the bindings too
+};
+
+/// Reads `path`. The file may be hostile. Throws CompileError: for operators that Moru lacks, with all of them and the
+/// names of their nodes; for damaged files, with the place.
+Model import_onnx(const std::string& path, const OnnxImportOptions& options = {});
+
+}  // namespace moru

@@ -1,0 +1,329 @@
+#include "compiler/exchange/onnx/onnx_tensor.h"
+
+#include <onnx/onnx_pb.h>
+
+#include <bit>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "compiler/support/error.h"
+
+namespace moru {
+
+namespace {
+
+using Proto = onnx::TensorProto;
+
+// Keys and values of Moru's element types in ONNX.
+struct Named {
+  int32_t type;
+  DType dtype;
+  Narrow narrow = Narrow::none;
+};
+constexpr Named element_types[] = {
+    {Proto::FLOAT, DType::f32},
+    {Proto::DOUBLE, DType::f64},
+    {Proto::INT32, DType::i32},
+    {Proto::INT64, DType::i64},
+    {Proto::BOOL, DType::boolean},
+    {Proto::FLOAT16, DType::f32, Narrow::f16},
+    {Proto::BFLOAT16, DType::f32, Narrow::bf16},
+    {Proto::INT8, DType::i32, Narrow::i8},
+    {Proto::INT16, DType::i32, Narrow::i16},
+    {Proto::UINT8, DType::i32, Narrow::u8},
+    {Proto::UINT16, DType::i32, Narrow::u16},
+    {Proto::UINT32, DType::i64, Narrow::u32},
+    {Proto::UINT64, DType::i64, Narrow::u64},
+};
+
+[[noreturn]] void refuse(const std::string& what, const std::string& problem, const std::string& hint = {}) {
+  throw CompileError({.stage = "import", .what = what + " " + problem, .hint = hint});
+}
+
+std::string element_type_name(int32_t type) {
+  return Proto::DataType_IsValid(type) ? Proto::DataType_Name(static_cast<Proto::DataType>(type))
+                                       : std::to_string(type);
+}
+
+template <typename To, typename Numbers>
+std::vector<std::byte> bytes_of(const Numbers& numbers) {
+  std::vector<std::byte> bytes(static_cast<size_t>(numbers.size()) * sizeof(To));
+  for (int i = 0; i < numbers.size(); ++i) {
+    const To element = static_cast<To>(numbers.Get(i));
+    std::memcpy(bytes.data() + static_cast<size_t>(i) * sizeof(To), &element, sizeof(To));
+  }
+  return bytes;
+}
+
+// As raw data would be. Types without a field of their own are in int32_data, f16 as bits.
+std::vector<std::byte> typed_bytes(const Proto& tensor, ElementType type) {
+  switch (type.narrow) {
+    case Narrow::none:
+      break;
+    case Narrow::i8:
+    case Narrow::u8:
+      return bytes_of<uint8_t>(tensor.int32_data());
+    case Narrow::f16:
+    case Narrow::bf16:
+    case Narrow::i16:
+    case Narrow::u16:
+      return bytes_of<uint16_t>(tensor.int32_data());
+    case Narrow::u32:
+      return bytes_of<uint32_t>(tensor.uint64_data());
+    case Narrow::u64:
+      return bytes_of<uint64_t>(tensor.uint64_data());
+  }
+  switch (type.dtype) {
+    case DType::f32:
+      return bytes_of<float>(tensor.float_data());
+    case DType::f64:
+      return bytes_of<double>(tensor.double_data());
+    case DType::i32:
+      return bytes_of<int32_t>(tensor.int32_data());
+    case DType::i64:
+      return bytes_of<int64_t>(tensor.int64_data());
+    case DType::boolean:
+      return bytes_of<uint8_t>(tensor.int32_data());
+  }
+  return {};
+}
+
+// A path inside the model's folder: a file may not name others on this machine.
+std::string external_path(const std::string& folder, const std::string& location, const std::string& what) {
+  namespace fs = std::filesystem;
+  const fs::path path(location);
+  const fs::path normal = path.lexically_normal();
+  std::error_code error;
+  const fs::path full = fs::weakly_canonical(fs::path(folder.empty() ? "." : folder) / normal, error);
+  const fs::path root = fs::weakly_canonical(fs::path(folder.empty() ? "." : folder), error);
+  const fs::path inside = full.lexically_relative(root);
+  if (location.empty() || path.is_absolute() || inside.empty() || *inside.begin() == "..")
+    refuse(what, "has its values in '" + location + "', which is outside of the model's folder");
+  return full.string();
+}
+
+std::vector<std::byte> external_bytes(const Proto& tensor, const std::string& folder, uint64_t needed,
+                                      const std::string& what) {
+  std::string location;
+  uint64_t offset = 0;
+  auto number = [&](const std::string& text) {
+    uint64_t value = 0;
+    for (char c : text) {
+      if (c < '0' || c > '9' || value > (uint64_t{1} << 56)) refuse(what, "has the impossible place '" + text + "'");
+      value = value * 10 + static_cast<uint64_t>(c - '0');
+    }
+    return value;
+  };
+  for (const auto& entry : tensor.external_data()) {
+    if (entry.key() == "location") location = entry.value();
+    if (entry.key() == "offset") offset = number(entry.value());
+  }
+  const std::string path = external_path(folder, location, what);
+  std::error_code error;
+  const uint64_t size = std::filesystem::file_size(path, error);
+  std::ifstream file(path, std::ios::binary);
+  if (error || !file)
+    refuse(what, "has its values in '" + path + "', which cannot be read", "it belongs beside the model");
+  if (offset > size || needed > size - offset)
+    refuse(what, "has its values in '" + path + "', which is too short",
+           "it has " + std::to_string(size) + " bytes but " + std::to_string(needed) + " from " +
+               std::to_string(offset) + " are needed");
+  std::vector<std::byte> bytes(needed);
+  file.seekg(static_cast<std::streamoff>(offset));
+  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(needed));
+  if (!file) refuse(what, "has its values in '" + path + "', which cannot be read");
+  return bytes;
+}
+
+}  // namespace
+
+ElementType dtype_of_onnx(int32_t element_type, const std::string& what) {
+  for (const Named& named : element_types)
+    if (named.type == element_type) return {named.dtype, named.narrow};
+  refuse(what, "has the element type " + element_type_name(element_type) + ", which is not supported");
+}
+
+int32_t onnx_type_of(ElementType type) {
+  for (const Named& named : element_types)
+    if (named.dtype == type.dtype && named.narrow == type.narrow) return named.type;
+  throw InternalError("an element type without a name in ONNX");
+}
+
+namespace {
+
+template <typename From, typename To, typename Convert>
+std::vector<std::byte> converted(std::span<const std::byte> from, Convert convert) {
+  std::vector<std::byte> to(from.size() / sizeof(From) * sizeof(To));
+  for (size_t i = 0; i < from.size() / sizeof(From); ++i) {
+    From element;
+    std::memcpy(&element, from.data() + i * sizeof(From), sizeof(From));
+    const To result = convert(element);
+    std::memcpy(to.data() + i * sizeof(To), &result, sizeof(To));
+  }
+  return to;
+}
+
+}  // namespace
+
+std::vector<std::byte> narrow_elements(std::span<const std::byte> held, Narrow narrow) {
+  switch (narrow) {
+    case Narrow::f16:
+      return converted<float, uint16_t>(held, f16_bits);
+    case Narrow::bf16:
+      return converted<float, uint16_t>(held, bf16_bits);
+    case Narrow::i8:
+    case Narrow::u8:
+      return converted<int32_t, uint8_t>(held, [](int32_t x) { return static_cast<uint8_t>(x); });
+    case Narrow::i16:
+    case Narrow::u16:
+      return converted<int32_t, uint16_t>(held, [](int32_t x) { return static_cast<uint16_t>(x); });
+    case Narrow::u32:
+      return converted<int64_t, uint32_t>(held, [](int64_t x) { return static_cast<uint32_t>(x); });
+    case Narrow::u64:
+    case Narrow::none:
+      break;
+  }
+  return {held.begin(), held.end()};
+}
+
+std::vector<std::byte> widen_elements(std::span<const std::byte> bytes, Narrow narrow) {
+  switch (narrow) {
+    case Narrow::f16:
+      return converted<uint16_t, float>(bytes, f16_value);
+    case Narrow::bf16:
+      return converted<uint16_t, float>(bytes, bf16_value);
+    case Narrow::i8:
+      return converted<int8_t, int32_t>(bytes, [](int8_t x) { return int32_t{x}; });
+    case Narrow::u8:
+      return converted<uint8_t, int32_t>(bytes, [](uint8_t x) { return int32_t{x}; });
+    case Narrow::i16:
+      return converted<int16_t, int32_t>(bytes, [](int16_t x) { return int32_t{x}; });
+    case Narrow::u16:
+      return converted<uint16_t, int32_t>(bytes, [](uint16_t x) { return int32_t{x}; });
+    case Narrow::u32:
+      return converted<uint32_t, int64_t>(bytes, [](uint32_t x) { return int64_t{x}; });
+    case Narrow::u64:
+    case Narrow::none:
+      break;
+  }
+  return {bytes.begin(), bytes.end()};
+}
+
+Known known_of(const OnnxTensor& tensor) {
+  auto value = std::make_shared<KnownValue>(*known_of(tensor.dtype.dtype, tensor.shape, tensor.bytes));
+  value->narrow = tensor.dtype.narrow;
+  return value;
+}
+
+OnnxTensor read_onnx_tensor_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  Proto tensor;
+  if (!file) refuse("'" + path + "'", "cannot be read");
+  if (!tensor.ParseFromIstream(&file)) refuse("'" + path + "'", "holds no ONNX tensor, or it is damaged");
+  return read_onnx_tensor(tensor, {}, "'" + path + "'");
+}
+
+void write_onnx_tensor_file(const std::string& path, const std::string& name, ElementType type,
+                            std::span<const int64_t> shape, std::span<const std::byte> bytes) {
+  Proto tensor;
+  tensor.set_name(name);
+  tensor.set_data_type(onnx_type_of(type));
+  for (int64_t extent : shape) tensor.add_dims(extent);
+  const std::vector<std::byte> stored = narrow_elements(bytes, type.narrow);
+  tensor.set_raw_data(stored.data(), stored.size());
+  std::ofstream file(path, std::ios::binary);
+  if (!file || !tensor.SerializeToOstream(&file) || !file.flush()) refuse("'" + path + "'", "cannot be written");
+}
+
+bool KnownValue::is_symbolic() const {
+  for (const Dim& dim : dims)
+    if (!dim.is_constant()) return true;
+  return false;
+}
+
+Known known_of(const HostTensor& tensor) {
+  auto value = std::make_shared<KnownValue>();
+  value->dtype = tensor.dtype;
+  value->shape = tensor.shape;
+  if (is_float(tensor.dtype)) {
+    value->reals = tensor.data;
+  } else {
+    for (double element : tensor.data) value->dims.emplace_back(static_cast<int64_t>(element));
+  }
+  return value;
+}
+
+HostTensor host_of(const KnownValue& value) {
+  HostTensor tensor = make_tensor(value.dtype, value.shape);
+  for (size_t i = 0; i < tensor.data.size(); ++i) tensor.data[i] = value.number(i);
+  return tensor;
+}
+
+Known known_of(DType dtype, std::span<const int64_t> shape, std::span<const std::byte> bytes) {
+  auto value = std::make_shared<KnownValue>();
+  value->dtype = dtype;
+  value->shape.assign(shape.begin(), shape.end());
+  const auto width = static_cast<size_t>(dtype_bytes(dtype));
+  for (size_t at = 0; at + width <= bytes.size(); at += width) {
+    const auto load = [&](auto element) {
+      std::memcpy(&element, bytes.data() + at, sizeof element);
+      return element;
+    };
+    switch (dtype) {
+      case DType::f32:
+        value->reals.push_back(static_cast<double>(load(float{})));
+        break;
+      case DType::f64:
+        value->reals.push_back(load(double{}));
+        break;
+      case DType::i32:
+        value->dims.emplace_back(load(int32_t{}));
+        break;
+      case DType::i64:
+        value->dims.emplace_back(load(int64_t{}));
+        break;
+      case DType::boolean:
+        value->dims.emplace_back(load(uint8_t{}) != 0);
+        break;
+    }
+  }
+  return value;
+}
+
+int64_t checked_elements(std::span<const int64_t> shape, const std::string& what) {
+  int64_t elements = 1;
+  for (int64_t extent : shape) {
+    constexpr int64_t most = int64_t{1} << 40;
+    if (extent < 0 || (extent > 0 && elements > most / extent))
+      refuse(what, "has the impossible shape " + shape_text(Shape(shape.begin(), shape.end())));
+    elements *= extent;
+  }
+  return elements;
+}
+
+OnnxTensor read_onnx_tensor(const Proto& tensor, const std::string& folder, const std::string& what) {
+  OnnxTensor result;
+  result.dtype = dtype_of_onnx(tensor.data_type(), what);
+  result.shape.assign(tensor.dims().begin(), tensor.dims().end());
+  if (tensor.has_segment()) refuse(what, "is stored in segments, which is not supported");
+  const uint64_t needed =
+      static_cast<uint64_t>(checked_elements(result.shape, what)) * static_cast<uint64_t>(dtype_bytes(result.dtype));
+  if (tensor.data_location() == Proto::EXTERNAL) {
+    result.bytes = external_bytes(tensor, folder, needed, what);
+  } else if (tensor.has_raw_data()) {
+    const auto* begin = reinterpret_cast<const std::byte*>(tensor.raw_data().data());
+    result.bytes.assign(begin, begin + tensor.raw_data().size());
+  } else {
+    result.bytes = typed_bytes(tensor, result.dtype);
+  }
+  if (result.bytes.size() != needed)
+    refuse(what, "is damaged: it has " + std::to_string(result.bytes.size()) + " bytes of values but needs " +
+                     std::to_string(needed));
+  if (result.dtype.narrow != Narrow::none) result.bytes = widen_elements(result.bytes, result.dtype.narrow);
+  if (result.dtype == DType::boolean)
+    for (std::byte& element : result.bytes) element = std::byte{element != std::byte{0}};
+  return result;
+}
+
+}  // namespace moru

@@ -1,0 +1,123 @@
+// Rounding and wrapping to narrow element types, see support/narrow.h.
+#include "compiler/support/narrow.h"
+
+#include <cmath>
+
+#include "compiler/ops/elementwise.h"
+
+namespace moru {
+
+namespace {
+
+Narrow narrow_of(const Attributes& attributes) { return find_narrow(attributes.string("type")).value(); }
+
+Expr integer_and(Expr x, int64_t bits) {
+  const DType type = x->type;
+  return expr::binary(ExprOp::bit_and, std::move(x), expr::integer(bits, type));
+}
+
+// Rounds the lowest `dropped` bits of a float's pattern away, to nearest even; the carry moves the exponent.
+Expr rounded_bits(const Expr& magnitude, int64_t dropped) {
+  const Expr odd = integer_and(expr::binary(ExprOp::shr, magnitude, expr::integer(dropped)), 1);
+  return integer_and(magnitude + expr::integer((int64_t{1} << (dropped - 1)) - 1) + odd, -(int64_t{1} << dropped));
+}
+
+Expr round_float(Expr x, bool brain) {
+  if (x->type == DType::f64) x = expr::convert(x, DType::f32);
+  const Expr bits = expr::bitcast(x, DType::i32), magnitude = integer_and(bits, 0x7fffffff);
+  const Expr sign = integer_and(bits, INT32_MIN);
+  Expr rounded = rounded_bits(magnitude, brain ? 16 : 13);
+  if (!brain) {
+    // From 65520 on there is only infinity; below 2^-14 every number is a multiple of 2^-24.
+    rounded = expr::select(expr::binary(ExprOp::less, rounded, expr::integer(0x47800000)), rounded,
+                           expr::integer(0x7f800000));
+    const Expr small = expr::bitcast(magnitude, DType::f32) + expr::constant(0.5) - expr::constant(0.5);
+    rounded = expr::select(expr::binary(ExprOp::less, magnitude, expr::integer(0x38800000)),
+                           expr::bitcast(small, DType::i32), rounded);
+  }
+  const Expr value = expr::bitcast(expr::binary(ExprOp::bit_or, rounded, sign), DType::f32);
+  return expr::select(expr::binary(ExprOp::equal, x, x), value, x);
+}
+
+Expr lower_narrow(Expr x, Narrow narrow) {
+  switch (narrow) {
+    case Narrow::f16:
+    case Narrow::bf16: {
+      const DType type = x->type;
+      const Expr y = round_float(std::move(x), narrow == Narrow::bf16);
+      return type == DType::f32 ? y : expr::convert(y, type);
+    }
+    case Narrow::u8:
+      return integer_and(std::move(x), 0xff);
+    case Narrow::u16:
+      return integer_and(std::move(x), 0xffff);
+    case Narrow::u32:
+      return integer_and(std::move(x), 0xffffffff);
+    case Narrow::i8:
+    case Narrow::i16: {
+      const Expr count = expr::integer((x->type == DType::i64 ? 64 : 32) - 8 * narrow_bytes(narrow), x->type);
+      return expr::binary(ExprOp::sar, expr::binary(ExprOp::shl, std::move(x), count), count);
+    }
+    case Narrow::u64:
+    case Narrow::none:
+      return x;
+  }
+  return x;
+}
+
+}  // namespace
+
+std::vector<Op> narrow_ops() {
+  Op op;
+  op.name = "narrow";
+  op.family = OpFamily::elementwise;
+  op.doc =
+      "y = x rounded to nearest even (f16, bf16) or wrapped (integers) to the values of a narrow element type, "
+      "elementwise; "
+      "the gradient passes as it is.  x, y: [...]";
+  op.inputs = {{.name = "x"}};
+  op.attributes = {{.name = "type",
+                    .type = AttributeType::string,
+                    .choices = {"f16", "bf16", "i8", "i16", "u8", "u16", "u32", "u64"}}};
+  op.cheap = true;
+  op.infer = [](const OpContext& context) -> std::vector<Type> {
+    const Narrow narrow = narrow_of(context.attributes);
+    check_dtype(context, "narrow", 0, is_float(held_in(narrow)) ? Accepts::floats : Accepts::integers);
+    if (narrow == Narrow::u32 && context.inputs[0].dtype != DType::i64)
+      refuse(context, "narrow", "holds u32 in i64 only but got " + type_text(context.inputs[0]), "cast it to i64");
+    return {context.inputs[0]};
+  };
+  op.reference = [](std::span<const HostTensor> inputs, const Attributes& attributes) {
+    HostTensor y = inputs[0];
+    for (double& value : y.data) value = narrowed(value, narrow_of(attributes));
+    return std::vector<HostTensor>{std::move(y)};
+  };
+  op.lower = [](std::span<const Expr> x, const Attributes& attributes) {
+    return lower_narrow(x[0], narrow_of(attributes));
+  };
+  op.gradient = [](const GradientContext& context) -> std::vector<Value> {
+    if (!is_float(context.inputs[0].type().dtype)) return {Value{}};
+    return {context.output_gradients[0]};
+  };
+  auto example = [](const char* type, Example::Tensor x) {
+    return Example{.inputs = {std::move(x)}, .attributes = {{"type", type}}, .differentiable = false};
+  };
+  const std::vector<double> floats = {0.0,     -0.0,    1.0,     1.0009765625, 1.00048828125, 1.00146484375,
+                                      65504.0, 65519.0, 65520.0, 6.1e-5,       5.97e-8,       2.9802322387695312e-08,
+                                      2.99e-8, -3e-7,   1e30,    -INFINITY,    NAN,           3.3895e38};
+  const std::vector<double> integers = {0,   1,     -1,    127,   128,   -128,   -129,      255,
+                                        256, 32767, 32768, 65535, 65536, -65537, 2147483647};
+  const auto count = static_cast<int64_t>(floats.size()), whole = static_cast<int64_t>(integers.size());
+  op.examples = {example("f16", {.shape = {7, 33}, .low = -100, .high = 100}),
+                 example("f16", {.shape = {count}, .values = floats}),
+                 example("bf16", {.shape = {count}, .values = floats}),
+                 example("i8", {.shape = {whole}, .dtype = DType::i32, .values = integers}),
+                 example("i16", {.shape = {whole}, .dtype = DType::i32, .values = integers}),
+                 example("u8", {.shape = {whole}, .dtype = DType::i32, .values = integers}),
+                 example("u16", {.shape = {whole}, .dtype = DType::i32, .values = integers}),
+                 example("u32", {.shape = {whole}, .dtype = DType::i64, .values = integers}),
+                 example("u64", {.shape = {3, 5}, .low = 0, .high = 9, .dtype = DType::i64})};
+  return {std::move(op)};
+}
+
+}  // namespace moru
