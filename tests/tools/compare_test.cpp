@@ -44,6 +44,19 @@ TEST_CASE("compare: gives a line of JSON for every peer that is there, with the 
   CHECK(lines == 1);
 }
 
+TEST_CASE("compare: numbers that differ get no time") {
+  int status = 0;
+  // No difference is small enough for a negative tolerance.
+  const std::string text = output_of(compare + " --only 64x64x64,eigen --rounds 1 --seconds 0.01 --tolerance -1 --json 2>&1", status);
+  if (text.find("MISSING: eigen") != std::string::npos) {
+    MESSAGE("skipped: Eigen is not installed");
+    return;
+  }
+  CHECK(status != 0);
+  CHECK(text.find("error: 64x64x64 product 1: eigen: number") != std::string::npos);
+  CHECK(text.find("peer_us") == std::string::npos);
+}
+
 TEST_CASE("compare: an unknown part is refused") {
   int status = 0;
   const std::string text = output_of(compare + " --only T9 2>&1", status);

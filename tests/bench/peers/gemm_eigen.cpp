@@ -13,9 +13,10 @@ int main(int argc, char** argv) {
   const Matrix a = Eigen::Map<const Matrix>(left.data(), m, k), b = Eigen::Map<const Matrix>(right.data(), k, n);
   Matrix c(m, n);
   const auto step = [&] { c.noalias() = a * b; };
+  const auto result = [&] { return peer::sample(c.data(), m, n); };
   return peer::serve({[&] {
                         step();
-                        return peer::sample(c.data(), m, n);
+                        return result();
                       },
-                      step});
+                      step, result});
 }

@@ -14,9 +14,10 @@ int main(int argc, char** argv) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1.0f,
                 a.data(), static_cast<int>(k), b.data(), static_cast<int>(n), 0.0f, c.data(), static_cast<int>(n));
   };
+  const auto result = [&] { return peer::sample(c.data(), m, n); };
   return peer::serve({[&] {
                         step();
-                        return peer::sample(c.data(), m, n);
+                        return result();
                       },
-                      step});
+                      step, result});
 }

@@ -1,6 +1,8 @@
 // libtorch (see peer.h): T1 to T5 with torch's own modules and Adam.
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "tests/bench/peers/peer.h"
 
 namespace nn = torch::nn;
@@ -135,9 +137,14 @@ Workload make(const peer::Job& job, bool as_compared) {
 struct Trainer {
   Workload workload;
   torch::optim::Adam adam;
+  bool compared;
+  int steps = 0;
   Trainer(const peer::Job& job, bool as_compared)
-      : workload(make(job, as_compared)), adam(workload.parameters(), torch::optim::AdamOptions(1e-3).eps(as_compared ? 1e-7 : 1e-8)) {}
+      : workload(make(job, as_compared)), adam(workload.parameters(), torch::optim::AdamOptions(1e-3)), compared(as_compared) {}
   Tensor step() {
+    // Keras adds epsilon before the bias of the second moment is corrected, torch behind it.
+    if (compared)
+      static_cast<torch::optim::AdamOptions&>(adam.param_groups()[0].options()).eps(1e-7 / std::sqrt(1 - std::pow(0.999, ++steps)));
     adam.zero_grad();
     const Tensor loss = workload.loss(workload.outputs(true));
     loss.backward();
@@ -153,21 +160,30 @@ int main(int argc, char** argv) {
   torch::set_num_threads(job.threads);
   if (job.trains()) {
     Trainer trainer(job, false);
+    Tensor loss;
     return peer::serve({[&] {
                           Trainer compared(job, true);
                           std::vector<double> losses;
                           for (int i = 0; i < 3; ++i) losses.push_back(compared.step().item<double>());
                           return losses;
                         },
-                        [&] { trainer.step(); }});
+                        [&] { loss = trainer.step(); }, [&] { return std::vector<double>{loss.item<double>()}; }});
   }
   const Workload workload = make(job, true);
   torch::InferenceMode guard;
+  std::vector<Tensor> outputs;
+  const auto step = [&] { outputs = workload.outputs(false); };
+  const auto predictions = [&] {
+    std::vector<double> values;
+    for (const Tensor& output : outputs) {
+      const Tensor dense = output.contiguous();
+      peer::append_sample(values, dense.data_ptr<float>(), static_cast<size_t>(dense.numel()));
+    }
+    return values;
+  };
   return peer::serve({[&] {
-                        const Tensor out = workload.outputs(false)[0].flatten();
-                        std::vector<double> values;
-                        for (int64_t i = 0; i < std::min<int64_t>(8, out.numel()); ++i) values.push_back(out[i].item<double>());
-                        return values;
+                        step();
+                        return predictions();
                       },
-                      [&] { workload.outputs(false); }});
+                      step, predictions});
 }

@@ -114,6 +114,18 @@ int serve_workload(const peer::Job& job) {
   Running running(workload, 0.2, job.threads);
   running.bind(job);
   const auto step = running.entry(job.trains() ? "train_step" : "predict");
+  const auto result = [&] {
+    std::vector<double> out;
+    const auto append = [&](uint32_t slot) {
+      const auto values = running.session->view(slot).elements<float>();
+      peer::append_sample(out, values.data(), values.size());
+    };
+    if (job.trains())
+      append(*running.program->find_slot("loss"));
+    else
+      for (const ProgramOutput& output : running.program->outputs()) append(output.prediction);
+    return out;
+  };
   const auto check = [&]() -> std::vector<double> {
     std::vector<double> out;
     if (job.trains()) {
@@ -127,11 +139,9 @@ int serve_workload(const peer::Job& job) {
       return out;
     }
     step();
-    const auto values = running.session->view(running.program->entries()[*running.program->find_entry("predict")].outputs[0]).elements<float>();
-    for (size_t i = 0; i < std::min<size_t>(8, values.size()); ++i) out.push_back(values[i]);
-    return out;
+    return result();
   };
-  return peer::serve({check, step});
+  return peer::serve({check, step, result});
 }
 
 // A product whose right operand lies in panels of 64 columns, as weights of a program may.
@@ -168,11 +178,12 @@ int serve_product(const peer::Job& job, int64_t m, int64_t k, int64_t n) {
   const moru_kernel_call call = {buffers.data(), symbols, ThreadPool::parallel_for_callback, pool.get()};
   const moru_entry_function run = code->find_entry("product");
   const auto step = [&] { run(&call); };
+  const auto result = [&] { return peer::sample(y, m, n); };
   return peer::serve({[&] {
                         step();
-                        return peer::sample(y, m, n);
+                        return result();
                       },
-                      step});
+                      step, result});
 }
 
 }  // namespace

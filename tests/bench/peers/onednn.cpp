@@ -40,11 +40,12 @@ int serve_product(const peer::Job&, long m, long k, long n) {
     product.execute(queue, {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, c}});
     queue.wait();
   };
+  const auto result = [&] { return peer::sample(static_cast<const float*>(c.get_data_handle()), m, n); };
   return peer::serve({[&] {
                         step();
-                        return peer::sample(static_cast<const float*>(c.get_data_handle()), m, n);
+                        return result();
                       },
-                      step});
+                      step, result});
 }
 
 #if DNNL_VERSION_MAJOR < 3
@@ -140,11 +141,12 @@ int serve_lstm(const peer::Job& job) {
     first.run_backward(x, second.d_x);
     queue.wait();
   };
+  const auto result = [&] { return std::vector<double>{loss_of(job, second)}; };
   return peer::serve({[&] {
                         step();
-                        return std::vector<double>{loss_of(job, second)};
+                        return result();
                       },
-                      step});
+                      step, result});
 }
 
 #else

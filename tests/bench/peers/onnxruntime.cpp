@@ -88,10 +88,15 @@ int main(int argc, char** argv) {
     check(run(session, nullptr, inputs.names.data(), inputs.values.data(), inputs.values.size(), outputs.names.data(), outputs.values.size(),
               outputs.values.data()));
   };
+  const auto predictions = [&] {
+    std::vector<double> values;
+    for (const std::vector<char>& memory : outputs.memory)
+      peer::append_sample(values, reinterpret_cast<const float*>(memory.data()), memory.size() / 4);
+    return values;
+  };
   return peer::serve({[&] {
                         step();
-                        const auto* values = reinterpret_cast<const float*>(outputs.memory[0].data());
-                        return std::vector<double>(values, values + std::min<size_t>(8, outputs.memory[0].size() / 4));
+                        return predictions();
                       },
-                      step});
+                      step, predictions});
 }

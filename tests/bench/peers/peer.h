@@ -4,6 +4,7 @@
 //   -> ready
 //   check          -> check N N N ...           numbers that every program must agree on (see README.md)
 //   run SECONDS    -> run MICROSECONDS          the mean of as many steps as fit
+//   result         -> result N N N ...          what the last step gave: the loss, or the same numbers as a check
 //
 // DIR holds the initial weights and the data, one file an array: `moru_peer export` writes them.
 #pragma once
@@ -78,16 +79,20 @@ inline std::vector<float> operand(size_t count, bool right) {
   for (size_t i = 0; i < count; ++i) values[i] = operand_element(i, right);
   return values;
 }
-/// What a product is checked by: some of its elements.
+/// What an array is compared by: its elements, or of many about a thousand from all over it.
+inline void append_sample(std::vector<double>& out, const float* values, size_t count) {
+  for (size_t i = 0, stride = count / 1021 + 1; i < count; i += stride) out.push_back(values[i]);
+}
 inline std::vector<double> sample(const float* c, long m, long n) {
   std::vector<double> out;
-  for (long i = 0; i < 8; ++i) out.push_back(c[(i * 37 % m) * n + i * 101 % n]);
+  append_sample(out, c, static_cast<size_t>(m * n));
   return out;
 }
 
 struct Program {
   std::function<std::vector<double>()> check;  // called before the first run
   std::function<void()> step;
+  std::function<std::vector<double>()> result;  // of the last step
 };
 
 inline int serve(const Program& program) {
@@ -96,10 +101,10 @@ inline int serve(const Program& program) {
   double seconds_per_step = 0;
   std::string line;
   while (std::getline(std::cin, line)) {
-    if (line == "check") {
-      std::string out = "check";
+    if (line == "check" || line == "result") {
+      std::string out = line;
       char number[40];
-      for (double value : program.check()) {
+      for (double value : line == "check" ? program.check() : program.result()) {
         std::snprintf(number, sizeof number, " %.9g", value);
         out += number;
       }
