@@ -19,9 +19,17 @@
 
 namespace moru {
 
+/// How much a session may take for intermediate results, at a batch size and a number of threads. Parameters, state and
+/// what is bound from outside are not counted.
+struct MemoryBudget {
+  int64_t bytes = 0;  // 0: no bound
+  int64_t batch = 32, threads = 1;
+};
+
 struct CompileOptions {
   Target target = Target::host();
   PipelineOptions pipeline = {};
+  MemoryBudget memory_budget = {};
   int64_t seed = 0;  // for the record; weights were initialized by the caller
 };
 
@@ -33,7 +41,8 @@ struct CompiledModel {
 };
 
 /// Compiles `model` for prediction and, with options.pipeline.training, for training. Throws CompileError for what the
-/// model's author can mend.
+/// model's author can mend. With a memory budget the cheapest of several schedules that keeps it is taken: smaller chunks
+/// of the batch, then segments of time that are computed again; where none does, the error says the least that can be had.
 CompiledModel compile(Model& model, const CompileOptions& options = {});
 
 }  // namespace moru

@@ -12,6 +12,7 @@
 #include "compiler/passes/lower.h"
 #include "compiler/passes/make_entries.h"
 #include "compiler/passes/order_updates.h"
+#include "compiler/passes/segment_scans.h"
 #include "compiler/passes/simplify.h"
 #include "compiler/passes/sink_scan.h"
 #include "compiler/passes/tile_batch.h"
@@ -25,21 +26,28 @@ enum class When { always, training };
 
 struct GraphPass {
   std::string_view name;
-  void (*function)(Module&, const TrainingSpec*);
+  void (*function)(Module&, const PipelineOptions&);
   When when;
   std::string_view why;
 };
 
 template <void (*pass)(Graph&)>
-void each_entry(Module& module, const TrainingSpec*) {
+void each_entry(Module& module, const PipelineOptions&) {
   for (Graph& graph : module.entries) pass(graph);
 }
 
-void expand_entries(Module& module, const TrainingSpec*) {
+void expand_entries(Module& module, const PipelineOptions&) {
   for (Graph& graph : module.entries) graph = expand(graph);
 }
-void differentiate_entry(Module& module, const TrainingSpec*) { differentiate(module); }
-void add_update_entry(Module& module, const TrainingSpec* training) { add_update(module, *training); }
+void segment_entries(Module& module, const PipelineOptions& options) {
+  if (options.schedule.segments_scans)
+    for (Graph& graph : module.entries) segment_scans(graph);
+}
+void differentiate_entry(Module& module, const PipelineOptions&) { differentiate(module); }
+void add_update_entry(Module& module, const PipelineOptions& options) { add_update(module, *options.training); }
+void tile_entries(Module& module, const PipelineOptions& options) {
+  for (Graph& graph : module.entries) tile_batch(graph, options.schedule.tile_rows, options.schedule.partitions);
+}
 
 // The whole compiler, in order. Read this file first. Before the first pass, `make_entries` turns the model into
 // graphs; behind the last one, `lower` turns them into kernels and `plan_memory` gives their buffers places.
@@ -48,6 +56,7 @@ constexpr GraphPass graph_passes[] = {
     // name              function                      when             why it stands here
     {"expand",           expand_entries,               When::always,    "composites become primitives, so gradients come for free"},
     {"fold_constants",   each_entry<fold_constants>,   When::always,    "scalar arithmetic on constants, before gradients multiply it"},
+    {"segment_scans",    segment_entries,              When::training,  "with a memory budget only: differentiate then keeps carries and recomputes segments"},
     {"differentiate",    differentiate_entry,          When::training,  "before simplify, so that forward and backward share nodes"},
     {"add_update",       add_update_entry,             When::training,  "the optimizer becomes ordinary nodes; the runtime has no maths"},
     {"expand_update",    expand_entries,               When::training,  "optimizers and gradients were written with composites too"},
@@ -63,7 +72,7 @@ constexpr GraphPass graph_passes[] = {
     {"share_common_2",   each_entry<share_common>,     When::always,    "one packed copy of a weight serves every reader"},
     {"drop_dead_3",      each_entry<drop_dead>,        When::always,    "contractions that were replaced"},
     {"order_updates",    each_entry<order_updates>,    When::training,  "before tile_batch: weights are replaced in place once nobody needs the old ones"},
-    {"tile_batch",       each_entry<tile_batch>,       When::always,    "wraps what is left to do per sample; last, since it hides it in a body"},
+    {"tile_batch",       tile_entries,                 When::always,    "wraps what is left to do per sample; last, since it hides it in a body"},
 };
 
 struct KernelPass {
@@ -117,7 +126,7 @@ Lowered run_pipeline(Model& model, const PipelineOptions& options) {
   for (const GraphPass& pass : graph_passes) {
     if (pass.when == When::training && !options.training) continue;
     if (!options.disable.count(pass.name)) {
-      run(pass.name, [&] { pass.function(out.module, options.training); });
+      run(pass.name, [&] { pass.function(out.module, options); });
       verify(pass.name);
       dump(pass.name, [&] { return module_text(out.module); });
     }
@@ -153,7 +162,7 @@ void run_passes(Module& module, std::span<const std::string> names) {
       throw CompileError({.stage = "opt",
                           .what = "there is no graph pass '" + name + "' that can run alone",
                           .hint = "moru passes lists them"});
-    pass->function(module, nullptr);
+    pass->function(module, {});
     verify_module(module, name);
   }
 }

@@ -17,11 +17,19 @@
 
 namespace moru {
 
+/// What a training step gives up to take less memory.
+struct MemorySchedule {
+  int64_t tile_rows = 0;        // samples in a chunk of the batch, at most; 0: as many as stay in the cache, or all
+  int64_t partitions = 4;       // partial sums of gradients: as many threads have something to do
+  bool segments_scans = false;  // keep carries between segments of time, and run segments again
+};
+
 struct PipelineOptions {
   const TrainingSpec* training = nullptr;      // none: the entry `predict` only
   std::set<std::string, std::less<>> disable;  // names of passes to leave out
   std::string stop_after;                      // name of the last pass to run; empty: all
   bool verify = true;                          // check every invariant after every pass
+  MemorySchedule schedule;
   int64_t l2_bytes = int64_t{1} << 20;         // of the target's second cache; a choice of schedule, not of bits
   /// Called after each pass with its name and the program's text, where that changed.
   std::function<void(std::string_view pass, const std::string& text)> dump;

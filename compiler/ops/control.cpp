@@ -206,6 +206,10 @@ Op scan_op() {
        .type = AttributeType::boolean,
        .default_value = false,
        .doc = "run from the last time to the first"},
+      {.name = "recompute",
+       .type = AttributeType::boolean,
+       .default_value = false,
+       .doc = "keep only the carries for the gradient, and run the body again"},
       {.name = "trip",
        .type = AttributeType::shape,
        .optional = true,
@@ -245,6 +249,11 @@ Op tile_op() {
        .default_value = 0,
        .least = 0.0,
        .doc = "how many results are added up"},
+      {.name = "partitions",
+       .type = AttributeType::integer,
+       .default_value = 4,
+       .least = 1.0,
+       .doc = "how many partial sums there are, each of neighbouring chunks: as many threads have something to do"},
   };
   op.infer = infer_tile;
   return op;

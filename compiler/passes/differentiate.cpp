@@ -50,7 +50,7 @@ void backpropagate(Builder& b, size_t node_count, const std::vector<bool>& depen
 struct ScanParts {
   size_t carries, sequences, invariants, stacks;
   std::vector<int64_t> axes, output_axes;
-  bool reverse;
+  bool reverse, recompute;
 };
 
 ScanParts parts_of(const Node& node) {
@@ -62,6 +62,7 @@ ScanParts parts_of(const Node& node) {
   parts.axes = node.attributes.integers("axes");
   parts.output_axes = node.attributes.integers("output_axes");
   parts.reverse = node.attributes.boolean("reverse");
+  parts.recompute = node.attributes.boolean("recompute");
   return parts;
 }
 
@@ -151,9 +152,8 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
     stack_gradients.push_back(
         add_sequence(gradients.find(outputs[parts.carries + i]).id, parts.output_axes[i], forward.type(value)));
   }
-  std::vector<std::pair<size_t, size_t>> kept;  // node, output
   for (size_t n = 0; n < forward.nodes.size(); ++n)
-    if (is_residual(forward.nodes[n]))
+    if (!parts.recompute && is_residual(forward.nodes[n]))
       for (ValueId output : forward.nodes[n].outputs)
         mapped[output] = add_sequence(stack_output(graph, node_index, output, trip), 0, forward.type(output)).id;
   const size_t sequence_count = sequence_operands.size();
@@ -217,7 +217,8 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
                            {"sequences", static_cast<int64_t>(sequence_count)},
                            {"axes", axes},
                            {"output_axes", output_axes},
-                           {"reverse", !parts.reverse}};
+                           {"reverse", !parts.reverse},
+                           {"recompute", parts.recompute}};
   if (sequence_count == 0) attributes.set("trip", Shape{trip});
   std::vector<Graph> bodies;
   bodies.push_back(std::move(body));

@@ -158,7 +158,8 @@ class Hoister {
 void hoist_scan(Graph& root) {
   for_each_graph(root, [](Graph& graph) {
     for (size_t n = 0; n < graph.nodes.size(); ++n) {
-      if (graph.nodes[n].op->name != "scan") continue;
+      // What moves out of a loop is kept for all its steps: a loop over segments is there to keep less.
+      if (graph.nodes[n].op->name != "scan" || graph.nodes[n].attributes.boolean("recompute")) continue;
       std::vector<Node> front = Hoister(graph, n).run();
       size_t added = front.size();
       graph.nodes.insert(graph.nodes.begin() + static_cast<std::ptrdiff_t>(n), std::make_move_iterator(front.begin()),

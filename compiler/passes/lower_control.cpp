@@ -111,12 +111,6 @@ void Lowering::scan(Region& r, const Node& node, Block& out) {
   out.push_back({std::move(loop), node.origin});
 }
 
-namespace {
-
-constexpr int64_t partitions = 4;  // partial sums of a tile: enough for the threads of small machines
-
-}  // namespace
-
 Dim Lowering::largest(const Dim& dim) const {
   return tile_symbol_.empty() ? dim : dim.substitute(tile_symbol_, tile_rows_);
 }
@@ -124,6 +118,7 @@ Dim Lowering::largest(const Dim& dim) const {
 void Lowering::prepare_tile(Region& r, const Node& node) {
   const Graph& g = *r.graph;
   size_t sums = static_cast<size_t>(node.attributes.integer("sums"));
+  const int64_t partitions = node.attributes.integer("partitions");
   for (size_t k = 0; k < node.outputs.size(); ++k) {
     Type type = g.type(node.outputs[k]);
     if (k < sums) {
@@ -197,6 +192,7 @@ void Lowering::tile(Region& r, const Node& node, Block& out) {
                sums = static_cast<size_t>(node.attributes.integer("sums"));
   const Dim chunk = node.attributes.integer("chunk");
   const Dim batch = g.type(node.inputs[0]).shape[0];
+  const int64_t partitions = node.attributes.integer("partitions");
   const Dim chunks = ceil_div(batch, chunk), used = min(Dim(partitions), chunks);
   const std::string partition_var = fresh_var("p"), chunk_var = fresh_var("c");
   const Dim partition = Dim::symbol(partition_var);

@@ -192,7 +192,8 @@ void sink_scan(Graph& root) {
   for_each_graph(root, [](Graph& graph) {
     bool any = false;
     for (size_t n = 0; n < graph.nodes.size(); ++n)
-      if (graph.nodes[n].op->name == "scan") any |= Sinker(graph, n).run();
+      if (graph.nodes[n].op->name == "scan" && !graph.nodes[n].attributes.boolean("recompute"))
+        any |= Sinker(graph, n).run();
     if (any) sort_nodes(graph);
   });
 }

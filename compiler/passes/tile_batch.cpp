@@ -41,16 +41,20 @@ void rename_symbol(Graph& graph, const std::string& from, const Dim& to) {
 
 class Tiler {
  public:
-  explicit Tiler(Graph& graph) : graph_(graph), producer_(find_producers(graph)) {}
+  Tiler(Graph& graph, int64_t rows_limit, int64_t partitions)
+      : graph_(graph), rows_limit_(rows_limit), partitions_(partitions), producer_(find_producers(graph)) {}
 
   void run() {
     if (!find_batch() || !classify()) return;
     int64_t rows = chunk_rows();
+    if (rows_limit_ > 0) rows = rows > 0 ? std::min(rows, rows_limit_) : rows_limit_;
     if (rows > 0) wrap(rows);
   }
 
  private:
   Graph& graph_;
+  const int64_t rows_limit_;  // 0: none
+  const int64_t partitions_;
   std::vector<uint32_t> producer_;
   std::string batch_;
   std::vector<bool> carries_;  // by value: has a row per sample
@@ -99,15 +103,33 @@ class Tiler {
       for (size_t i = 0; i < scan.sequences; ++i)
         if (contains_batch(graph_.type(node.inputs[scan.carries + i]).shape[static_cast<size_t>(scan.axes[i])]))
           return false;
-      // A carry or stack without samples would be a sum over them in disguise.
-      return std::all_of(node.outputs.begin(), node.outputs.end(),
-                         [&](ValueId v) { return carries_batch(graph_.type(v)); });
+      // A carry or stack without samples is a sum over them in disguise, which only some carries may be.
+      for (size_t k = 0; k < node.outputs.size(); ++k)
+        if (!carries_batch(graph_.type(node.outputs[k])) && (k >= scan.carries || !is_sum(node, k))) return false;
+      return true;
     }
     if (name.starts_with("reduce_"))
       for (int64_t axis : node.attributes.integers("axes"))
         if (contains_batch(x[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(x.size()) : axis)]))
           return false;
     return name != "tile";
+  }
+
+  // True if a carry begins as 0 and the body only adds to it.
+  bool is_sum(const Node& scan, size_t carry) const {
+    const uint32_t first = producer_[scan.inputs[carry]];
+    if (first == UINT32_MAX || graph_.nodes[first].op->name != "fill" || graph_.nodes[first].attributes.real("value") != 0.0)
+      return false;
+    const Graph& body = scan.bodies[0];
+    const std::vector<uint32_t> uses = count_uses(body);
+    ValueId sum = body.inputs[carry].value;
+    const ValueId last = body.results[carry].value;
+    for (const Node& node : body.nodes) {
+      if (std::find(node.inputs.begin(), node.inputs.end(), sum) == node.inputs.end()) continue;
+      if (node.op->name != "add" || uses[sum] != 1) return false;
+      sum = node.outputs[0];
+    }
+    return sum == last && uses[last] == 1;
   }
 
   // True where the node is a sum over the samples.
@@ -141,6 +163,11 @@ class Tiler {
       if (depends) return false;
       if (writes) {
         if (!keeps_samples_apart(node)) return false;
+        for (ValueId output : node.outputs) {
+          if (carries_[output]) continue;
+          sums_.push_back(output);
+          after_[output] = true;
+        }
       } else {
         if (!sums_samples(node)) return false;
         sums_.push_back(node.outputs[0]);
@@ -218,7 +245,8 @@ class Tiler {
                                        {{"chunk", rows},
                                         {"symbol", std::string(rows_symbol)},
                                         {"slices", static_cast<int64_t>(slices.size())},
-                                        {"sums", static_cast<int64_t>(sums_.size())}},
+                                        {"sums", static_cast<int64_t>(sums_.size())},
+                                        {"partitions", partitions_}},
                                        "batch");
     tile.inputs = slices;
     tile.inputs.insert(tile.inputs.end(), invariants.begin(), invariants.end());
@@ -272,8 +300,9 @@ class Tiler {
 
 }  // namespace
 
-void tile_batch(Graph& graph) {
-  if (graph.name == "train_step" || graph.name == "predict" || graph.name == "evaluate") Tiler(graph).run();
+void tile_batch(Graph& graph, int64_t most_rows, int64_t partitions) {
+  if (graph.name == "train_step" || graph.name == "predict" || graph.name == "evaluate")
+    Tiler(graph, most_rows, partitions).run();
 }
 
 }  // namespace moru

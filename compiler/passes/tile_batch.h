@@ -13,6 +13,8 @@ namespace moru {
 /// is. So is one whose weights outweigh what a chunk stores, and one in which a sample's value depends on a sum over the
 /// batch.
 /// Random numbers are drawn for the sample's place in the batch, so that masks do not depend on the chunk.
-void tile_batch(Graph& graph);
+/// `most_rows`, if not 0, bounds the chunk; then the batch is cut whether that gains time or not. Sums have `partitions`
+/// parts.
+void tile_batch(Graph& graph, int64_t most_rows = 0, int64_t partitions = 4);
 
 }  // namespace moru

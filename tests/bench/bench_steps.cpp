@@ -87,6 +87,7 @@ int main(int argc, char** argv) {
   std::set<std::string, std::less<>> disable;
   std::vector<int64_t> batches = {32, 256};
   int threads = 1;
+  int64_t budget = 0;
   bool predict = false, verify = false, dump = false, kernels = false;
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
@@ -96,6 +97,8 @@ int main(int argc, char** argv) {
       batches = {std::atoll(argv[++i])};
     else if (a == "--threads" && i + 1 < argc)
       threads = std::atoi(argv[++i]);
+    else if (a == "--memory-budget" && i + 1 < argc)
+      budget = std::atoll(argv[++i]);
     else if (a == "--predict")
       predict = true;
     else if (a == "--disable" && i + 1 < argc)
@@ -107,7 +110,7 @@ int main(int argc, char** argv) {
     else if (a == "--verify")
       verify = true;
     else {
-      std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump] "
+      std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump] [--memory-budget BYTES] "
                    "[--kernels]\n");
       return 2;
     }
@@ -120,6 +123,7 @@ int main(int argc, char** argv) {
     options.pipeline.training = &workload.training;
     options.pipeline.verify = verify;
     options.pipeline.disable = disable;
+    options.memory_budget = {budget, batches[0], threads};
     double begin = now();
     CompiledModel compiled;
     Result<std::shared_ptr<const Program>> program = make_native_program(model, options, {}, {}, &compiled);
