@@ -62,7 +62,7 @@ ScanParts parts_of(const Node& node) {
   parts.axes = node.attributes.integers("axes");
   parts.output_axes = node.attributes.integers("output_axes");
   parts.reverse = node.attributes.boolean("reverse");
-  parts.recompute = node.attributes.boolean("recompute");
+  parts.recompute = node.attributes.has("recompute") && node.attributes.boolean("recompute");
   return parts;
 }
 

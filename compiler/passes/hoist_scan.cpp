@@ -159,7 +159,7 @@ void hoist_scan(Graph& root) {
   for_each_graph(root, [](Graph& graph) {
     for (size_t n = 0; n < graph.nodes.size(); ++n) {
       // What moves out of a loop is kept for all its steps: a loop over segments is there to keep less.
-      if (graph.nodes[n].op->name != "scan" || graph.nodes[n].attributes.boolean("recompute")) continue;
+      if (graph.nodes[n].op->name != "scan" || ScanView(graph.nodes[n]).recompute) continue;
       std::vector<Node> front = Hoister(graph, n).run();
       size_t added = front.size();
       graph.nodes.insert(graph.nodes.begin() + static_cast<std::ptrdiff_t>(n), std::make_move_iterator(front.begin()),

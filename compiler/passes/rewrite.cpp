@@ -68,7 +68,8 @@ ScanView::ScanView(const Node& node)
       stacks(node.outputs.size() - carries),
       axes(node.attributes.integers("axes")),
       output_axes(node.attributes.integers("output_axes")),
-      reverse(node.attributes.boolean("reverse")) {}
+      reverse(node.attributes.boolean("reverse")),
+      recompute(node.attributes.has("recompute") && node.attributes.boolean("recompute")) {}
 
 Dim scan_trip_count(const Graph& graph, const Node& node) {
   ScanView scan(node);

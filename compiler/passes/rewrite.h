@@ -27,7 +27,7 @@ void sort_nodes(Graph& graph);
 struct ScanView {
   size_t carries = 0, sequences = 0, invariants = 0, stacks = 0;
   std::vector<int64_t> axes, output_axes;
-  bool reverse = false;
+  bool reverse = false, recompute = false;
   explicit ScanView(const Node& node);
 };
 Dim scan_trip_count(const Graph& graph, const Node& node);

@@ -75,12 +75,11 @@ void segment(Graph& graph, size_t index, int64_t steps, int64_t length) {
 }  // namespace
 
 void segment_scans(Graph& graph) {
-  if (graph.name != "train_step") return;
   for (bool again = true; again;) {
     again = false;
     for (size_t n = 0; n < graph.nodes.size() && !again; ++n) {
       const Node& node = graph.nodes[n];
-      if (node.op->name != "scan" || node.attributes.boolean("recompute")) continue;
+      if (node.op->name != "scan" || ScanView(node).recompute) continue;
       const Dim trip = scan_trip_count(graph, node);
       const std::optional<int64_t> length = trip.is_constant() ? segment_length(trip.constant()) : std::nullopt;
       if (!length) continue;

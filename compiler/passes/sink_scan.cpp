@@ -192,7 +192,7 @@ void sink_scan(Graph& root) {
   for_each_graph(root, [](Graph& graph) {
     bool any = false;
     for (size_t n = 0; n < graph.nodes.size(); ++n)
-      if (graph.nodes[n].op->name == "scan" && !graph.nodes[n].attributes.boolean("recompute"))
+      if (graph.nodes[n].op->name == "scan" && !ScanView(graph.nodes[n]).recompute)
         any |= Sinker(graph, n).run();
     if (any) sort_nodes(graph);
   });

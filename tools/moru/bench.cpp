@@ -176,7 +176,12 @@ void add_bench(CLI::App& app, Job& job) {
   command->add_flag("--kernels", options->kernels, "List the step's kernels: times, GFLOP/s, percent of the roofline");
   command->add_flag("--json", options->json, "Print it as JSON");
   add_compile_flags(*command, options->flags);
-  command->callback([options, &job] { job = [options] { return run(*options); }; });
+  add_memory_budget(*command, options->flags);
+  command->callback([options, &job] {
+    options->flags.budget_batch = options->batch;
+    options->flags.threads = options->threads;
+    job = [options] { return run(*options); };
+  });
 }
 
 }  // namespace moru::cli

@@ -115,9 +115,11 @@ int run(const Options& options) {
     if (source.recipe) set_statistics(source.model, *source.recipe);
   });
 
+  CompileFlags flags = options.flags;
+  if (source.recipe) flags.budget_batch = source.recipe->fit.batch_size;
   const CompiledModel compiled = compile(
       source.model,
-      make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr,
+      make_compile_options(flags, prepared.trains ? &prepared.training : nullptr,
                            static_cast<int64_t>(options.seed.value_or(source.recipe ? source.recipe->fit.seed : 0))));
   times.append(compiled.lowered.times);
   const EmitOptions emit = make_emit_options(options.flags);
@@ -192,6 +194,7 @@ void add_compile(CLI::App& app, Job& job) {
       ->type_name("P");
   command->add_flag("--json", options->json, "Say what was written, and with --time the stages, as JSON");
   add_compile_flags(*command, options->flags);
+  add_memory_budget(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }
 

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
@@ -38,6 +39,29 @@ void add_compile_flags(CLI::App& command, CompileFlags& flags) {
   command.add_flag("--no-cache", flags.no_cache, "Neither use nor keep compiled objects in the cache");
 }
 
+void add_memory_budget(CLI::App& command, CompileFlags& flags) {
+  command
+      .add_option("--memory-budget", flags.memory_budget,
+                  "Bytes for intermediate results, such as 64M: smaller chunks of the batch, then segments of time that are "
+                  "computed again")
+      ->type_name("SIZE");
+}
+
+namespace {
+
+int64_t parse_bytes(const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  const std::string unit = end;
+  const int shift = unit.empty() || unit == "B" ? 0 : unit == "K" ? 10 : unit == "M" ? 20 : unit == "G" ? 30 : -1;
+  const double bytes = shift < 0 ? 0 : std::ldexp(number, shift);
+  if (end == text.c_str() || !(bytes >= 1) || bytes > 1e18)
+    fail("--memory-budget takes a number of bytes, such as 500000, 64M or 1.5G, not '" + text + "'");
+  return static_cast<int64_t>(bytes);
+}
+
+}  // namespace
+
 std::string cache_directory() {
   if (const char* given = std::getenv("XDG_CACHE_HOME"); given != nullptr && given[0] == '/')
     return std::string(given) + "/moru";
@@ -51,6 +75,8 @@ CompileOptions make_compile_options(const CompileFlags& flags, const TrainingSpe
   options.target = Target::parse(flags.target);
   options.pipeline.training = training;
   options.seed = seed;
+  if (!flags.memory_budget.empty())
+    options.memory_budget = {parse_bytes(flags.memory_budget), flags.budget_batch, flags.threads};
   for (const std::string& name : flags.disable) {
     check_pass(name);
     options.pipeline.disable.insert(name);

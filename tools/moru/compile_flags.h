@@ -24,10 +24,16 @@ struct CompileFlags {
   std::string dump_directory;
   bool time = false;
   bool no_cache = false;
+  std::string memory_budget;  // as it was given
+  int64_t budget_batch = 32;  // what it is to hold for: the subcommand knows
+  int threads = 1;
 };
 
 /// Adds --disable, --dump-dir, --time and --no-cache to a subcommand.
 void add_compile_flags(CLI::App& command, CompileFlags& flags);
+
+/// Adds --memory-budget, for subcommands that compile a training step.
+void add_memory_budget(CLI::App& command, CompileFlags& flags);
 
 /// Throws Failure for a pass that does not exist or cannot be left out, CompileError for a target.
 CompileOptions make_compile_options(const CompileFlags& flags, const TrainingSpec* training, int64_t seed = 0);

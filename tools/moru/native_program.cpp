@@ -69,7 +69,10 @@ std::vector<std::string> program_identity(const Model& model, const Module& modu
                                     std::to_string(options.seed),
                                     std::to_string(emit.vector_bytes),
                                     std::to_string(emit.optimization),
-                                    emit.prefix};
+                                    emit.prefix,
+                                    std::to_string(options.memory_budget.bytes),
+                                    std::to_string(options.memory_budget.batch),
+                                    std::to_string(options.memory_budget.threads)};
   for (const std::string& name : model.output_names) parts.push_back("output " + name);
   for (const std::string& pass : options.pipeline.disable) parts.push_back("without " + pass);
   for (const WeightPlace& place : make_weights_section(model).places)

@@ -38,7 +38,10 @@ int run(const Options& options) {
   const PreparedModel prepared_model = prepare_model(source, true);
 
   TrainingJob job;
-  job.program = make_program(source, options.flags, prepared_model);
+  CompileFlags flags = options.flags;
+  flags.budget_batch = recipe.fit.batch_size;
+  flags.threads = options.threads;
+  job.program = make_program(source, flags, prepared_model);
   job.recipe = recipe;
   job.run_directory = options.run_directory;
   job.resume = options.resume;
@@ -94,6 +97,7 @@ void add_train(CLI::App& app, Job& job) {
   command->add_flag("--quiet", options->quiet, "Show no progress");
   command->add_flag("--json", options->json, "Print metrics.json instead of a table");
   add_compile_flags(*command, options->flags);
+  add_memory_budget(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }
 
