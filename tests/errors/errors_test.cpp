@@ -239,7 +239,7 @@ std::vector<Wrong> wrong_inputs() {
        {"summary", "@/model.txt"},
        1,
        "error: cannot tell what kind of model '@/model.txt' is\n"
-       "  hint: a model is a .moru, a compiled .so, or Keras' (.keras, .h5, .json) or ONNX (.onnx)\n"},
+       "  hint: a model is a .moru, a compiled .so, Keras' (.keras, .h5, .json) or ONNX (.onnx)\n"},
       {"an empty JSON file", {"summary", "@/empty.json"}, 1, "error: @/empty.json: is empty\n"},
       {"broken JSON",
        {"summary", "@/syntax.json"},
