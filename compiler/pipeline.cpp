@@ -8,6 +8,7 @@
 #include "compiler/passes/differentiate.h"
 #include "compiler/passes/drop_dead.h"
 #include "compiler/passes/expand.h"
+#include "compiler/passes/fuse_rows.h"
 #include "compiler/passes/hoist_scan.h"
 #include "compiler/passes/lower.h"
 #include "compiler/passes/make_entries.h"
@@ -81,11 +82,13 @@ struct KernelPass {
   std::string_view why;
 };
 
+void fuse_kernel_rows(Kernel& kernel, const PipelineOptions& options) { fuse_rows(kernel, options.l2_bytes); }
 void block_kernel(Kernel& kernel, const PipelineOptions& options) { block_contractions(kernel, options.l2_bytes); }
 
 constexpr KernelPass kernel_passes[] = {
-    // name                function       why it stands here
-    {"block_contractions", block_kernel,  "behind lower, which knows strides; before plan_memory, since it adds buffers"},
+    // name                function          why it stands here
+    {"fuse_rows",          fuse_kernel_rows, "behind lower, which makes the loops; before what is cut for the caches"},
+    {"block_contractions", block_kernel,     "behind lower, which knows strides; before plan_memory, since it adds buffers"},
 };
 // clang-format on
 

@@ -142,13 +142,6 @@ void Emitter::emit_contraction(const Contraction& contraction) {
   }
   tile.column = tile.outer_columns.back();
   tile.outer_columns.pop_back();
-  // The tile's rows are the longest of the row axes.
-  const auto longest = std::max_element(tile.outer_rows.begin(), tile.outer_rows.end(), [&](const auto& a, const auto& b) {
-    return nominal(a.extent) <= nominal(b.extent);
-  });
-  tile.row = *longest;
-  tile.outer_rows.erase(longest);
-
   tile.lanes = std::max(1, static_cast<int>(width_ * 4 / dtype_bytes(contraction.type)));
   int64_t depth_steps = 1;
   for (const ContractionAxis& axis : tile.depth) depth_steps *= nominal(axis.extent);
@@ -157,8 +150,24 @@ void Emitter::emit_contraction(const Contraction& contraction) {
     const std::optional<Dim> stride = tile.vectors.offset.coefficient(tile.depth.back().var);
     if (stride && stride->is_constant()) vector_stride = std::abs(stride->constant()) * dtype_bytes(contraction.type);
   }
-  tile.shape = choose_tile({nominal(tile.row.extent), nominal(tile.column.extent), depth_steps, tile.row.extent.is_constant(),
-                            vector_stride}, tile.lanes, target_);
+  // The tile's rows are those of one row axis, the one that gives the cheapest tiles; the others are loops around it. Rows
+  // whose number is known need no ladder of edges, and those of an axis further inside are closer together in memory.
+  double least_cycles = 0;
+  size_t row_axis = 0;
+  for (size_t i = tile.outer_rows.size(); i-- > 0;) {
+    const Dim& extent = tile.outer_rows[i].extent;
+    const TileShape shape = choose_tile({nominal(extent), nominal(tile.column.extent), depth_steps, extent.is_constant(), vector_stride},
+                                        tile.lanes, target_);
+    double cycles = shape.cycles * (extent.is_constant() ? 1.0 : 1.05);
+    for (size_t other = 0; other < tile.outer_rows.size(); ++other)
+      if (other != i) cycles *= static_cast<double>(nominal(tile.outer_rows[other].extent));
+    if (least_cycles > 0 && cycles >= 0.97 * least_cycles) continue;
+    least_cycles = cycles;
+    row_axis = i;
+    tile.shape = shape;
+  }
+  tile.row = tile.outer_rows[row_axis];
+  tile.outer_rows.erase(tile.outer_rows.begin() + static_cast<std::ptrdiff_t>(row_axis));
 
   const auto all_columns = [&] {
     // A batch of one has a tile of its own: large weights are read once, so in long stretches of their rows.
@@ -402,7 +411,7 @@ void Emitter::emit_epilogue(Tile& tile, Value* row, int height, const Values& ac
       accumulator_ = nullptr;
     });
   };
-  constexpr int most_inlined = 160;
+  constexpr int most_inlined = 256;
   if (tile.epilogue_size * static_cast<int>(accumulators.size()) <= most_inlined) {
     for (int i = 0; i < height; ++i) {
       bindings_[tile.row.var] = {row, i, depth_};

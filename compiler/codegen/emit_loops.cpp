@@ -100,8 +100,29 @@ Emitter::Values Emitter::emit_carry_loop(Value* begin, Value* end, int64_t step,
   return merged;
 }
 
+// A few short rows: their vectors together are still a short piece of code, and the loop would cost as much as they do.
+bool Emitter::is_worth_unrolling(const For& loop) const {
+  constexpr int64_t most_rounds = 4, most_size = 128;
+  if (!loop.extent.is_constant() || loop.extent.constant() > most_rounds) return false;
+  int64_t size = 0;
+  for (const Statement& statement : loop.body) {
+    const For* row = std::get_if<For>(&statement.node);
+    if (!row || row->kind != ForKind::vector || !row->extent.is_constant()) return false;
+    size += (row->extent.constant() + width_ - 1) / width_ * block_size(row->body);
+  }
+  return size * loop.extent.constant() <= most_size;
+}
+
 void Emitter::emit_serial(const For& loop) {
   if (emit_column_reductions(loop)) return;
+  if (is_worth_unrolling(loop)) {
+    for (int64_t round = 0; round < loop.extent.constant(); ++round) {
+      bindings_[loop.var] = {nullptr, round, depth_};
+      emit_block(loop.body);
+    }
+    bindings_.erase(loop.var);
+    return;
+  }
   emit_loop(number(0), dim_value(loop.extent), 1, [&](Value* index) {
     bindings_[loop.var] = {index, 0, depth_};
     emit_block(loop.body);

@@ -71,6 +71,7 @@ class Emitter {
   Values emit_carry_loop(llvm::Value* begin, llvm::Value* end, int64_t step, Values carried, const CarryBody& body);
   void emit_if(llvm::Value* condition, const std::function<void()>& then);
   void emit_serial(const For& loop);
+  bool is_worth_unrolling(const For& loop) const;
   void emit_vector(const For& loop);
   void emit_reduce(const Reduce& reduce);
   bool emit_column_reductions(const For& loop);

@@ -98,7 +98,7 @@ TileShape choose_tile(const ContractionSize& size, int lanes, const Target& targ
       const double cost = cycles * (1.0 + 0.0005 * heights * width);
       if (best_cost == 0 || cost < best_cost) {
         best_cost = cost;
-        best = {height, width};
+        best = {height, width, cycles};
       }
     }
   }

@@ -23,6 +23,7 @@ std::vector<ColumnPiece> cut_columns(int64_t columns, int lanes, bool has_masks)
 struct TileShape {
   int rows = 1;     // rows of a full tile
   int vectors = 1;  // column vectors of a full tile
+  double cycles = 0;  // for all rows and columns and one step of the depth, by the model
 };
 
 struct ContractionSize {

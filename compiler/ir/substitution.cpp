@@ -2,16 +2,17 @@
 
 namespace moru {
 
-void Substitution::apply(Block& block) {
+void Rewriter::apply(Block& block) {
   for (Statement& statement : block) std::visit([&](auto& node) { apply(node); }, statement.node);
 }
 
-void Substitution::apply(Access& access) {
+void Rewriter::apply(Access& access) {
   apply(access.offset);
   apply(access.dynamic);
+  if (access_) access_(access);
 }
 
-void Substitution::apply(Expr& e) {
+void Rewriter::apply(Expr& e) {
   if (!e) return;
   if (auto found = done_.find(e.get()); found != done_.end()) {
     e = found->second;
@@ -26,23 +27,23 @@ void Substitution::apply(Expr& e) {
   e = std::move(copy);
 }
 
-void Substitution::apply(Store& s) {
+void Rewriter::apply(Store& s) {
   apply(s.access);
   apply(s.value);
 }
 
-void Substitution::apply(Reduce& s) {
+void Rewriter::apply(Reduce& s) {
   apply(s.extent);
   apply(s.value);
   apply(s.target);
 }
 
-void Substitution::apply(For& s) {
+void Rewriter::apply(For& s) {
   apply(s.extent);
   apply(s.body);
 }
 
-void Substitution::apply(Contraction& s) {
+void Rewriter::apply(Contraction& s) {
   for (auto* axes : {&s.rows, &s.columns, &s.depth})
     for (ContractionAxis& axis : *axes) apply(axis.extent);
   apply(s.a);
@@ -51,7 +52,7 @@ void Substitution::apply(Contraction& s) {
   for (Store& store : s.epilogue) apply(store);
 }
 
-void Substitution::apply(Transpose& s) {
+void Rewriter::apply(Transpose& s) {
   apply(s.rows);
   apply(s.columns);
   apply(s.from);

@@ -1,6 +1,7 @@
-// Substitution: replaces a symbol by an expression everywhere in statements.
+// Rewriting dims and accesses everywhere in statements.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -9,14 +10,12 @@
 
 namespace moru {
 
-/// Replaces one symbol or loop variable. Expressions that were shared stay shared, as long as one Substitution sees
-/// them all. What declares the name (a loop's variable) is left as it is.
-class Substitution {
+/// Rewrites every dim and every access of statements. Expressions that were shared stay shared, as long as one Rewriter
+/// sees them all. What declares a name (a loop's variable) is left as it is.
+class Rewriter {
  public:
-  Substitution(std::string symbol, Dim value) : symbol_(std::move(symbol)), value_(std::move(value)) {}
-
   void apply(Block& block);
-  void apply(Dim& dim) { dim = dim.substitute(symbol_, value_); }
+  void apply(Dim& dim) const { if (dim_) dim_(dim); }
   void apply(Access& access);
   void apply(Expr& e);
   void apply(Store& s);
@@ -25,11 +24,29 @@ class Substitution {
   void apply(Contraction& s);
   void apply(Transpose& s);
 
+ protected:
+  std::function<void(Dim&)> dim_;        // may be empty
+  std::function<void(Access&)> access_;  // may be empty
+
  private:
-  std::string symbol_;
-  Dim value_;
   std::unordered_map<const ExprNode*, Expr> done_;
   std::vector<Expr> alive_;  // keys of done_ stay valid
+};
+
+/// Replaces one symbol or loop variable.
+class Substitution : public Rewriter {
+ public:
+  Substitution(std::string symbol, Dim value) {
+    dim_ = [symbol = std::move(symbol), value = std::move(value)](Dim& dim) { dim = dim.substitute(symbol, value); };
+  }
+};
+
+/// Adds `by` to the offsets of all accesses to one buffer.
+class Shift : public Rewriter {
+ public:
+  Shift(BufferId buffer, Dim by) {
+    access_ = [buffer, by = std::move(by)](Access& access) { if (access.buffer == buffer) access.offset += by; };
+  }
 };
 
 }  // namespace moru

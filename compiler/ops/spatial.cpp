@@ -95,6 +95,15 @@ Value windowed(Value x, const std::vector<Windows>& windows, double value) {
   }
   for (size_t i = windows.size(); i-- > 0;) {
     const Windows& w = windows[i];
+    if (w.size == w.stride && w.dilation == 1) {  // each element is in one window at most: an axis cut into pieces
+      const auto axis = static_cast<std::ptrdiff_t>(i) + 1;
+      if (!(x.shape()[i + 1] == w.count * w.size)) x = b.slice(x, axis, 0, w.count * w.size);
+      Shape pieces = x.shape();
+      pieces[i + 1] = w.count;
+      pieces.insert(pieces.begin() + axis + 1, w.size);
+      x = b.reshape(x, pieces);
+      continue;
+    }
     x = b.call("window", {x},
                {{"axis", static_cast<int64_t>(i) + 1},
                 {"count", Shape{w.count}},

@@ -6,6 +6,7 @@
 
 #include "compiler/ir/accesses.h"
 #include "compiler/ir/substitution.h"
+#include "compiler/passes/carry_sums.h"
 
 namespace moru {
 
@@ -18,6 +19,7 @@ constexpr int64_t row_unit = 8;     // blocks of rows are a multiple of the usua
 constexpr int64_t strip_rows = 16;  // a few tiles: their results are written while they are near
 // Multiply-adds that are worth a join of threads: some 8 us of one.
 constexpr int64_t parallel_work = int64_t{1} << 20;
+constexpr int64_t least_depth = 64;  // beside which reading and writing a tile's sums costs little
 constexpr int64_t deepest = 1024;  // depth of a panel: 256 KiB
 constexpr int64_t far_apart = 4096;  // bytes: rows at this distance fall into the same sets, and each in a page of its own
 
@@ -55,6 +57,10 @@ class Blocker {
         if (streams_results(*contraction)) {
           cut_rows(*contraction, strip_rows, kind_of_loop(*contraction), statement.origin, out,
                    [&](const Contraction& strip, Block& body) { body.push_back({strip, statement.origin}); });
+          continue;
+        }
+        if (streams_operands(*contraction)) {
+          cut_depth(*contraction, statement.origin, out);
           continue;
         }
       }
@@ -125,6 +131,27 @@ class Blocker {
       if (along && along->is_constant(1)) streams.insert(store.access.buffer);
     }
     return rows * columns * 4 * static_cast<int64_t>(streams.size()) > l2_bytes_ && columns * size(c.depth) * 4 <= l2_bytes_ / 2;
+  }
+
+  // Few results of a depth with several axes, as gradients of a convolution's kernel are: both operands go past the caches
+  // once for every tile of rows, unless the outermost axis of the depth is cut off.
+  bool streams_operands(const Contraction& c) const {
+    if (c.depth.size() < 2 || c.rows.empty() || c.columns.empty() || c.type != DType::f32) return false;
+    const int64_t inner_depth = size(c.depth) / size(c.depth[0].extent), columns = size(c.columns);
+    const int64_t results = size(c.rows) * columns;
+    return size(c.depth[0].extent) > 1 && inner_depth >= least_depth && results * 4 <= l2_bytes_ / 4 &&
+           (results + inner_depth * columns) * 4 <= l2_bytes_ / 2 && size(c.depth) * columns * 4 > l2_bytes_ / 2;
+  }
+
+  /// A loop over the outermost axis of the depth, which carries the sums in memory. Each stays one chain of multiply-adds.
+  void cut_depth(const Contraction& c, const std::string& origin, Block& out) {
+    const BufferId sums = add_buffer(count_sums(c));
+    CarriedSums carried = carry_sums(c, kernel_.buffers[sums], sums, base_, origin);
+    for (Statement& statement : carried.start) out.push_back(std::move(statement));
+    For loop{c.depth[0].var, c.depth[0].extent, ForKind::serial, {}};
+    loop.body.push_back({std::move(carried.part), origin});
+    out.push_back({std::move(loop), origin});
+    out.push_back({std::move(carried.end), origin});
   }
 
   // The statement that made b as a transposed copy for this contraction alone, out of the block before it.

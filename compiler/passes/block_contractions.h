@@ -19,6 +19,9 @@ namespace moru {
 /// A contraction that writes more than the second cache holds, with a right operand that fits it, runs in strips of a few
 /// rows over all columns: results are then written, and an optimizer's state is read, along memory.
 ///
+/// A contraction with few results and a depth of several axes runs in a loop over the outermost of these, with its sums in
+/// memory, where its operands do not fit the cache.
+///
 /// Where the right operand lies in panels already, nothing is copied; where it was transposed into memory for this
 /// contraction alone, its panels are transposed instead.
 ///

@@ -8,8 +8,39 @@
 
 namespace moru::lowering {
 
-bool is_fusable(const Op& op) {
-  return op.lower || op.name == "gather" || op.name == "random_uniform" || is_constant(op);
+namespace {
+
+bool is_reduction(const Op& op) { return op.family == OpFamily::reduction && op.name.starts_with("reduce_"); }
+
+// A reduction that gathers in memory, element by element.
+bool is_fold(const Graph& graph, const Node& node) {
+  return is_reduction(*node.op) && !is_small_reduction(graph, node);
+}
+
+}  // namespace
+
+bool is_fusable(const Graph& graph, const Node& node) {
+  const Op& op = *node.op;
+  return op.lower || op.name == "gather" || op.name == "random_uniform" || is_constant(op) ||
+         is_small_reduction(graph, node);
+}
+
+bool is_small_reduction(const Graph& graph, const Node& node) {
+  if (!is_reduction(*node.op)) return false;
+  constexpr int64_t most_elements = 16;
+  const Shape& shape = graph.type(node.inputs[0]).shape;
+  int64_t elements = 1;
+  std::vector<bool> reduced(shape.size(), false);
+  for (int64_t axis : node.attributes.integers("axes")) {
+    const size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis);
+    reduced[at] = true;
+    if (!shape[at].is_constant() || shape[at].constant() < 1) return false;
+    elements *= shape[at].constant();
+    if (elements > most_elements) return false;
+  }
+  for (size_t i = shape.size(); i-- > 0;)
+    if (!shape[i].is_constant(1)) return elements > 1 && !reduced[i];
+  return false;
 }
 
 bool is_view(const Op& op) {
@@ -143,8 +174,6 @@ bool only_drops_units(const Shape& from, const Shape& to) {
   return a == b;
 }
 
-bool is_reduction(const Op& op) { return op.family == OpFamily::reduction && op.name.starts_with("reduce_"); }
-
 }  // namespace
 
 void Lowering::find_demands(Region& r) {
@@ -164,6 +193,18 @@ void Lowering::find_demands(Region& r) {
       }
       if (demand) r.demand[input] = true;
     }
+  }
+}
+
+// Sums over the windows of one axis and then of another add every element once, where it belongs in the end.
+void Lowering::find_absorbed(Region& r) {
+  const Graph& g = *r.graph;
+  r.absorbed.assign(g.nodes.size(), false);
+  for (const Node& node : g.nodes) {
+    if (node.op->name != "window_sum") continue;
+    const ValueId x = node.inputs[0];
+    const uint32_t n = r.producer[x];
+    if (n != UINT32_MAX && g.nodes[n].op->name == "window_sum" && r.uses[x] == 1 && !r.demand[x]) r.absorbed[n] = true;
   }
 }
 
@@ -231,15 +272,15 @@ void Lowering::choose_anchors(Region& r) {
       }
       continue;
     }
-    if (!is_fusable(*node.op)) {
-      for (ValueId output : node.outputs) r.in_memory[output] = true;
+    if (!is_fusable(g, node)) {
+      for (ValueId output : node.outputs) r.in_memory[output] = !r.absorbed[static_cast<size_t>(&node - g.nodes.data())];
       continue;
     }
     ValueId value = node.outputs[0];
     bool expensive = !node.op->cheap && !is_constant(*node.op);
     for (ValueId input : node.inputs)
       if (input != no_value && !r.in_memory[input]) expensive = expensive || costly[input];
-    if (r.demand[value] || (r.uses[value] > 1 && expensive)) {
+    if (r.demand[value] || (r.uses[value] > 1 && expensive) || is_small_reduction(g, node)) {
       r.anchor[value] = true;
       r.in_memory[value] = true;  // within its group an expression, elsewhere memory
     } else {
@@ -333,7 +374,7 @@ bool Lowering::read_aligned(const Region& r, ValueId input, uint32_t group) cons
   if (members.kind == Group::Kind::other) return false;
   // Folds run behind the loop's stores: they must not read what those replace.
   for (uint32_t n : members.members)
-    if (is_reduction(*g.nodes[n].op) && reads_in_group(r, g.nodes[n].outputs[0], input)) return false;
+    if (is_fold(g, g.nodes[n]) && reads_in_group(r, g.nodes[n].outputs[0], input)) return false;
   std::vector<uint32_t> walk = members.members;
   std::set<uint32_t> seen;
   while (!walk.empty()) {
@@ -363,6 +404,7 @@ Region Lowering::plan(const Graph& graph, const std::vector<View>& inputs, const
   r.own.assign(graph.types.size(), false);
   for (size_t i = 0; i < inputs.size(); ++i) r.storage[graph.inputs[i].value] = inputs[i];
   find_demands(r);
+  find_absorbed(r);
   find_layouts(r);
   choose_anchors(r);
   assign_storage(r, destinations);
@@ -442,7 +484,8 @@ void Lowering::form_groups(Region& r) {
   for (size_t n = 0; n < g.nodes.size(); ++n) {
     const Node& node = g.nodes[n];
     if (is_view(*node.op) && !(r.in_memory[node.outputs[0]] && r.own[node.outputs[0]])) continue;
-    bool fusable = is_fusable(*node.op), reduction = is_reduction(*node.op);
+    if (r.absorbed[n]) continue;
+    bool fusable = is_fusable(g, node), reduction = is_fold(g, node);
     if (fusable && !r.anchor[node.outputs[0]]) continue;
     Shape space = reduction ? g.type(node.inputs[0]).shape : g.type(node.outputs[0]).shape;
     std::map<uint32_t, bool> dependencies;

@@ -254,7 +254,6 @@ void Lowering::scatter_add(Region& r, const Node& node, Block& out) {
 
 void Lowering::window_sum(Region& r, const Node& node, Block& out) {
   const Graph& g = *r.graph;
-  const Shape& from = g.type(node.inputs[0]).shape;
   const Type& result = g.type(node.outputs[0]);
   const View& to = *r.storage[node.outputs[0]];
   const Loops all = loops_over(result.shape);
@@ -266,17 +265,24 @@ void Lowering::window_sum(Region& r, const Node& node, Block& out) {
   for (Statement& s : nest(all, std::move(zero), true)) out.push_back(std::move(s));
 
   // The elements of y under the windows, as a view with the axes of x.
-  int64_t axis = node.attributes.integer("axis");
-  const size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(result.shape.size()) : axis);
   View windows = to;
-  windows.strides[at] = to.strides[at] * node.attributes.integer("stride");
-  windows.strides.insert(windows.strides.begin() + static_cast<std::ptrdiff_t>(at) + 1,
-                         to.strides[at] * node.attributes.integer("dilation"));
-  const Loops loops = loops_over(from);
+  const Node* last = &node;
+  for (;; last = &g.nodes[r.producer[last->inputs[0]]]) {
+    const int64_t axis = last->attributes.integer("axis");
+    const size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(windows.strides.size()) : axis);
+    const Dim step = windows.strides[at];
+    windows.strides[at] = step * last->attributes.integer("stride");
+    windows.strides.insert(windows.strides.begin() + static_cast<std::ptrdiff_t>(at) + 1,
+                           step * last->attributes.integer("dilation"));
+    const uint32_t before = r.producer[last->inputs[0]];
+    if (before == UINT32_MAX || !r.absorbed[before]) break;
+  }
+  const ValueId x = last->inputs[0];
+  const Loops loops = loops_over(g.type(x).shape);
   Reader reader{*this, r, UINT32_MAX - 1};
   Block store;
   store.push_back(
-      {Store{{windows.buffer, windows.at(loops.index), nullptr}, reader.read(node.inputs[0], loops.index), true},
+      {Store{{windows.buffer, windows.at(loops.index), nullptr}, reader.read(x, loops.index), true},
        node.origin});
   for (Statement& s : nest(loops, std::move(store), true)) out.push_back(std::move(s));
 }

@@ -113,19 +113,32 @@ Expr Lowering::Reader::compute(ValueId value, const Index& index) {
     }
     return read(node.inputs[0], inner);
   }
-  if (node.op->family == OpFamily::reduction) {  // over axes of extent 1 only: anything else has memory of its own
+  if (node.op->family == OpFamily::reduction) {  // of a few elements: any other has memory of its own
     const Shape& from = input_shape(0);
     bool keep = node.attributes.boolean("keep_dims");
     std::vector<bool> summed(from.size(), false);
     for (int64_t axis : node.attributes.integers("axes"))
       summed[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(from.size()) : axis)] = true;
     Index inner;
+    int64_t elements = 1;
     for (size_t i = 0, k = 0; i < from.size(); ++i) {
-      check_internal(!summed[i] || from[i].is_constant(1), "a reduction's result is read from memory");
       inner.push_back(summed[i] ? Dim(0) : index[k]);
       k += !summed[i] || keep;
+      if (summed[i]) elements *= from[i].constant();
     }
-    return read(node.inputs[0], inner);
+    const ExprOp combine = name == "reduce_sum" ? ExprOp::add : name == "reduce_max" ? ExprOp::max : ExprOp::min;
+    Expr result;
+    for (int64_t element = 0; element < elements; ++element) {
+      int64_t rest = element;
+      for (size_t i = from.size(); i-- > 0;) {
+        if (!summed[i]) continue;
+        inner[i] = rest % from[i].constant();
+        rest /= from[i].constant();
+      }
+      Expr next = read(node.inputs[0], inner);
+      result = result ? expr::binary(combine, result, next) : next;
+    }
+    return result;
   }
   check_internal(static_cast<bool>(node.op->lower), "an op that is read as an expression must be elementwise");
   std::vector<Expr> args;
@@ -237,7 +250,7 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
   for (uint32_t n : store_order(r, group)) {
     const Node& node = g.nodes[n];
     ValueId value = node.outputs[0];
-    if (node.op->family != OpFamily::reduction) {
+    if (is_fusable(g, node)) {
       if (!r.stored[value]) continue;
       const View& view = *r.storage[value];
       stores.push_back({Store{{view.buffer, view.at(index), nullptr}, reader.read(value, index), false}, node.origin});

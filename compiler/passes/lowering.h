@@ -53,6 +53,7 @@ struct Region {
   std::vector<std::optional<View>> storage;  // by value: its own memory, or an alias of another value's
   std::vector<bool> demand;                  // must have memory (or an alias)
   std::vector<bool> in_memory;               // has memory: its own, or a view of another value's
+  std::vector<bool> absorbed;                // by node: a window_sum that the one window_sum that reads it computes too
   std::vector<bool> own;                     // has memory that was allocated for it
   std::vector<bool> anchor;                  // elementwise, computed in a group of its own choice
   std::vector<bool> stored;                  // an anchor whose value leaves its group
@@ -67,7 +68,10 @@ struct Region {
 /// A group's members in the order in which their results are stored.
 std::vector<uint32_t> store_order(const Region& region, const Group& group);
 
-bool is_fusable(const Op& op);
+/// Whether a node's result can be an expression of what it reads: elementwise ops, and reductions of a few elements.
+bool is_fusable(const Graph& graph, const Node& node);
+/// A reduction whose elements are all in one expression: a few, and not neighbours in memory.
+bool is_small_reduction(const Graph& graph, const Node& node);
 bool is_view(const Op& op);
 bool is_constant(const Op& op);  // fill, dim_value, iota
 
@@ -93,6 +97,7 @@ class Lowering {
   Region plan(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,
               const std::vector<StateWrite>& state);
   void find_demands(Region& region);
+  void find_absorbed(Region& region);
   void find_layouts(Region& region);
   void choose_anchors(Region& region);
   void form_groups(Region& region);
@@ -129,7 +134,7 @@ class Lowering {
   void scatter_add(Region& region, const Node& node, Block& out);
   void concat(Region& region, const Node& node, Block& out);
   void pad(Region& region, const Node& node, Block& out);
-  void window_sum(Region& region, const Node& node, Block& out);
+  void window_sum(Region& region, const Node& node, Block& out);  // with the absorbed ones before it
   void arg_max(Region& region, const Node& node, Block& out);
 
   void reshape_copy(Region& region, const Node& node, Block& out);

@@ -38,6 +38,19 @@ Model t5(double) {
   return m.build({m.call(dense(1, {.name = "value"}), z), m.call(dense(3, {.name = "kind"}), z)});
 }
 
+LayerSpec conv2d(int64_t filters) {
+  return {.class_name = "Conv2D",
+          .attributes = {{"filters", filters}, {"kernel_size", std::vector<int64_t>{3, 3}}, {"activation", "relu"}}};
+}
+LayerSpec max_pooling2d() { return {.class_name = "MaxPooling2D"}; }
+
+Model t6(double) {
+  return sequential({input({28, 28, 1}, "x"), conv2d(32), max_pooling2d(),
+                     conv2d(64), max_pooling2d(), flatten(),
+                     dense(128, {.activation = "relu"}), dense(10)},
+                    "t6");
+}
+
 TrainingSpec spec(std::vector<OpSpec> losses) {
   return {.optimizer = {"adam", {{"learning_rate", 0.001}}},
           .losses = std::move(losses),
@@ -57,6 +70,8 @@ const std::vector<Workload>& workloads() {
       {"T3", "LSTM 64, LSTM 32 on [24, 11], Flatten, Dense 32, Dense 1, mse", 4546752, t3, spec({mse})},
       {"T4", "SimpleRNN 32, SimpleRNN 16 on [12, 5], Dense 1, mse", 136896, t4, spec({mse})},
       {"T5", "dense, GRU and embedding inputs, two outputs", 509568, t5, spec({mse, cross_entropy})},
+      {"T6", "Conv2D 32, Conv2D 64 with max pooling on [28, 28, 1], Dense 128, softmax cross-entropy", 15396864, t6,
+       spec({cross_entropy})},
   };
   return list;
 }

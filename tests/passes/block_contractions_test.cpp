@@ -1,40 +1,13 @@
 // Blocked contractions: the same bits as before, interpreted, whatever the number of rows.
 #include <doctest/doctest.h>
 
-#include <cstring>
-#include <map>
-#include <random>
-
-#include "compiler/interpret/kernel_interpreter.h"
 #include "compiler/passes/block_contractions.h"
-#include "compiler/passes/plan_memory.h"
+#include "tests/passes/kernel_pass_case.h"
 
 using namespace moru;
 
 namespace {
 
-std::vector<std::vector<float>> run(const Kernel& kernel, const std::map<std::string, int64_t>& symbols) {
-  std::vector<std::vector<float>> memory;
-  std::vector<void*> pointers;
-  for (const Buffer& buffer : kernel.buffers) {
-    const int64_t elements = buffer.elements.evaluate([&](std::string_view name) { return symbols.at(std::string(name)); });
-    std::seed_seq seed(buffer.name.begin(), buffer.name.end());
-    std::mt19937 random(seed);
-    memory.emplace_back(static_cast<size_t>(elements) + 16);
-    for (float& v : memory.back()) v = static_cast<float>(random() % 2001) / 1000.0f - 1.0f;
-  }
-  for (auto& buffer : memory) pointers.push_back(buffer.data());
-  interpret_kernel(kernel, pointers, symbols);
-  return memory;
-}
-
-size_t count(const std::string& text, const std::string& part) {
-  size_t n = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
-
-// The buffer "y" is what the kernel is for.
 void check_same_bits(const std::string& text, const std::vector<int64_t>& batches) {
   const Kernel before = parse_kernel(text);
   verify_kernel(before, "parsing");
@@ -43,15 +16,7 @@ void check_same_bits(const std::string& text, const std::vector<int64_t>& batche
   verify_kernel(after, "block_contractions");
   CHECK(count(kernel_text(after), "panel#") > 2);
   CHECK(kernel_text(parse_kernel(kernel_text(after))) == kernel_text(after));
-  for (const int64_t batch : batches) {
-    CAPTURE(batch);
-    const std::map<std::string, int64_t> symbols = {{"batch", batch}, {"workers", 2}};
-    const auto wanted = run(before, symbols), got = run(after, symbols);
-    for (size_t b = 0; b < before.buffers.size(); ++b) {
-      if (before.buffers[b].name != "y") continue;
-      CHECK(std::memcmp(wanted[b].data(), got[b].data(), wanted[b].size() * 4) == 0);
-    }
-  }
+  check_same_slots(before, after, batches);
 }
 
 }  // namespace
@@ -196,7 +161,23 @@ TEST_CASE("block_contractions: panels that lie in one piece each are not copied"
   CHECK(count(kernel_text(kernel), "panel#") == 0);
   for (const int64_t batch : {1, 50, 130}) {
     const std::map<std::string, int64_t> symbols = {{"batch", batch}, {"workers", 2}};
-    const auto wanted = run(before, symbols), got = run(kernel, symbols);
+    const auto wanted = run_kernel(before, symbols), got = run_kernel(kernel, symbols);
     CHECK(std::memcmp(wanted[2].data(), got[2].data(), wanted[2].size() * 4) == 0);
   }
+}
+
+TEST_CASE("block_contractions: of few results and a great depth the outermost axis of the depth is cut off") {
+  const std::string text = R"(kernel "entry" {
+    buffer "x": f32[1024*batch] slot 0
+    buffer "dy": f32[8192*batch] slot 1
+    buffer "y": f32[288] slot 2
+    contract f32 rows (p: 3, q: 3) columns (o: 32) depth (b: batch, i: 16, j: 16) a "x"[1024*b + 32*i + j + 32*p + q] b "dy"[8192*b + 512*i + 32*j + o] {
+      "y"[96*p + 32*q + o] = (acc * 0.5)
+    }
+  })";
+  Kernel after = parse_kernel(text);
+  block_contractions(after, 128 << 10);
+  verify_kernel(after, "block_contractions");
+  CHECK(after.body.size() == 3);
+  check_same_slots(parse_kernel(text), after, {1, 2, 7});
 }
