@@ -150,18 +150,24 @@ void Emitter::emit_contraction(const Contraction& contraction) {
     const std::optional<Dim> stride = tile.vectors.offset.coefficient(tile.depth.back().var);
     if (stride && stride->is_constant()) vector_stride = std::abs(stride->constant()) * dtype_bytes(contraction.type);
   }
-  // The tile's rows are those of one row axis, the one that gives the cheapest tiles; the others are loops around it. Rows
-  // whose number is known need no ladder of edges, and those of an axis further inside are closer together in memory.
+  // The tile's rows are those of one row axis, the others are loops around it: the axis along which results are closest
+  // together in memory, unless another gives much cheaper tiles. Rows whose number is known need no ladder of edges.
+  const auto distance = [&](const ContractionAxis& axis) {
+    const std::optional<Dim> stride = contraction.epilogue.front().access.offset.coefficient(axis.var);
+    return stride && stride->is_constant() ? std::abs(stride->constant()) : INT64_MAX;
+  };
   double least_cycles = 0;
   size_t row_axis = 0;
+  std::stable_sort(tile.outer_rows.begin(), tile.outer_rows.end(),
+                   [&](const auto& x, const auto& y) { return distance(x) > distance(y); });
   for (size_t i = tile.outer_rows.size(); i-- > 0;) {
     const Dim& extent = tile.outer_rows[i].extent;
     const TileShape shape = choose_tile({nominal(extent), nominal(tile.column.extent), depth_steps, extent.is_constant(), vector_stride},
                                         tile.lanes, target_);
-    double cycles = shape.cycles * (extent.is_constant() ? 1.0 : 1.05);
+    double cycles = shape.cycles * (extent.is_constant() ? 1.0 : 1.02);
     for (size_t other = 0; other < tile.outer_rows.size(); ++other)
       if (other != i) cycles *= static_cast<double>(nominal(tile.outer_rows[other].extent));
-    if (least_cycles > 0 && cycles >= 0.97 * least_cycles) continue;
+    if (least_cycles > 0 && cycles >= 0.95 * least_cycles) continue;
     least_cycles = cycles;
     row_axis = i;
     tile.shape = shape;
