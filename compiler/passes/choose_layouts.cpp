@@ -160,6 +160,20 @@ class ReshapeAbsorber {
   }
 };
 
+// The axes of a value, outermost first, as they lie in memory where the value is a transposed view.
+std::vector<int64_t> memory_order(const Graph& graph, ValueId value) {
+  for (const Node& node : graph.nodes) {
+    if (node.op->name != "transpose" || node.outputs[0] != value) continue;
+    const std::vector<int64_t>& permutation = node.attributes.integers("permutation");
+    std::vector<int64_t> order = memory_order(graph, node.inputs[0]);
+    for (int64_t& axis : order) axis = std::find(permutation.begin(), permutation.end(), axis) - permutation.begin();
+    return order;
+  }
+  std::vector<int64_t> order(graph.type(value).shape.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  return order;
+}
+
 // Whether the operand that holds the result's last axis must be packed, and in which order of its axes.
 bool needs_packing(const Graph& graph, const Node& node, size_t& operand, std::vector<int64_t>& permutation) {
   ContractSpec spec = parse_contract_spec(node.attributes.string("spec"));
@@ -175,8 +189,8 @@ bool needs_packing(const Graph& graph, const Node& node, size_t& operand, std::v
   const std::string& labels = operand == 0 ? spec.a : spec.b;
   const std::string& others = operand == 0 ? spec.b : spec.a;
   char innermost = 0;
-  for (char label : labels)
-    if (!is_unit(label)) innermost = label;
+  for (int64_t axis : memory_order(graph, node.inputs[operand]))
+    if (const char label = labels[static_cast<size_t>(axis)]; !is_unit(label)) innermost = label;
   if (innermost == last) return false;
   // A column vector times anything is a fold along the depth, without packing.
   bool other_columns = std::any_of(others.begin(), others.end(), [&](char c) {

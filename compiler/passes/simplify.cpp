@@ -56,8 +56,21 @@ struct Known {
   }
 };
 
+// x to a small whole power is a product or a quotient.
+std::vector<ValueId> fold_power(Builder& b, const Node& node, const Known& known) {
+  const Value x = b.value(node.inputs[0]);
+  if (!(x.type() == b.graph().type(node.outputs[0]))) return {};
+  if (known.is_number(node.inputs[1], 1.0)) return {x.id};
+  if (known.is_number(node.inputs[1], 2.0)) return {(x * x).id};
+  if (known.is_number(node.inputs[1], 3.0)) return {(x * x * x).id};
+  if (known.is_number(node.inputs[1], -1.0)) return {(1.0 / x).id};
+  return {};
+}
+
 std::vector<ValueId> fold_node(Builder& b, const Node& node, const std::vector<uint32_t>& producer) {
   Known known{b.graph(), producer};
+  if (node.op->name == "power")
+    if (std::vector<ValueId> product = fold_power(b, node, known); !product.empty()) return product;
   if (!node.op->scalar || node.inputs.empty() || node.outputs.size() != 1) return {};
   const Type type = b.graph().type(node.outputs[0]);
   if (!is_float(type.dtype)) return {};
