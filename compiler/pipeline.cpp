@@ -57,6 +57,7 @@ constexpr GraphPass graph_passes[] = {
     // name              function                      when             why it stands here
     {"expand",           expand_entries,               When::always,    "composites become primitives, so gradients come for free"},
     {"fold_constants",   each_entry<fold_constants>,   When::always,    "scalar arithmetic on constants, before gradients multiply it"},
+    {"sink_transposes",  each_entry<sink_transposes>,  When::always,    "convolutions meet in their own order of axes; gradients then follow it"},
     {"segment_scans",    segment_entries,              When::training,  "with a memory budget only: differentiate then keeps carries and recomputes segments"},
     {"differentiate",    differentiate_entry,          When::training,  "before simplify, so that forward and backward share nodes"},
     {"add_update",       add_update_entry,             When::training,  "the optimizer becomes ordinary nodes; the runtime has no maths"},

@@ -27,7 +27,8 @@ bool is_fusable(const Graph& graph, const Node& node) {
 
 bool is_small_reduction(const Graph& graph, const Node& node) {
   if (!is_reduction(*node.op)) return false;
-  constexpr int64_t most_elements = 16;
+  // Neighbours in memory are loads that step over each other: of more than a few a fold along them is quicker.
+  constexpr int64_t most_elements = 16, most_neighbours = 4;
   const Shape& shape = graph.type(node.inputs[0]).shape;
   int64_t elements = 1;
   std::vector<bool> reduced(shape.size(), false);
@@ -38,9 +39,13 @@ bool is_small_reduction(const Graph& graph, const Node& node) {
     elements *= shape[at].constant();
     if (elements > most_elements) return false;
   }
-  for (size_t i = shape.size(); i-- > 0;)
-    if (!shape[i].is_constant(1)) return elements > 1 && !reduced[i];
-  return false;
+  if (elements == 1) return false;
+  size_t last = shape.size() - 1;
+  while (shape[last].is_constant(1)) --last;
+  const bool leaves_something = std::any_of(shape.begin(), shape.end(), [&](const Dim& extent) {
+    return !extent.is_constant(1) && !reduced[static_cast<size_t>(&extent - shape.data())];
+  });
+  return leaves_something && (!reduced[last] || shape[last].constant() <= most_neighbours);
 }
 
 bool is_view(const Op& op) {

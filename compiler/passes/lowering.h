@@ -70,7 +70,7 @@ std::vector<uint32_t> store_order(const Region& region, const Group& group);
 
 /// Whether a node's result can be an expression of what it reads: elementwise ops, and reductions of a few elements.
 bool is_fusable(const Graph& graph, const Node& node);
-/// A reduction whose elements are all in one expression: a few, and not neighbours in memory.
+/// A reduction of a few elements, which are all in one expression.
 bool is_small_reduction(const Graph& graph, const Node& node);
 bool is_view(const Op& op);
 bool is_constant(const Op& op);  // fill, dim_value, iota

@@ -110,6 +110,7 @@ std::vector<ValueId> simplify_node(Builder& b, const Node& node, const std::vect
     const auto& first = known.node(x)->attributes.integers("permutation");
     std::vector<int64_t> both;
     for (int64_t axis : node.attributes.integers("permutation")) both.push_back(first[static_cast<size_t>(axis)]);
+    if (std::is_sorted(both.begin(), both.end())) return {known.node(x)->inputs[0]};
     return {b.transpose(b.value(known.node(x)->inputs[0]), both).id};
   }
   if (name == "concat" && known.is(x, "split")) {
@@ -129,7 +130,94 @@ std::vector<ValueId> simplify_node(Builder& b, const Node& node, const std::vect
   return {};
 }
 
+using Permutation = std::vector<int64_t>;
+
+// op(transpose(x), ...) as transpose(op(x, ...)), where every operand of the result's size is transposed alike.
+std::vector<ValueId> sink_through_elementwise(Builder& b, const Node& node, const Known& known) {
+  const Graph& g = b.graph();
+  const Shape shape = g.type(node.outputs[0]).shape;
+  Permutation permutation;
+  for (ValueId input : node.inputs) {
+    if (input == no_value) return {};
+    if (!(g.type(input).shape == shape)) continue;
+    const Node* transpose = known.node(input);
+    if (!transpose || transpose->op->name != "transpose" || !known.node(transpose->inputs[0])) return {};
+    if (!permutation.empty() && permutation != transpose->attributes.integers("permutation")) return {};
+    permutation = transpose->attributes.integers("permutation");
+  }
+  if (permutation.empty()) return {};
+  Permutation inverse(permutation.size());
+  for (size_t i = 0; i < permutation.size(); ++i) inverse[static_cast<size_t>(permutation[i])] = static_cast<int64_t>(i);
+  std::vector<Value> inputs;
+  for (ValueId input : node.inputs) {
+    if (g.type(input).shape == shape) {
+      inputs.push_back(b.value(known.node(input)->inputs[0]));
+      continue;
+    }
+    Value value = b.value(input);
+    if (value.rank() > 0) {  // broadcast along some axes
+      Shape aligned(shape.size() - value.rank(), Dim(1));
+      aligned.insert(aligned.end(), value.shape().begin(), value.shape().end());
+      value = b.transpose(b.reshape(value, aligned), inverse);
+    }
+    inputs.push_back(value);
+  }
+  return {b.transpose(b.call_all(node.op->name, inputs, node.attributes)[0], permutation).id};
+}
+
+std::vector<ValueId> sink_through_reduction(Builder& b, const Node& node, const Permutation& permutation, Value x) {
+  const auto rank = static_cast<int64_t>(permutation.size());
+  Permutation axes;
+  std::vector<bool> reduced(permutation.size(), false);
+  for (int64_t axis : node.attributes.integers("axes")) {
+    const auto at = static_cast<size_t>(axis < 0 ? axis + rank : axis);
+    reduced[at] = true;
+    axes.push_back(permutation[at]);
+  }
+  // Of equal elements the first counts, in the order of the axes.
+  if (!std::is_sorted(axes.begin(), axes.end())) return {};
+  Attributes attributes = node.attributes;
+  attributes.set("axes", axes);
+  const Value y = b.call(node.op->name, {x}, attributes);
+  if (node.attributes.boolean("keep_dims")) return {b.transpose(y, permutation).id};
+  Permutation kept;
+  for (size_t i = 0; i < permutation.size(); ++i)
+    if (!reduced[i]) kept.push_back(permutation[i]);
+  Permutation sorted = kept;
+  std::sort(sorted.begin(), sorted.end());
+  for (int64_t& axis : kept) axis = std::find(sorted.begin(), sorted.end(), axis) - sorted.begin();
+  return {std::is_sorted(kept.begin(), kept.end()) ? y.id : b.transpose(y, kept).id};
+}
+
+std::vector<ValueId> sink_node(Builder& b, const Node& node, const std::vector<uint32_t>& producer) {
+  const Known known{b.graph(), producer};
+  if (node.op->lower && node.outputs.size() == 1) return sink_through_elementwise(b, node, known);
+  if (node.inputs.empty() || node.inputs[0] == no_value) return {};
+  const Node* transpose = known.node(node.inputs[0]);
+  if (!transpose || transpose->op->name != "transpose" || !known.node(transpose->inputs[0])) return {};
+  const Permutation permutation = transpose->attributes.integers("permutation");
+  const Value x = b.value(transpose->inputs[0]);
+  const std::string_view name = node.op->name;
+  if (name == "transpose") return simplify_node(b, node, producer);
+  if (name.starts_with("reduce_")) return sink_through_reduction(b, node, permutation, x);
+  if (name != "pad" && name != "slice" && name != "concat") return {};
+  std::vector<Value> inputs;
+  for (ValueId input : node.inputs) {
+    const Node* each = known.node(input);
+    if (!each || each->op->name != "transpose" || each->attributes.integers("permutation") != permutation) return {};
+    inputs.push_back(b.value(each->inputs[0]));
+  }
+  const int64_t axis = node.attributes.integer("axis");
+  Attributes attributes = node.attributes;
+  attributes.set("axis", permutation[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(permutation.size()) : axis)]);
+  return {b.transpose(b.call_all(name, inputs, attributes)[0], permutation).id};
+}
+
 }  // namespace
+
+void sink_transposes(Graph& root) {
+  for_each_graph(root, [](Graph& graph) { rewrite_nodes(graph, sink_node); });
+}
 
 void fold_constants(Graph& root) {
   for_each_graph(root, [](Graph& graph) { rewrite_nodes(graph, fold_node); });

@@ -1,4 +1,6 @@
 #include "compiler/passes/simplify.h"
+
+#include "compiler/passes/drop_dead.h"
 #include "tests/passes/pass_case.h"
 
 using namespace moru;
@@ -63,4 +65,32 @@ TEST_CASE("fold_constants: bodies are folded too") {
   verify_graph(graph, "fold_constants");
   check_same_values(before, graph, 1e-6);
   for (const Node& node : graph.nodes[0].bodies[0].nodes) CHECK(node.op->name != "exp");
+}
+
+TEST_CASE("fold_constants: small whole powers are products and quotients, others stay powers") {
+  const auto fold = [](Graph& graph) {
+    fold_constants(graph);
+    drop_dead(graph);
+  };
+  check_pass(fold, R"(entry f {
+    %0 = input "x": f32[3]
+    %1: f32[] = fill() {dtype="f32", shape=[], value=2.0}
+    %2: f32[] = fill() {dtype="f32", shape=[], value=-1.0}
+    %3: f32[] = fill() {dtype="f32", shape=[], value=0.5}
+    %4: f32[3] = power(%0, %1)
+    %5: f32[3] = power(%4, %2)
+    %6: f32[3] = power(%4, %3)
+    result "a" = %5
+    result "b" = %6
+  })",
+             R"(entry f {
+    %0 = input "x": f32[3]
+    %1: f32[] = fill() {dtype="f32", shape=[], value=0.5}
+    %2: f32[3] = mul(%0, %0)
+    %3: f32[] = fill() {dtype="f32", shape=[], value=1.0}
+    %4: f32[3] = div(%3, %2)
+    %5: f32[3] = power(%2, %1)
+    result "a" = %4
+    result "b" = %5
+  })");
 }
