@@ -7,6 +7,7 @@
 #include "runtime/atomic_file.h"
 #include "runtime/checksum.h"
 #include "runtime/mapped_file.h"
+#include "runtime/training_section.h"
 
 namespace moru {
 namespace {
@@ -111,6 +112,7 @@ Status emit(std::span<const MoruSection> sections, Sink&& sink) {
 }  // namespace
 
 std::string_view section_kind_name(SectionKind kind) {
+  if (kind == training_section) return "training";
   switch (kind) {
     case SectionKind::model:
       return "model";

@@ -79,30 +79,11 @@ void compare(const std::string& what, const std::vector<float>& got, const std::
                                std::to_string(want[i]));
 }
 
-void check_outputs(Model& model, const fs::path& folder, const json& data) {
-  const auto program = need(make_native_program(model, {}));
-  const auto session = need(Session::create(program));
-  const std::vector<std::string> names = model.input_names();
-  std::vector<SavedTensor> inputs;
-  for (size_t i = 0; i < names.size(); ++i) {
-    const json& input = data["inputs"][i];
-    const DType dtype = model.type(model.inputs[i]).dtype;
-    inputs.push_back(input["file"].is_null() ? formula_input(input)
-                                             : read_tensor(folder / input["file"].get<std::string>(), dtype));
-    inputs.back().name = names[i];
-  }
-  const std::vector<SavedTensor> outputs = need(predict_tensors(*session, inputs));
-  const json& wanted = data.contains("outputs") ? data["outputs"] : data["expected"]["predictions_before"];
-  const bool trained = !data["tolerance"].contains("rtol");
-  const double rtol = data["tolerance"][trained ? "history_rtol" : "rtol"];
-  const double atol = data["tolerance"][trained ? "history_atol" : "atol"];
-  if (outputs.size() != wanted.size()) throw std::runtime_error("the number of outputs differs");
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const std::string file =
-        wanted[i].is_string() ? wanted[i].get<std::string>() : wanted[i]["file"].get<std::string>();
-    const bool pixels = wanted[i].is_object() && wanted[i].contains("stored");
-    compare("output '" + outputs[i].name + "'", pixels ? every_16th_pixel(outputs[i]) : floats(outputs[i]),
-            floats(read_tensor(folder / file, DType::f32)), rtol, atol);
+void assign_recorded_weights(Model& model, const fs::path& folder, const json& data) {
+  for (const json& weight : data["weights"]) {
+    const SavedTensor tensor = read_tensor(folder / weight["file"].get<std::string>(), DType::f32);
+    assign_weight(model, weight["layer"].get<std::string>(), weight["name"].get<std::string>(), floats(tensor),
+                  tensor.shape);
   }
 }
 
@@ -141,6 +122,54 @@ void check_round_trips(Model& model) {
 
 }  // namespace
 
+std::vector<SavedTensor> recorded_inputs(const Model& model, const fs::path& folder, const json& data) {
+  const std::vector<std::string> names = model.input_names();
+  std::vector<SavedTensor> inputs;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const json& input = data["inputs"][i];
+    const DType dtype = model.type(model.inputs[i]).dtype;
+    inputs.push_back(input["file"].is_null() ? formula_input(input)
+                                             : read_tensor(folder / input["file"].get<std::string>(), dtype));
+    inputs.back().name = names[i];
+  }
+  return inputs;
+}
+
+void compare_recorded(const std::vector<SavedTensor>& outputs, const fs::path& folder, const json& data) {
+  const json& wanted = data.contains("outputs") ? data["outputs"] : data["expected"]["predictions_before"];
+  const bool trained = !data["tolerance"].contains("rtol");
+  const double rtol = data["tolerance"][trained ? "history_rtol" : "rtol"];
+  const double atol = data["tolerance"][trained ? "history_atol" : "atol"];
+  if (outputs.size() != wanted.size()) throw std::runtime_error("the number of outputs differs");
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::string file =
+        wanted[i].is_string() ? wanted[i].get<std::string>() : wanted[i]["file"].get<std::string>();
+    const bool pixels = wanted[i].is_object() && wanted[i].contains("stored");
+    compare("output '" + outputs[i].name + "'", pixels ? every_16th_pixel(outputs[i]) : floats(outputs[i]),
+            floats(read_tensor(folder / file, DType::f32)), rtol, atol);
+  }
+}
+
+Model recorded_model(const fs::path& folder, const json& data, const std::string& file) {
+  Model model;
+  if (file.empty()) {
+    model = import_keras_json(data["model_config"].dump(), folder.filename().string());
+    assign_recorded_weights(model, folder, data);
+    return model;
+  }
+  const std::string text = read_bytes(folder / file);
+  if (!file.ends_with(".json")) return import_keras_file(std::as_bytes(std::span(text)), file);
+  model = import_keras_json(text, file, data["keras_version"].get<std::string>());
+  const std::string weights = data["files"][1]["file"], content = read_bytes(folder / weights);
+  import_keras_weights(model, std::as_bytes(std::span(content)), weights);
+  return model;
+}
+
+std::vector<SavedTensor> predict_natively(Model& model, const std::vector<SavedTensor>& inputs) {
+  const auto program = need(make_native_program(model, {}));
+  return need(predict_tensors(*need(Session::create(program)), inputs));
+}
+
 std::vector<std::string> find_archives(const fs::path& folder, const json& data) {
   std::vector<std::string> files;
   if (data.contains("archives"))
@@ -151,30 +180,17 @@ std::vector<std::string> find_archives(const fs::path& folder, const json& data)
 }
 
 void check_archive(const fs::path& folder, const json& data, const std::string& file) {
-  const std::string text = read_bytes(folder / file);
-  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
-  Model model;
-  if (file.ends_with(".json")) {
-    model = import_keras_json(text, file, data["keras_version"].get<std::string>());
-    const std::string weights = data["files"][1]["file"], content = read_bytes(folder / weights);
-    import_keras_weights(model, std::as_bytes(std::span(content)), weights);
-  } else {
-    model = import_keras_file(bytes, file);
-  }
+  Model model = recorded_model(folder, data, file);
   if (data.contains("weights")) {
     std::vector<std::vector<float>> from_file;
     for (const ParameterPath& path : all_parameters(model)) from_file.push_back(path.parameter->data);
-    for (const json& weight : data["weights"]) {
-      const SavedTensor tensor = read_tensor(folder / weight["file"].get<std::string>(), DType::f32);
-      assign_weight(model, weight["layer"].get<std::string>(), weight["name"].get<std::string>(), floats(tensor),
-                    tensor.shape);
-    }
+    assign_recorded_weights(model, folder, data);
     size_t i = 0;
     for (const ParameterPath& path : all_parameters(model))
       if (path.parameter->data != from_file[i++])
         throw std::runtime_error("the weight '" + path.path + "' is not the recorded one");
   }
-  check_outputs(model, folder, data);
+  compare_recorded(predict_natively(model, recorded_inputs(model, folder, data)), folder, data);
   check_round_trips(model);
 }
 

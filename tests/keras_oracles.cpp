@@ -16,7 +16,6 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "compiler/exchange/keras_json.h"
 #include "compiler/interpret/reference.h"
 #include "compiler/passes/make_entries.h"
 #include "compiler/pipeline.h"
@@ -207,13 +206,9 @@ class Case {
   Case(fs::path folder, bool interpret) : folder_(std::move(folder)), interpret_(interpret) {
     std::ifstream in(folder_ / "case.json");
     data_ = json::parse(in);
-    model_ = import_keras_json(data_["model_config"].dump(), folder_.filename().string());
-    for (const json& weight : data_["weights"]) {
-      Array array = read_array(folder_ / weight["file"].get<std::string>());
-      std::vector<float> values(array.values.begin(), array.values.end());
-      assign_weight(model_, weight["layer"].get<std::string>(), weight["name"].get<std::string>(), values, array.shape);
+    model_ = recorded_model(folder_, data_, "");
+    for (const json& weight : data_["weights"])
       weight_slots_.push_back(weight["layer"].get<std::string>() + "/" + weight["name"].get<std::string>());
-    }
     for (const json& input : data_["inputs"]) inputs_.push_back(read_array(folder_ / input["file"].get<std::string>()));
   }
 

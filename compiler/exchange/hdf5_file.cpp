@@ -7,6 +7,7 @@
 #include <functional>
 #include <set>
 
+#include "compiler/exchange/hdf5_isolation.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -349,6 +350,10 @@ bool is_hdf5(std::span<const std::byte> bytes) {
 }
 
 std::unique_ptr<Hdf5Group> read_hdf5(std::span<const std::byte> bytes, const std::string& source) {
+  return read_in_child(source, bytes.size(), [&] { return read_hdf5_here(bytes, source); });
+}
+
+std::unique_ptr<Hdf5Group> read_hdf5_here(std::span<const std::byte> bytes, const std::string& source) {
   silence();
   const auto damaged = [&] {
     throw CompileError({.stage = "import",

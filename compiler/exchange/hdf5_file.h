@@ -47,8 +47,10 @@ bool is_hdf5(std::span<const std::byte> bytes);
 
 /// Reads all of a file. Names that hold a backslash, as Keras wrote on Windows, are paths. The bytes may be hostile:
 /// links out of the file, groups within themselves, and sizes that the file cannot hold are refused before memory is
-/// taken for them. Throws CompileError; `source` names the file in it.
+/// taken for them, and the library runs in a child process (hdf5_isolation.h). Throws CompileError; `source` names the file in it.
 std::unique_ptr<Hdf5Group> read_hdf5(std::span<const std::byte> bytes, const std::string& source);
+/// The same in this process, without limits on time and memory: for fuzzing.
+std::unique_ptr<Hdf5Group> read_hdf5_here(std::span<const std::byte> bytes, const std::string& source);
 
 /// The bytes of a file with this content.
 std::vector<std::byte> write_hdf5(const Hdf5Group& root);

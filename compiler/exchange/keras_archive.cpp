@@ -3,6 +3,7 @@
 #include "compiler/exchange/hdf5_file.h"
 #include "compiler/exchange/json_text.h"
 #include "compiler/exchange/keras_json.h"
+#include "compiler/exchange/keras_training.h"
 #include "compiler/exchange/keras_weights.h"
 #include "compiler/exchange/zip_file.h"
 #include "compiler/support/error.h"
@@ -59,14 +60,17 @@ std::string version_of(const Json& metadata) {
              : std::string();
 }
 
-Model import_archive(std::span<const std::byte> bytes, const std::string& source) {
+Model import_archive(std::span<const std::byte> bytes, const std::string& source, SavedTraining* training) {
   const auto files = read_zip(bytes, source);
   const std::vector<std::byte>& config = need_file(files, "config.json", source);
   std::string version;
   if (const auto metadata = files.find("metadata.json"); metadata != files.end())
     version = version_of(parse_json(text_of(metadata->second), source + " (metadata.json)"));
   Model model = import_keras_json(text_of(config), source, version);
-  read_keras_weights(model, *read_archive_weights(files, source), source);
+  const std::unique_ptr<Hdf5Group> weights = read_archive_weights(files, source);
+  read_keras_weights(model, *weights, source);
+  if (training != nullptr)
+    *training = read_keras3_training(parse_json(text_of(config), source + " (config.json)"), *weights);
   return model;
 }
 
@@ -75,7 +79,7 @@ const Hdf5Group& weights_group(const Hdf5Group& root) {
   return inner != nullptr ? *inner : root;
 }
 
-Model import_h5(std::span<const std::byte> bytes, const std::string& source) {
+Model import_h5(std::span<const std::byte> bytes, const std::string& source, SavedTraining* training) {
   const std::unique_ptr<Hdf5Group> root = read_hdf5(bytes, source);
   std::string config;
   for (const std::string& part : read_split_texts(*root, "model_config")) config += part;
@@ -86,6 +90,7 @@ Model import_h5(std::span<const std::byte> bytes, const std::string& source) {
   }
   Model model = import_keras_json(config, source, root->text("keras_version"));
   read_keras_weights(model, weights_group(*root), source);
+  if (training != nullptr) *training = read_legacy_training(*root, root->text("keras_version"), source);
   return model;
 }
 
@@ -93,9 +98,9 @@ Model import_h5(std::span<const std::byte> bytes, const std::string& source) {
 
 bool is_keras_file(std::span<const std::byte> bytes) { return is_zip(bytes) || is_hdf5(bytes); }
 
-Model import_keras_file(std::span<const std::byte> bytes, const std::string& source) {
-  if (is_zip(bytes)) return import_archive(bytes, source);
-  if (is_hdf5(bytes)) return import_h5(bytes, source);
+Model import_keras_file(std::span<const std::byte> bytes, const std::string& source, SavedTraining* training) {
+  if (is_zip(bytes)) return import_archive(bytes, source, training);
+  if (is_hdf5(bytes)) return import_h5(bytes, source, training);
   refuse_unknown(bytes, source);
 }
 
@@ -115,20 +120,23 @@ std::vector<std::byte> export_keras_weights(const Model& model) {
   return write_hdf5(root);
 }
 
-std::vector<std::byte> export_keras_archive(const Model& model) {
+std::vector<std::byte> export_keras_archive(const Model& model, const SavedTraining& training) {
   Json config = parse_json(export_keras_json(model), "the exported model");
   config["build_config"]["input_shape"] = nullptr;
+  Hdf5Group root;
+  write_keras3_weights(model, root);
+  write_keras3_training(training, config, root);
   Json metadata = Json::object();
   metadata["keras_version"] = exported_keras_version;
   metadata["date_saved"] = "1980-01-01@00:00:00";  // the same model gives the same bytes
   const std::string config_text = config.dump(), metadata_text = metadata.dump();
-  const std::vector<std::byte> weights = export_keras_weights(model);
+  const std::vector<std::byte> weights = write_hdf5(root);
   return write_zip({{"metadata.json", bytes_of(metadata_text)},
                     {"config.json", bytes_of(config_text)},
                     {"model.weights.h5", weights}});
 }
 
-std::vector<std::byte> export_keras_h5(const Model& model) {
+std::vector<std::byte> export_keras_h5(const Model& model, const SavedTraining& training) {
   Hdf5Group root;
   const Json whole = parse_json(export_keras_json(model), "the exported model");
   Json config = Json::object();
@@ -141,6 +149,7 @@ std::vector<std::byte> export_keras_h5(const Model& model) {
     group->attributes["backend"] = {.texts = {"tensorflow"}, .scalar = true};
   }
   root.attributes["model_config"] = {.texts = {config.dump()}, .scalar = true};
+  write_legacy_training(training, root);
   return write_hdf5(root);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/exchange/saved_training.h"
 #include "compiler/model/model.h"
 
 namespace moru {
@@ -17,15 +18,16 @@ bool is_keras_file(std::span<const std::byte> bytes);
 
 /// Reads a model with its weights. Throws CompileError: for files of another kind or damaged ones, for weights without
 /// a model, and as import_keras_json does.
-Model import_keras_file(std::span<const std::byte> bytes, const std::string& source);
+/// `training`, if given, gets what compile() was told and the optimizer's variables.
+Model import_keras_file(std::span<const std::byte> bytes, const std::string& source, SavedTraining* training = nullptr);
 
 /// Gives the model's weights the values of a file: of weights alone in either layout, or of a model's.
 void import_keras_weights(Model& model, std::span<const std::byte> bytes, const std::string& source);
 
-/// The model as Keras 3 writes it: config, weights. Every parameter must have values. Throws CompileError for what
+/// The model as Keras 3 writes it: config, weights, and how it is trained. Every parameter must have values. Throws CompileError for what
 /// Keras 3 does not have.
-std::vector<std::byte> export_keras_archive(const Model& model);
-std::vector<std::byte> export_keras_h5(const Model& model);
+std::vector<std::byte> export_keras_archive(const Model& model, const SavedTraining& training = {});
+std::vector<std::byte> export_keras_h5(const Model& model, const SavedTraining& training = {});
 std::vector<std::byte> export_keras_weights(const Model& model);  // .weights.h5
 
 }  // namespace moru

@@ -11,9 +11,11 @@
 namespace moru {
 namespace {
 
-[[noreturn]] void refuse(const std::string& layer, const std::string& class_name, std::string what) {
-  throw CompileError(
-      {.stage = "export", .node = layer, .op = class_name, .what = std::move(what), .detail = {}, .hint = {}});
+// What Keras 3 does not have, one line each: all of it is reported at once.
+using Problems = std::vector<std::string>;
+
+void add_problem(Problems& problems, const std::string& layer, const std::string& class_name, const std::string& what) {
+  problems.push_back("layer '" + layer + "' (" + class_name + "): " + what);
 }
 
 // Attributes of Moru's own, and those that only exist to be refused or ignored on import.
@@ -40,14 +42,18 @@ Json layer_object(const std::string& module, const std::string& class_name, Json
   return object;
 }
 
-Json export_model(const Model& model, bool trainable);
+Json export_model(const Model& model, bool trainable, Problems& problems);
 
-Json export_inner_layer(const Attributes& nested, const std::string& name, bool trainable, const std::string& node);
+Json export_inner_layer(const Attributes& nested, const std::string& name, bool trainable, const std::string& node,
+                        Problems& problems);
 
 Json export_layer_config(const std::string& name, const std::string& class_name, const Attributes& attributes,
-                         bool trainable, const std::string& node) {
+                         bool trainable, const std::string& node, Problems& problems) {
   const Op* op = find_layer(class_name);
-  if (op == nullptr) refuse(node, class_name, "is no Keras layer");
+  if (op == nullptr) {
+    add_problem(problems, node, class_name, "is no layer of Keras");
+    return Json::object();
+  }
   Json config = Json::object();
   config["name"] = name;
   config["trainable"] = trainable;
@@ -61,26 +67,32 @@ Json export_layer_config(const std::string& name, const std::string& class_name,
       if (const auto* nested = std::get_if<AttributeValue::Nested>(&value.value); nested != nullptr && *nested) {
         const std::string prefix = class_name != "Bidirectional" ? "" : key == "layer" ? "forward_" : "backward_";
         config[key] =
-            export_inner_layer(**nested, prefix + default_layer_name((*nested)->string("class")), trainable, node);
+            export_inner_layer(**nested, prefix + default_layer_name((*nested)->string("class")), trainable, node, problems);
       }
       continue;
     }
     try {
       config[key] = export_value(value, spec);
     } catch (const KerasValueError& error) {
-      refuse(node, class_name, "cannot be written as Keras 3: attribute '" + key + "' " + error.what);
+      add_problem(problems, node, class_name, "its attribute '" + key + "' " + error.what);
     }
   }
   if (class_name == "Bidirectional" && config["merge_mode"] == "none") config["merge_mode"] = nullptr;
   return config;
 }
 
-Json export_inner_layer(const Attributes& nested, const std::string& name, bool trainable, const std::string& node) {
+Json export_inner_layer(const Attributes& nested, const std::string& name, bool trainable, const std::string& node,
+                        Problems& problems) {
   const std::string& class_name = nested.string("class");
-  return layer_object("keras.layers", class_name, export_layer_config(name, class_name, nested, trainable, node));
+  return layer_object("keras.layers", class_name,
+                      export_layer_config(name, class_name, nested, trainable, node, problems));
 }
 
-Json export_layer(const Layer& layer) {
+Json export_layer(const Layer& layer, Problems& problems) {
+  if (layer.body != nullptr) {
+    add_problem(problems, layer.name, layer.class_name, "is an operator of an imported model");
+    return Json::object();
+  }
   if (layer.class_name == "InputLayer") {
     const Type type = input_layer_type(layer);
     Json config = Json::object();
@@ -92,7 +104,7 @@ Json export_layer(const Layer& layer) {
     return layer_object("keras.layers", "InputLayer", std::move(config));
   }
   if (layer.submodel != nullptr && layer.class_name != "TimeDistributed") {
-    Json object = export_model(*layer.submodel, layer.trainable);
+    Json object = export_model(*layer.submodel, layer.trainable, problems);
     object["config"]["name"] = layer.name;
     return object;
   }
@@ -101,11 +113,11 @@ Json export_layer(const Layer& layer) {
     config["name"] = layer.name;
     config["trainable"] = layer.trainable;
     config["dtype"] = dtype_policy();
-    config["layer"] = export_model(*layer.submodel, true);
+    config["layer"] = export_model(*layer.submodel, true, problems);
     return layer_object("keras.layers", layer.class_name, std::move(config));
   }
   return layer_object("keras.layers", layer.class_name,
-                      export_layer_config(layer.name, layer.class_name, layer.attributes, layer.trainable, layer.name));
+                      export_layer_config(layer.name, layer.class_name, layer.attributes, layer.trainable, layer.name, problems));
 }
 
 // Which call of its layer each node is.
@@ -151,14 +163,14 @@ Json export_call(const Model& model, const ModelNode& node, const std::vector<in
   return call;
 }
 
-Json export_functional(const Model& model, bool trainable) {
+Json export_functional(const Model& model, bool trainable, Problems& problems) {
   const std::vector<int64_t> calls = call_numbers(model);
   Json config = Json::object();
   config["name"] = model.name;
   config["trainable"] = trainable;
   config["layers"] = Json::array();
   for (uint32_t i = 0; i < model.layers.size(); ++i) {
-    Json layer = export_layer(model.layers[i]);
+    Json layer = export_layer(model.layers[i], problems);
     layer["name"] = model.layers[i].name;
     layer["inbound_nodes"] = Json::array();
     for (const ModelNode& node : model.nodes) {
@@ -185,25 +197,36 @@ Json export_functional(const Model& model, bool trainable) {
   return object;
 }
 
-Json export_sequential(const Model& model, bool trainable) {
+Json export_sequential(const Model& model, bool trainable, Problems& problems) {
   Json config = Json::object();
   config["name"] = model.name;
   config["trainable"] = trainable;
   config["dtype"] = dtype_policy();
   config["layers"] = Json::array();
-  for (const Layer& layer : model.layers) config["layers"].push_back(export_layer(layer));
+  for (const Layer& layer : model.layers) config["layers"].push_back(export_layer(layer, problems));
   config["build_input_shape"] = export_shape(model.type(model.inputs.front()).shape);
   return layer_object("keras", "Sequential", std::move(config));
 }
 
-Json export_model(const Model& model, bool trainable) {
-  return model.sequential ? export_sequential(model, trainable) : export_functional(model, trainable);
+Json export_model(const Model& model, bool trainable, Problems& problems) {
+  return model.sequential ? export_sequential(model, trainable, problems)
+                          : export_functional(model, trainable, problems);
 }
 
 }  // namespace
 
 std::string export_keras_json(const Model& model) {
-  return export_model(model, true).dump(-1, ' ', false, Json::error_handler_t::replace);
+  Problems problems;
+  const Json root = export_model(model, true, problems);
+  if (!problems.empty()) {
+    std::string detail;
+    for (const std::string& problem : problems) detail += (detail.empty() ? "" : "\n") + problem;
+    throw CompileError({.stage = "export",
+                        .what = "the model '" + model.name + "' cannot be written for Keras:",
+                        .detail = std::move(detail),
+                        .hint = "write it as .onnx or .moru"});
+  }
+  return root.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace moru

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "compiler/ir/append_graph.h"
 #include "compiler/ir/builder.h"
 #include "compiler/ops/layer.h"
 #include "compiler/ops/loss.h"
@@ -146,20 +147,10 @@ std::vector<Value> emit_body(EntryBuilder& entry, const Layer& layer, const Mode
   Builder& b = entry.builder();
   const Graph& body = *layer.body;
   b.set_origin(prefix + node.name);
-  std::vector<Value> values(body.types.size());
-  for (size_t i = 0; i < body.inputs.size(); ++i)
-    values[body.inputs[i].value] =
-        i < tensors.size() ? tensors[i]
-                           : entry.read(parameter_slot(prefix, layer, layer.parameters.at(i - tensors.size()).name));
-  for (const Node& op : body.nodes) {
-    std::vector<Value> inputs;
-    for (ValueId input : op.inputs) inputs.push_back(input == no_value ? Value{} : values[input]);
-    const std::vector<Value> outputs = b.call_all(op.op->name, inputs, op.attributes, op.bodies);
-    for (size_t i = 0; i < outputs.size(); ++i) values[op.outputs[i]] = outputs[i];
-  }
-  std::vector<Value> outputs;
-  for (const GraphResult& result : body.results) outputs.push_back(values[result.value]);
-  return outputs;
+  std::vector<Value> inputs = tensors;
+  for (size_t i = tensors.size(); i < body.inputs.size(); ++i)
+    inputs.push_back(entry.read(parameter_slot(prefix, layer, layer.parameters.at(i - tensors.size()).name)));
+  return append_graph(b, body, inputs);
 }
 
 // The op's inputs: tensors in their places, then random state, then the parameters by name.

@@ -1,4 +1,5 @@
 #include "runtime/data/npy.h"
+#include "runtime/data/npy_head.h"
 
 #include <algorithm>
 #include <array>
@@ -371,14 +372,7 @@ Status write_npy(const std::string& path, DType dtype, std::span<const int64_t> 
   return write_npy(path, npy_type_of(dtype), shape, data);
 }
 
-Status write_npy(const std::string& path, NpyType type, std::span<const int64_t> shape,
-                 std::span<const std::byte> data) {
-  uint64_t bytes = npy_type_bytes(type);
-  for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
-  if (bytes != data.size()) {
-    return data_error(path + ": " + std::to_string(data.size()) + " bytes of data for a shape of " +
-                      std::to_string(bytes));
-  }
+std::string npy_head(NpyType type, std::span<const int64_t> shape) {
   const char order = npy_type_bytes(type) == 1 ? '|' : '<';
   std::string dictionary =
       std::string("{'descr': '") + order + std::string(npy_type_name(type)) + "', 'fortran_order': False, 'shape': (";
@@ -399,8 +393,18 @@ Status write_npy(const std::string& path, NpyType type, std::span<const int64_t>
   head += '\0';
   head += static_cast<char>(dictionary.size() & 0xFF);
   head += static_cast<char>(dictionary.size() >> 8);
-  head += dictionary;
+  return head + dictionary;
+}
 
+Status write_npy(const std::string& path, NpyType type, std::span<const int64_t> shape,
+                 std::span<const std::byte> data) {
+  uint64_t bytes = npy_type_bytes(type);
+  for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
+  if (bytes != data.size()) {
+    return data_error(path + ": " + std::to_string(data.size()) + " bytes of data for a shape of " +
+                      std::to_string(bytes));
+  }
+  const std::string head = npy_head(type, shape);
   Result<AtomicFile> file = AtomicFile::create(path);
   if (!file.ok()) return file.status();
   MORU_RETURN_IF_ERROR(file->write(std::as_bytes(std::span(head))));

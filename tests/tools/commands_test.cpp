@@ -17,7 +17,7 @@ using nlohmann::json;
 
 namespace {
 
-const std::vector<std::string> commands = {"import", "summary", "compile", "run",    "train", "evaluate", "predict",
+const std::vector<std::string> commands = {"import", "convert", "summary", "compile", "run",    "train", "evaluate", "predict",
                                            "bench",  "opt",     "compare", "passes", "ops",   "dump",     "checkpoint"};
 
 void succeeds(const Outcome& outcome) {

@@ -12,7 +12,6 @@
 #include "tools/moru/commands.h"
 
 namespace moru::cli {
-namespace {
 
 DType dtype_of_npy(NpyType type) {
   switch (type) {
@@ -32,6 +31,8 @@ DType dtype_of_npy(NpyType type) {
       return DType::i64;
   }
 }
+
+namespace {
 
 std::optional<NpyType> npy_type_of(Narrow narrow) {
   switch (narrow) {

@@ -9,9 +9,13 @@
 
 #include "compiler/support/narrow.h"
 #include "runtime/checkpoint.h"
+#include "runtime/data/npy.h"
 #include "runtime/program.h"
 
 namespace moru::cli {
+
+/// The element type in which the values of an array are held: DType::i32 for u1.
+DType dtype_of_npy(NpyType type);
 
 /// Reads "NAME=FILE.npy", or "FILE.npy", which leaves the name empty; a FILE.pb holds one ONNX TensorProto.
 SavedTensor read_argument(const std::string& argument);

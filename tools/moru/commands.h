@@ -19,6 +19,7 @@ namespace moru::cli {
 using Job = std::function<int()>;
 
 void add_import(CLI::App& app, Job& job);
+void add_convert(CLI::App& app, Job& job);
 void add_summary(CLI::App& app, Job& job);
 void add_compile(CLI::App& app, Job& job);
 void add_run(CLI::App& app, Job& job);

@@ -48,9 +48,9 @@ int main(int argument_count, char** arguments) {
       "Examples: moru train recipe.json --run-dir runs/bikes\n"
       "          moru predict runs/bikes/model.moru --data new.csv -o predictions.csv\n"
       "          moru compile model.json -o model.so\n"
-      "`moru COMMAND --help` says more about one command. A MODEL is a .moru file, a compiled .so, a Keras model as "
-      "JSON\n"
-      "(model.to_json()), or a recipe, which names one.");
+      "`moru COMMAND --help` says more about one command. A MODEL is a .moru file, a compiled .so, a Keras model "
+      "(.keras,\n"
+      ".h5, or the .json of model.to_json()), an ONNX model (.onnx), or a recipe, which names one.");
   app.require_subcommand(1);
   app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
     const CLI::App* used = failed;
@@ -58,7 +58,7 @@ int main(int argument_count, char** arguments) {
     const std::string name = used == failed ? "moru" : "moru " + used->get_name();
     return "error: " + std::string(error.what()) + "\n  hint: " + name + " --help\n";
   });
-  for (const auto add : {add_import, add_summary, add_compile, add_run, add_train, add_evaluate, add_predict, add_bench,
+  for (const auto add : {add_import, add_convert, add_summary, add_compile, add_run, add_train, add_evaluate, add_predict, add_bench,
                          add_opt, add_compare, add_passes, add_ops, add_dump, add_checkpoint})
     add(app, job);
 

@@ -11,10 +11,14 @@
 #include "compiler/exchange/keras_json.h"
 #include "compiler/exchange/onnx/onnx_import.h"
 #include "compiler/io/model_io.h"
+#include "compiler/io/training_io.h"
 #include "compiler/ops/names.h"
 #include "runtime/atomic_file.h"
 #include "runtime/moru_file.h"
+#include "runtime/training_section.h"
 #include "tools/moru/commands.h"
+#include "tools/moru/onnx_recipe.h"
+#include "tools/moru/weights_file.h"
 #include "tools/recipe/recipe_json.h"
 
 namespace moru::cli {
@@ -29,6 +33,7 @@ void read_sections(ModelSource& source, const MoruFile& file) {
   if (!file.has(SectionKind::model)) fail("'" + source.path + "' holds no model, only " + "other sections");
   source.model = read_model(file.section(SectionKind::model), file.section(SectionKind::weights), source.path);
   source.recipe = find_recipe(file);
+  if (file.has(training_section)) source.training = read_training(file.section(training_section), source.path);
 }
 
 /// Whether JSON text is a recipe rather than a Keras model: recipes may hold comments, and have data.
@@ -65,9 +70,12 @@ void open_file(ModelSource& source, const std::string& path, bool recipe_allowed
     open_json(source, path, recipe_allowed);
   } else if (ending == ".h5" || ending == ".hdf5" || ending == ".keras") {
     const std::string content = read_text(path);
-    source.model = import_keras_file(std::as_bytes(std::span(content)), path);
+    source.model = import_keras_file(std::as_bytes(std::span(content)), path, &source.training);
   } else if (ending == ".onnx") {
-    source.model = import_onnx(path, onnx);
+    const std::string content = read_text(path);
+    OnnxMetadata metadata;
+    source.model = import_onnx(std::as_bytes(std::span(content)), path, onnx, &metadata);
+    source.recipe = find_metadata_recipe(metadata, path);
   } else {
     if (!std::filesystem::exists(path, ignored)) need(file_error("read", path, ENOENT));
     fail("cannot tell what kind of model '" + path +
@@ -141,12 +149,26 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
     source.recipe_path = recipe_path;
   }
   if (source.recipe && !source.recipe_path.empty() && !source.recipe->initial_weights.empty()) transfer_weights(source);
-  if (!weights_path.empty()) {
-    const std::string content = read_text(weights_path);
-    import_keras_weights(source.model, std::as_bytes(std::span(content)), weights_path);
-  }
+  if (!weights_path.empty()) read_weights(source.model, weights_path);
   initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));
   return source;
+}
+
+std::vector<std::byte> moru_bytes(const ModelSource& source) {
+  const std::vector<std::byte> model = write_model(source.model);
+  const WeightsSection weights = make_weights_section(source.model);
+  std::vector<std::byte> recipe, training;
+  std::vector<MoruSection> sections = {{SectionKind::model, {model}}};
+  if (source.recipe) {
+    recipe = write_recipe(*source.recipe);
+    sections.push_back({SectionKind::recipe, {recipe}});
+  }
+  if (!source.training.empty()) {
+    training = write_training(source.training);
+    sections.push_back({training_section, {training}});
+  }
+  sections.push_back({SectionKind::weights, weights.pieces});
+  return need(make_moru_bytes(sections));
 }
 
 const Recipe& require_recipe(const ModelSource& source) {

@@ -6,8 +6,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "compiler/exchange/onnx/onnx_import.h"
+#include "compiler/exchange/saved_training.h"
 #include "compiler/model/model.h"
 #include "runtime/data/recipe.h"
 #include "runtime/program.h"
@@ -18,6 +20,7 @@ struct ModelSource {
   std::string path;                        // of the model itself
   Model model;                             // with weights: those of the file, or initial ones
   std::optional<Recipe> recipe;            // that the file carries or is
+  SavedTraining training = {};             // of a Keras file or a `.moru` made of one
   std::string recipe_path;                 // where the recipe is a file of its own
   std::shared_ptr<const Program> program;  // with native code, of a `.so`
 };
@@ -28,6 +31,9 @@ struct ModelSource {
 /// CompileError.
 ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {}, const std::string& recipe_path = {},
                        const std::string& weights_path = {}, const OnnxImportOptions& onnx = {});
+
+/// The `.moru` file of a model with its weights, and of its recipe where it has one.
+std::vector<std::byte> moru_bytes(const ModelSource& source);
 
 /// The recipe, or a Failure that says what needs it.
 const Recipe& require_recipe(const ModelSource& source);

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "compiler/ops/names.h"
 #include "runtime/training/train_from_recipe.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
@@ -19,6 +20,26 @@ struct Options {
   std::optional<int64_t> epochs;
   CompileFlags flags;
 };
+
+/// What gives the session the state of the optimizer that Keras left; nothing where there is none for this recipe.
+std::function<Status(Session&)> continued_training(ModelSource& source, const Recipe& recipe) {
+  if (source.training.variables.empty()) return {};
+  const std::string before = optimizer_of(source.training), now = optimizer_op_for(recipe.fit.optimizer.name);
+  const std::vector<NamedTensor> slots = before == now ? optimizer_slots(source.training, source.model) : std::vector<NamedTensor>();
+  if (slots.empty()) {
+    std::fprintf(stderr, "note: '%s' holds the state of an optimizer that does not fit the recipe's (%s), which begins anew\n",
+                 source.path.c_str(), recipe.fit.optimizer.name.c_str());
+    return {};
+  }
+  return [slots](Session& session) -> Status {
+    for (const NamedTensor& tensor : slots) {
+      const std::optional<uint32_t> slot = session.program().find_slot(tensor.name);
+      if (!slot) continue;  // of a weight that the recipe freezes
+      MORU_RETURN_IF_ERROR(session.assign(*slot, tensor.bytes.data(), tensor.bytes.size()));
+    }
+    return {};
+  };
+}
 
 int run(const Options& options) {
   ModelSource source = open_model(options.recipe, options.seed);
@@ -49,6 +70,7 @@ int run(const Options& options) {
   job.threads = options.threads;
   job.progress = options.quiet ? ProgressStyle::quiet : ProgressStyle::automatic;
   job.stop_on_signal = true;
+  if (!source.program && !options.resume) job.initialise = continued_training(source, recipe);
   Result<TrainingReport> trained = train_from_recipe(job);
   if (!trained && trained.status().code() == StatusCode::program_mismatch && !options.allow_other_program)
     fail(trained.status().message() +

@@ -5,9 +5,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <limits>
 
 #include "compiler/exchange/onnx/onnx_fold.h"
+#include "compiler/exchange/onnx/onnx_record.h"
 #include "compiler/interpret/reference.h"
+#include "compiler/ir/append_graph.h"
 #include "compiler/model/infer_model.h"
 #include "compiler/support/error.h"
 
@@ -350,6 +354,41 @@ void OnnxGraph::translate_nodes(const google::protobuf::RepeatedPtrField<onnx::N
   for (const onnx::NodeProto& node : nodes) translate_node(node, scope, sets, prefix, depth);
 }
 
+namespace {
+
+void add_outer_names(const onnx::GraphProto& graph, std::set<std::string> inside, std::vector<std::string>& names, int depth);
+
+// What a node's graphs read from around them, once each.
+void add_outer_names(const onnx::NodeProto& node, const std::set<std::string>& inside, std::vector<std::string>& names,
+                     int depth) {
+  for (const auto& attribute : node.attribute())
+    if (attribute.has_g()) add_outer_names(attribute.g(), inside, names, depth + 1);
+}
+
+void add_outer_names(const onnx::GraphProto& graph, std::set<std::string> inside, std::vector<std::string>& names, int depth) {
+  if (depth > max_depth) refuse("the model nests its graphs too deep");
+  const auto read = [&](const std::string& name) {
+    if (!name.empty() && !inside.count(name) && std::find(names.begin(), names.end(), name) == names.end())
+      names.push_back(name);
+  };
+  for (const auto& input : graph.input()) inside.insert(input.name());
+  for (const auto& tensor : graph.initializer()) inside.insert(tensor.name());
+  for (const auto& node : graph.node()) {
+    for (const std::string& input : node.input()) read(input);
+    add_outer_names(node, inside, names, depth);
+    for (const std::string& output : node.output()) inside.insert(output);
+  }
+  for (const auto& output : graph.output()) read(output.name());
+}
+
+std::vector<std::string> outer_names(const onnx::NodeProto& node) {
+  std::vector<std::string> names;
+  add_outer_names(node, {}, names, 0);
+  return names;
+}
+
+}  // namespace
+
 void OnnxGraph::translate_node(const onnx::NodeProto& node, Scope& scope, const std::map<std::string, int64_t>& sets,
                                const std::string& prefix, int depth) {
   if (++translated_ > max_nodes) refuse("'" + path_ + "' has too many nodes");
@@ -368,12 +407,23 @@ void OnnxGraph::translate_node(const onnx::NodeProto& node, Scope& scope, const 
              printable(input) + "', which no node before it makes");
     inputs.push_back(found->second);
   }
+  std::vector<std::string> captured;
+  for (const std::string& name : outer_names(node)) {
+    const auto found = scope.find(name);
+    if (found == scope.end())
+      refuse("'" + path_ + "' is damaged: the body of '" + printable(node.name()) + "' reads '" + printable(name) +
+             "', which no node before it makes");
+    captured.push_back(name);
+    inputs.push_back(found->second);
+  }
   const auto set = sets.find(domain_of(node.domain()));
   const int64_t version = set == sets.end() ? 1 : set->second;
   const OnnxOp* op = find_onnx_op(domain_of(node.domain()), node.op_type(), version);
   if (!op) refuse("the operator " + node.op_type() + " is not supported");
   OnnxNode translated(*this, node, std::move(inputs), version,
                       unique_name(node.name().empty() ? "" : prefix + node.name(), node.op_type()));
+  translated.captured_ = std::move(captured);
+  translated.sets_ = &sets;
   try {
     if (!fold_onnx(translated)) op->build(translated);
     finish(translated, scope);
@@ -465,6 +515,74 @@ void OnnxGraph::take_branch(const onnx::NodeProto& node, Scope& scope, const std
   refuse("'" + path_ + "' is damaged: the If '" + printable(node.name()) + "' has no " + wanted);
 }
 
+// The body becomes a model of its own, whose layers are then put into one graph.
+OnnxNode::Body OnnxGraph::translate_body(const onnx::GraphProto& body, const OnnxNode& node, std::span<const Type> types,
+                                         std::span<const Narrow> narrow) {
+  if (static_cast<size_t>(body.input_size()) != types.size())
+    node.fail("gives its body " + std::to_string(types.size()) + " inputs but that has " + std::to_string(body.input_size()));
+  OnnxGraph inner(proto_, path_, options_);
+  inner.depth_ = depth_ + 1;
+  if (inner.depth_ > max_depth) refuse("'" + path_ + "' nests its graphs too deep");
+  Scope scope;
+  OnnxNode::Body result;
+  const auto add_input = [&](const std::string& name, const Type& type, Narrow narrower) {
+    const uint32_t id = inner.add_value(
+        {.name = name, .type = type, .narrow = narrower, .class_name = "InputLayer", .origin = name});
+    inner.add_layer({.name = inner.unique_name(name, "InputLayer"), .class_name = "InputLayer"}, {}, {id});
+    inner.model_.nodes.back().outputs = {type};
+    inner.model_.inputs.push_back(inner.values_[id].ref);
+    scope[name] = id;
+  };
+  for (size_t i = 0; i < types.size(); ++i) add_input(body.input(static_cast<int>(i)).name(), types[i], narrow[i]);
+  for (size_t i = 0; i < node.captured_.size(); ++i) {
+    const size_t index = node.given_inputs() + i;
+    const Value& value = values_[node.inputs_[index]];
+    if (value.known)
+      scope[node.captured_[i]] = inner.add_value(Value(value));
+    else {
+      add_input(node.captured_[i], value.type, value.narrow);
+      result.captured.push_back(index);
+    }
+  }
+  for (const auto& tensor : body.initializer()) {
+    const OnnxTensor read = read_onnx_tensor(tensor, folder_, "the initializer '" + tensor.name() + "'");
+    scope[tensor.name()] = inner.add_value({.name = tensor.name(),
+                                            .type = {read.dtype.dtype, Shape(read.shape.begin(), read.shape.end())},
+                                            .narrow = read.dtype.narrow,
+                                            .known = known_of(read),
+                                            .class_name = "Constant",
+                                            .origin = tensor.name()});
+  }
+  inner.translate_nodes(body.node(), scope, *node.sets_, node.name() + "/", 0);
+  std::vector<TensorRef> outputs;
+  for (const auto& output : body.output()) {
+    const auto found = scope.find(output.name());
+    if (found == scope.end()) node.fail("has a body without its output '" + printable(output.name()) + "'");
+    outputs.push_back(inner.ref_of_output(found->second, output.name()));
+  }
+
+  const Model& model = inner.model_;
+  Builder b(result.graph);
+  std::vector<std::vector<moru::Value>> values(model.nodes.size());
+  std::vector<std::vector<moru::Value>> parameters(model.layers.size());
+  for (const TensorRef& ref : model.inputs) values[ref.node] = {b.input(model.type(ref))};
+  for (size_t i = 0; i < model.layers.size(); ++i)
+    for (const Parameter& parameter : model.layers[i].parameters) {
+      parameters[i].push_back(b.input({parameter.dtype, Shape(parameter.shape.begin(), parameter.shape.end())}));
+      result.tables.push_back(known_of(parameter.dtype, parameter.shape, parameter.bytes()));
+    }
+  for (size_t n = 0; n < model.nodes.size(); ++n) {
+    const Layer& layer = model.layers[model.nodes[n].layer];
+    if (!layer.body) continue;
+    std::vector<moru::Value> given;
+    for (const TensorRef& ref : model.nodes[n].inputs) given.push_back(values[ref.node].at(ref.output));
+    for (const moru::Value& parameter : parameters[model.nodes[n].layer]) given.push_back(parameter);
+    values[n] = append_graph(b, *layer.body, given);
+  }
+  for (const TensorRef& ref : outputs) b.result(values[ref.node].at(ref.output));
+  return result;
+}
+
 // Whether everything that the node computes follows from constants that are no weights, and is small enough to keep.
 bool OnnxGraph::fold(const OnnxNode& node, const Graph& body) {
   if (!node.read_order_.empty() || has_symbols(body)) return false;
@@ -477,6 +595,41 @@ bool OnnxGraph::fold(const OnnxNode& node, const Graph& body) {
     }
   // Values that are all equal stay a fill; anything else is worth computing once.
   return elements <= max_folded && !body.nodes.empty() && (elements <= 64 || body.nodes.back().op->name != "fill");
+}
+
+// None where an input is neither a tensor that the layer reads, nor a weight of it, nor known.
+AttributeValue OnnxGraph::record_node(const OnnxNode& node, const std::vector<uint32_t>& tensors,
+                                      const std::map<uint32_t, std::string>& weights,
+                                      const std::vector<uint32_t>& outputs) {
+  using Kind = OnnxRecordInput::Kind;
+  std::vector<OnnxRecordInput> inputs;
+  for (uint32_t id : node.inputs_) {
+    OnnxRecordInput input;
+    if (id != UINT32_MAX) {
+      if (values_[id].narrow != Narrow::none) return {};
+      const auto tensor = std::find(tensors.begin(), tensors.end(), id);
+      const auto weight = weights.find(id);
+      if (tensor != tensors.end()) {
+        input.kind = Kind::tensor;
+        input.tensor = static_cast<size_t>(tensor - tensors.begin());
+      } else if (weight != weights.end()) {
+        input.kind = Kind::weight;
+        input.weight = weight->second;
+      } else {
+        input.kind = Kind::constant;
+        input.constant = values_[id].known;
+        if (!input.constant && values_[id].initializer) input.constant = find_known(id);
+        if (!input.constant) return {};
+      }
+    }
+    inputs.push_back(std::move(input));
+  }
+  std::vector<int64_t> places;
+  for (uint32_t id : outputs)
+    for (int i = 0; i < node.proto_.output_size(); ++i)
+      if (node.proto_.output(i) == values_[id].name) places.push_back(i);
+  if (places.size() != outputs.size()) return {};
+  return record_onnx_node(node.proto_, node.version(), inputs, places);
 }
 
 void OnnxGraph::finish(OnnxNode& node, Scope& scope) {
@@ -497,6 +650,7 @@ void OnnxGraph::finish(OnnxNode& node, Scope& scope) {
   Step step;
   std::vector<TensorRef> refs;
   Layer layer{.name = node.name(), .class_name = proto.op_type()};
+  std::map<uint32_t, size_t> weight_places;
   for (const GraphInput& input : body->inputs) {
     for (uint32_t id : node.read_order_) {
       if (node.read_.at(id).id != input.value) continue;
@@ -504,6 +658,7 @@ void OnnxGraph::finish(OnnxNode& node, Scope& scope) {
         step.tensors.push_back(id);
         refs.push_back(values_[id].ref);
       } else {
+        weight_places[id] = layer.parameters.size();
         layer.parameters.push_back(weight_of(values_[id].name, values_[id].type, initializer_bytes(id)));
         if (std::find(node.frozen_.begin(), node.frozen_.end(), id) != node.frozen_.end())
           layer.parameters.back().trainable = false;
@@ -515,6 +670,8 @@ void OnnxGraph::finish(OnnxNode& node, Scope& scope) {
   std::set<std::string> parameter_names;
   for (Parameter& parameter : layer.parameters)
     while (!parameter_names.insert(parameter.name).second) parameter.name += "_";
+  std::map<uint32_t, std::string> weight_names;
+  for (const auto& [id, place] : weight_places) weight_names[id] = layer.parameters[place].name;
   for (Node& op : body->nodes) op.origin.clear();
   step.parameters = layer.parameters;
 
@@ -561,6 +718,8 @@ void OnnxGraph::finish(OnnxNode& node, Scope& scope) {
     is_narrow = is_narrow || values_[id].narrow != Narrow::none;
   }
   if (is_narrow) layer.attributes.set("stored_as", std::move(stored));
+  else if (AttributeValue record = record_node(node, step.tensors, weight_names, outputs); !record.is_none())
+    layer.attributes.set(std::string(onnx_record_attribute), std::move(record));
   step.body = body;
   steps_.push_back(std::move(step));
   layer.body = std::move(body);
@@ -627,9 +786,18 @@ void OnnxGraph::prune() {
 Model import_onnx(const std::string& path, const OnnxImportOptions& options) {
   std::ifstream file(path, std::ios::binary);
   if (!file) refuse("cannot read '" + path + "'");
+  const std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  return import_onnx(std::as_bytes(std::span(content)), path, options);
+}
+
+Model import_onnx(std::span<const std::byte> bytes, const std::string& path, const OnnxImportOptions& options,
+                  std::map<std::string, std::string>* metadata) {
   onnx::ModelProto proto;
-  if (!proto.ParseFromIstream(&file) || !proto.has_graph())
+  const bool fits = bytes.size() <= static_cast<size_t>(std::numeric_limits<int>::max());
+  if (!fits || !proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || !proto.has_graph())
     refuse("'" + path + "' is no ONNX model, or it is damaged", "an ONNX file holds one ModelProto");
+  if (metadata != nullptr)
+    for (const auto& entry : proto.metadata_props()) (*metadata)[entry.key()] = entry.value();
   return OnnxGraph(proto, path, options).take();
 }
 

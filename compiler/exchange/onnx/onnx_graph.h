@@ -44,6 +44,8 @@ class OnnxGraph {
   void make_parameter_layer(uint32_t id);
   std::vector<std::byte> initializer_bytes(uint32_t id) const;
   const std::string& folder() const { return folder_; }
+  OnnxNode::Body translate_body(const onnx::GraphProto& body, const OnnxNode& node, std::span<const Type> types,
+                                std::span<const Narrow> narrow);
 
  private:
   using Scope = std::map<std::string, uint32_t>;
@@ -64,6 +66,7 @@ class OnnxGraph {
   std::deque<onnx::NodeProto> expanded_;  // nodes of functions, with the call's attributes
   int symbols_ = 0;
   size_t translated_ = 0;
+  int depth_ = 0;  // of this graph among bodies
 
   std::map<std::string, int64_t> versions(
       const google::protobuf::RepeatedPtrField<onnx::OperatorSetIdProto>& sets) const;
@@ -83,6 +86,8 @@ class OnnxGraph {
   void take_branch(const onnx::NodeProto& node, Scope& scope, const std::map<std::string, int64_t>& sets,
                    const std::string& prefix, int depth);
   void finish(OnnxNode& node, Scope& scope);
+  AttributeValue record_node(const OnnxNode& node, const std::vector<uint32_t>& tensors,
+                             const std::map<uint32_t, std::string>& weights, const std::vector<uint32_t>& outputs);
   bool fold(const OnnxNode& node, const Graph& body);
   void add_layer(Layer layer, std::vector<TensorRef> inputs, const std::vector<uint32_t>& outputs);
   TensorRef ref_of_output(uint32_t id, const std::string& name);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,5 +30,9 @@ struct OnnxImportOptions {
 /// Reads `path`. The file may be hostile. Throws CompileError: for operators that Moru lacks, with all of them and the
 /// names of their nodes; for damaged files, with the place.
 Model import_onnx(const std::string& path, const OnnxImportOptions& options = {});
+/// The same from memory; `path` names the file, and where tensors beside it lie. `metadata`, if given, gets the file's
+/// metadata_props.
+Model import_onnx(std::span<const std::byte> bytes, const std::string& path, const OnnxImportOptions& options = {},
+                  std::map<std::string, std::string>* metadata = nullptr);
 
 }  // namespace moru

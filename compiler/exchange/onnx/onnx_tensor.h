@@ -11,6 +11,7 @@
 
 #include "compiler/ops/op.h"
 #include "compiler/support/narrow.h"
+#include "compiler/support/narrow_elements.h"
 
 namespace onnx {
 class TensorProto;
@@ -59,10 +60,6 @@ OnnxTensor read_onnx_tensor_file(const std::string& path);
 /// `bytes` are in the type that holds the values.
 void write_onnx_tensor_file(const std::string& path, const std::string& name, ElementType type,
                             std::span<const int64_t> shape, std::span<const std::byte> bytes);
-
-/// Elements from the type that holds them to the narrow one, and back.
-std::vector<std::byte> narrow_elements(std::span<const std::byte> held, Narrow narrow);
-std::vector<std::byte> widen_elements(std::span<const std::byte> narrow_bytes, Narrow narrow);
 
 /// Reads a tensor; `folder` is where external data may lie. Throws CompileError that names `what`.
 OnnxTensor read_onnx_tensor(const onnx::TensorProto& tensor, const std::string& folder, const std::string& what);

@@ -1,0 +1,222 @@
+#include "compiler/exchange/keras_training.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "compiler/exchange/keras_weight_order.h"
+#include "compiler/exchange/keras_weights.h"
+#include "compiler/ops/names.h"
+#include "compiler/ops/op.h"
+#include "compiler/support/error.h"
+
+namespace moru {
+namespace {
+
+NamedTensor variable_of(const std::string& name, const Hdf5Dataset& dataset) {
+  NamedTensor tensor{name, dataset.integer ? DType::i64 : DType::f32, dataset.shape, {}};
+  const auto bytes = dataset.integer ? std::as_bytes(std::span(dataset.integers)) : std::as_bytes(std::span(dataset.reals));
+  tensor.bytes.assign(bytes.begin(), bytes.end());
+  return tensor;
+}
+
+Hdf5Dataset dataset_of(const NamedTensor& tensor) {
+  Hdf5Dataset dataset{.shape = tensor.shape, .integer = tensor.type.dtype == DType::i64, .reals = {}, .integers = {}};
+  if (dataset.integer) {
+    dataset.integers.resize(tensor.bytes.size() / sizeof(int64_t));
+    if (!tensor.bytes.empty()) std::memcpy(dataset.integers.data(), tensor.bytes.data(), tensor.bytes.size());
+  } else {
+    dataset.reals.resize(tensor.bytes.size() / sizeof(float));
+    if (!tensor.bytes.empty()) std::memcpy(dataset.reals.data(), tensor.bytes.data(), tensor.bytes.size());
+  }
+  return dataset;
+}
+
+// {"class_name": "Adam", "config": {...}}, or a bare name; `.keras` files wrap the first in a module.
+Json keras3_optimizer(const Json& legacy) {
+  if (!legacy.is_object() || !legacy.contains("class_name") || !legacy["class_name"].is_string()) return legacy;
+  const Json config = legacy.contains("config") ? legacy["config"] : Json::object();
+  if (config.is_object() && config.empty()) return legacy["class_name"];
+  Json optimizer = Json::object();
+  optimizer["module"] = "keras.optimizers";
+  optimizer["class_name"] = legacy["class_name"];
+  optimizer["config"] = config;
+  optimizer["registered_name"] = nullptr;
+  return optimizer;
+}
+
+Json legacy_optimizer(const Json& optimizer) {
+  Json legacy = Json::object();
+  if (optimizer.is_object() && optimizer.contains("class_name")) {
+    legacy["class_name"] = optimizer["class_name"];
+    legacy["config"] = optimizer.contains("config") ? optimizer["config"] : Json::object();
+  } else {
+    legacy["class_name"] = optimizer;
+    legacy["config"] = Json::object();
+  }
+  return legacy;
+}
+
+// Variables of Keras 2 before 2.11 stood in another order.
+bool has_keras3_order(const std::string& version) {
+  int major = 0, minor = 0;
+  return std::sscanf(version.c_str(), "%d.%d", &major, &minor) == 2 && (major > 2 || minor >= 11);
+}
+
+Json parse_config(const SavedTraining& state) {
+  return state.compile_config.empty() ? Json() : parse_json(state.compile_config, "the compile configuration");
+}
+
+// Which states the optimizer keeps, in groups: those of one group stand together for each weight.
+using Groups = std::vector<std::vector<std::string>>;
+Groups states_of(const std::string& op, const Json& config) {
+  const auto flag = [&](const char* name) { return config.is_object() && config.value(name, Json()) == Json(true); };
+  const auto positive = [&](const char* name) {
+    const Json value = config.is_object() ? config.value(name, Json()) : Json();
+    return value.is_number() && value.get<double>() > 0.0;
+  };
+  Groups groups;
+  if (flag("use_ema")) groups.push_back({"average"});
+  if (positive("gradient_accumulation_steps")) groups.push_back({"accumulated_gradient"});
+  const auto add = [&](std::vector<std::string> names) { groups.push_back(std::move(names)); };
+  if (op == "adam_update" || op == "adamw_update") {
+    add({"momentum", "velocity"});
+    if (flag("amsgrad")) add({"velocity_hat"});
+  } else if (op == "sgd_update") {
+    if (positive("momentum")) add({"momentum"});
+  } else if (op == "rmsprop_update") {
+    add({"velocity"});
+    if (positive("momentum")) add({"momentum"});
+    if (flag("centered")) add({"average_gradient"});
+  } else if (op == "adamax_update") {
+    add({"momentum", "norm"});
+  } else if (op == "adagrad_update") {
+    add({"accumulator"});
+  } else if (op == "adadelta_update") {
+    add({"accumulated_grad", "accumulated_delta_var"});
+  } else if (op == "ftrl_update") {
+    add({"accumulator", "linear"});
+  } else if (op == "lion_update") {
+    add({"momentum"});
+  } else if (op == "lamb_update") {
+    add({"momentum", "velocity"});
+  } else {
+    return {{}};  // not known: fits nothing
+  }
+  return groups;
+}
+
+}  // namespace
+
+SavedTraining read_keras3_training(const Json& config, const Hdf5Group& weights) {
+  SavedTraining state;
+  if (!config.is_object() || !config.contains("compile_config") || !config["compile_config"].is_object()) return state;
+  if (config["compile_config"].empty()) return state;
+  state.compile_config = config["compile_config"].dump(-1, ' ', false, Json::error_handler_t::replace);
+  const Hdf5Group* vars = weights.find_group("optimizer/vars");
+  for (size_t i = 0; vars != nullptr; ++i) {
+    const auto found = vars->datasets.find(std::to_string(i));
+    if (found == vars->datasets.end()) break;
+    state.variables.push_back(variable_of(found->first, found->second));
+  }
+  return state;
+}
+
+void write_keras3_training(const SavedTraining& state, Json& config, Hdf5Group& weights) {
+  if (state.compile_config.empty()) return;
+  config["compile_config"] = parse_config(state);
+  if (state.variables.empty()) return;
+  Hdf5Group& vars = weights.make_group("optimizer/vars");
+  for (size_t i = 0; i < state.variables.size(); ++i) vars.datasets[std::to_string(i)] = dataset_of(state.variables[i]);
+}
+
+SavedTraining read_legacy_training(const Hdf5Group& root, const std::string& keras_version, const std::string& source) {
+  SavedTraining state;
+  std::string text;
+  for (const std::string& part : read_split_texts(root, "training_config")) text += part;
+  if (text.empty()) return state;
+  Json config = parse_json(text, source + " (training_config)");
+  if (!config.is_object()) return state;
+  Json compile = Json::object();
+  if (config.contains("optimizer_config")) compile["optimizer"] = keras3_optimizer(config["optimizer_config"]);
+  for (const auto& [key, value] : config.items())
+    if (key != "optimizer_config") compile[key] = value;
+  state.compile_config = compile.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const Hdf5Group* weights = root.find_group("optimizer_weights");
+  if (weights == nullptr || !has_keras3_order(keras_version)) return state;
+  for (const std::string& name : read_split_texts(*weights, "weight_names")) {
+    const Hdf5Dataset* dataset = weights->find_dataset(name);
+    if (dataset == nullptr)
+      throw CompileError({.stage = "import", .what = source + ": the optimizer's variable '" + name + "' is missing"});
+    state.variables.push_back(variable_of(std::to_string(state.variables.size()), *dataset));
+  }
+  return state;
+}
+
+void write_legacy_training(const SavedTraining& state, Hdf5Group& root) {
+  if (state.compile_config.empty()) return;
+  const Json compile = parse_config(state);
+  Json config = Json::object();
+  for (const auto& [key, value] : compile.items())
+    if (key != "optimizer") config[key] = value;
+  if (compile.contains("optimizer")) config["optimizer_config"] = legacy_optimizer(compile["optimizer"]);
+  root.attributes["training_config"] = {.texts = {config.dump(-1, ' ', false, Json::error_handler_t::replace)},
+                                        .scalar = true};
+  if (state.variables.empty()) return;
+  Hdf5Group& group = root.make_group("optimizer_weights");
+  std::vector<std::string> names;
+  for (size_t i = 0; i < state.variables.size(); ++i) {
+    const std::string last = i == 0 ? "iteration" : i == 1 ? "learning_rate" : "variable_" + std::to_string(i);
+    names.push_back("optimizer/" + last);
+    group.make_group("optimizer").datasets[last] = dataset_of(state.variables[i]);
+  }
+  write_split_texts(group, "weight_names", names);
+}
+
+std::string optimizer_of(const SavedTraining& state) {
+  const Json config = parse_config(state);
+  if (!config.is_object() || !config.contains("optimizer")) return {};
+  const Json& optimizer = config["optimizer"];
+  const Json name = optimizer.is_object() ? optimizer.value("class_name", Json()) : optimizer;
+  if (!name.is_string()) return {};
+  try {
+    return optimizer_op_for(name.get<std::string>());
+  } catch (const CompileError&) {
+    return {};
+  }
+}
+
+std::vector<NamedTensor> optimizer_slots(const SavedTraining& state, Model& model) {
+  const std::string op = optimizer_of(state);
+  if (op.empty() || state.variables.empty()) return {};
+  const Json optimizer = parse_config(state)["optimizer"];
+  const Json config = optimizer.is_object() ? optimizer.value("config", Json::object()) : Json::object();
+  const std::string prefix = op.substr(0, op.find("_update")) + "/";
+  const std::vector<OrderedWeight> weights = trainable_weights(model);
+  const Groups groups = states_of(op, config);
+  // A schedule has no variable of its own.
+  const bool scheduled = config.is_object() && config.value("learning_rate", Json()).is_object();
+  size_t next = scheduled ? 1 : 2;
+  size_t needed = next;
+  for (const auto& group : groups) {
+    if (group.empty()) return {};
+    needed += group.size() * weights.size();
+  }
+  if (state.variables.size() != needed) return {};
+  std::vector<NamedTensor> slots = {state.variables[0]};
+  slots[0].name = "step";
+  if (!scheduled) {
+    slots.push_back(state.variables[1]);
+    slots.back().name = "learning_rate";
+  }
+  for (const auto& group : groups)
+    for (const OrderedWeight& weight : weights)
+      for (const std::string& name : group) {
+        const NamedTensor& variable = state.variables[next++];
+        if (variable.shape != weight.parameter->shape || variable.type.dtype != DType::f32) return {};
+        slots.push_back(variable);
+        slots.back().name = prefix + name + "/" + weight.path;
+      }
+  return slots;
+}
+
+}  // namespace moru
