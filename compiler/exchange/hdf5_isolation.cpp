@@ -22,7 +22,7 @@ namespace {
 
 // What honest files need many times over: gzip unpacks some 100 MB a second.
 constexpr uint64_t free_bytes = uint64_t{256} << 20, bytes_per_byte = 8;
-constexpr rlim_t free_seconds = 10;
+constexpr rlim_t free_seconds = 3;
 constexpr uint64_t file_bytes_per_second = uint64_t{8} << 20;
 
 enum class Answer : uint8_t { tree = 1, refused = 2 };

@@ -7,7 +7,7 @@ folders=
 for folder in keras/predict keras_wild; do
   if [ -d "$shared/$folder" ]; then folders="$folders $shared/$folder"; else echo "skipped: no recorded cases at $shared/$folder"; fi
 done
-ort=
+ort="--opset 17"  # without ONNX Runtime, one is enough
 if [ -z "${MORU_ORT:-}" ] || [ ! -d "$MORU_ORT/node_modules/onnxruntime-node" ]; then
   echo "SKIPPED: ONNX Runtime; set MORU_ORT to a folder with node_modules/onnxruntime-node to run the files there too"
 elif ! command -v node > /dev/null || [ ! -f "$shared/ort_run.js" ]; then
