@@ -77,7 +77,7 @@ TEST_CASE("convert keeps the recipe of a trained model, and leaves nothing behin
     CHECK(outcome.code == 1);
     CHECK(outcome.err.find(message) != std::string::npos);
   };
-  refused({"convert", project / "copy.moru", project / "x.tflite"}, "end its name in one of .moru, .keras");
+  refused({"convert", project / "copy.moru", project / "x.tflite"}, "end its name in one of .moru, .onnx, .keras");
   refused({"convert", project / "copy.moru", project / "x.json", "--save-weights", project / "x.keras"},
           "no kind of file for weights alone");
   CHECK(!fs::exists(project / "x.json"));
