@@ -28,6 +28,9 @@ const std::set<std::string, std::less<>> layer_keys = {"name",
                                                        "registered_name",
                                                        "input_length",
                                                        "build_input_shape",
+                                                       "query_shape",
+                                                       "key_shape",
+                                                       "value_shape",
                                                        "implementation",
                                                        "seed",
                                                        "lora_rank",
@@ -119,10 +122,7 @@ class ConfigReader {
       const auto inbound = layers[i].find("inbound_nodes");
       if (inbound != layers[i].end()) {
         if (!inbound->is_array()) refuse(layer_path + ".inbound_nodes", "must be a list but is " + json_text(*inbound));
-        for (size_t k = 0; k < inbound->size(); ++k) {
-          layer.calls.push_back(
-              read_call((*inbound)[k], layer, layer_path + ".inbound_nodes[" + std::to_string(k) + "]"));
-        }
+        read_calls(*inbound, layer, layer_path + ".inbound_nodes");
       }
       model.layers.push_back(std::move(layer));
     }
@@ -206,10 +206,15 @@ class ConfigReader {
 
   // --- layers ---
 
+  // Keras exports one layer under another name than its class has; weights' files have the latter.
+  static std::string moru_class(const std::string& class_name) {
+    return class_name == "GroupQueryAttention" ? "GroupedQueryAttention" : class_name;
+  }
+
   KerasLayerConfig read_layer(const Json& json, const std::string& path, int depth) {
     if (depth > max_depth) refuse(path, "layers nest deeper than " + std::to_string(max_depth) + " levels");
     KerasLayerConfig layer;
-    layer.class_name = get_string(json, "class_name", path);
+    layer.class_name = moru_class(get_string(json, "class_name", path));
     const Json& config = get(json, "config", path);
     if (json.contains("name") && json["name"].is_string()) {
       layer.name = json["name"].get<std::string>();
@@ -229,6 +234,17 @@ class ConfigReader {
     }
     if (!config.is_object()) refuse(path + ".config", "must be an object but is " + json_text(config));
     layer.trainable = get_flag(config, "trainable", true);
+    if (is_keras_operation(json)) {
+      layer.operation = KerasOperation{.module = json["module"].get<std::string>(),
+                                       .class_name = layer.class_name,
+                                       .config = config,
+                                       .args = Json::array(),
+                                       .kwargs = Json::object()};
+      if (!knows_keras_operation(layer.class_name)) {
+        problem(layer.name, layer.class_name, "this operation of keras.ops is not supported");
+      }
+      return layer;
+    }
     if (layer.class_name == "InputLayer") {
       read_input_layer(layer, config, path);
     } else if (layer.class_name == "Bidirectional" || layer.class_name == "TimeDistributed") {
@@ -310,7 +326,7 @@ class ConfigReader {
     check_dtype(name, class_name, config);
     const auto find_spec = [&](std::string_view key) -> const AttributeSpec* {
       for (const AttributeSpec& spec : op->attributes) {
-        if (spec.name == key && !spec.internal) return &spec;
+        if (spec.name == key && !spec.internal && !spec.of_call) return &spec;
       }
       return nullptr;
     };
@@ -344,7 +360,9 @@ class ConfigReader {
     if (dtype == config.end() || dtype->is_null()) return;
     try {
       const std::string dtype_text = import_dtype_name(*dtype);
-      if (dtype_text != "float32") {
+      // What a layer that makes categories of numbers yields, not what it computes in.
+      const bool indices = (dtype_text == "int64" || dtype_text == "int32") && config.contains("output_mode");
+      if (dtype_text != "float32" && !indices) {
         problem(name, class_name, "computing in '" + dtype_text + "' is not supported, only in 'float32'");
       }
     } catch (const KerasValueError& error) {
@@ -379,13 +397,108 @@ class ConfigReader {
     return tensors;
   }
 
-  std::vector<KerasTensor> read_call(const Json& json, const KerasLayerConfig& layer, const std::string& path) {
-    std::vector<KerasTensor> inputs;
+  // One call of a layer while it is read.
+  struct Call {
+    std::vector<KerasTensor> tensors = {};
+    std::map<std::string, KerasTensor, std::less<>> keywords = {};  // of inputs that Keras passes by their names
+    Attributes arguments = {};                                      // of attributes that belong to the call
+  };
+
+  void read_calls(const Json& inbound, KerasLayerConfig& layer, const std::string& path) {
+    if (layer.operation) return read_operation_calls(inbound, layer, path);
+    Attributes arguments;
+    for (size_t k = 0; k < inbound.size(); ++k) {
+      Call call = read_call(inbound[k], layer, path + "[" + std::to_string(k) + "]");
+      layer.calls.push_back(place_keywords(call, layer));
+      if (k == 0) {
+        arguments = std::move(call.arguments);
+      } else if (!(call.arguments == arguments)) {
+        problem(layer.name, layer.class_name,
+                "is called with " + arguments.text() + " and with " + call.arguments.text() +
+                    "; calls of one layer with different arguments are not supported");
+      }
+    }
+    for (const auto& [name, value] : arguments.entries()) layer.attributes.set(name, value);
+  }
+
+  void read_operation_calls(const Json& inbound, KerasLayerConfig& layer, const std::string& path) {
+    for (size_t k = 0; k < inbound.size(); ++k) {
+      const std::string call_path = path + "[" + std::to_string(k) + "]";
+      KerasOperation operation = *layer.operation;
+      std::vector<KerasTensor> tensors;
+      operation.args = numbered_tensors(get(inbound[k], "args", call_path), call_path + ".args", tensors);
+      if (inbound[k].contains("kwargs"))
+        operation.kwargs = numbered_tensors(inbound[k]["kwargs"], call_path + ".kwargs", tensors);
+      layer.operations.push_back(std::move(operation));
+      layer.calls.push_back(std::move(tensors));
+    }
+  }
+
+  // The arguments with tensors as their numbers among those of the call.
+  Json numbered_tensors(const Json& json, const std::string& path, std::vector<KerasTensor>& tensors) const {
+    if (is_keras3_tensor(json)) {
+      tensors.push_back(read_history(get(get(json, "config", path), "keras_history", path), path));
+      return Json{{tensor_key, tensors.size() - 1}};
+    }
+    if (!json.is_structured()) return json;
+    Json result = json.is_array() ? Json::array() : Json::object();
+    for (const auto& [key, value] : json.items()) {
+      Json inner = numbered_tensors(value, path, tensors);
+      if (json.is_array())
+        result.push_back(std::move(inner));
+      else
+        result[key] = std::move(inner);
+    }
+    return result;
+  }
+
+  static const Op* op_of(const KerasLayerConfig& layer) {
+    return layer.submodel == nullptr ? find_layer(layer.class_name) : nullptr;
+  }
+
+  static const InputSpec* find_keyword(const KerasLayerConfig& layer, std::string_view key) {
+    const Op* op = op_of(layer);
+    if (op == nullptr) return nullptr;
+    const auto found = std::find_if(op->inputs.begin(), op->inputs.end(),
+                                    [&](const InputSpec& spec) { return spec.keyword && spec.name == key; });
+    return found == op->inputs.end() ? nullptr : &*found;
+  }
+
+  // Tensors that were passed by name, in the places of their names behind the others.
+  std::vector<KerasTensor> place_keywords(const Call& call, const KerasLayerConfig& layer) {
+    std::vector<KerasTensor> tensors = call.tensors;
+    size_t left = call.keywords.size();
+    const Op* op = op_of(layer);
+    for (size_t i = tensors.size(); left > 0 && i < op->inputs.size(); ++i) {
+      const InputSpec& spec = op->inputs[i];
+      auto found = call.keywords.find(spec.name);
+      if (found != call.keywords.end()) --left;
+      if (found == call.keywords.end()) found = call.keywords.find(spec.absent_as);
+      if (found == call.keywords.end()) {
+        const auto other = std::find_if(op->inputs.begin(), op->inputs.end(),
+                                        [&](const InputSpec& s) { return s.name == spec.absent_as; });
+        const auto at = static_cast<size_t>(other - op->inputs.begin());
+        if (at < tensors.size()) {
+          tensors.push_back(tensors[at]);
+          continue;
+        }
+        problem(layer.name, layer.class_name, "is called without its input '" + std::string(spec.name) + "'");
+        return tensors;
+      }
+      tensors.push_back(found->second);
+    }
+    if (left > 0) problem(layer.name, layer.class_name, "is given one of its inputs twice");
+    return tensors;
+  }
+
+  Call read_call(const Json& json, const KerasLayerConfig& layer, const std::string& path) {
+    Call call;
+    std::vector<KerasTensor>& inputs = call.tensors;
     if (json.is_object() && json.contains("args")) {
       for (const Json& argument : json["args"]) read_argument(argument, layer, path + ".args", inputs);
       const auto kwargs = json.find("kwargs");
-      if (kwargs != json.end()) read_kwargs(*kwargs, layer, path + ".kwargs", inputs);
-      return inputs;
+      if (kwargs != json.end()) read_kwargs(*kwargs, layer, path + ".kwargs", call);
+      return call;
     }
     // Keras 2: a list of tensors, a single one, or a dict of them; the last element of each holds keyword arguments.
     std::vector<const Json*> tensors;
@@ -405,8 +518,8 @@ class ConfigReader {
       inputs.push_back(read_history(*tensor, path));
       if (tensor->size() > 3) keyword_arguments.push_back(&(*tensor)[3]);
     }
-    for (const Json* kwargs : keyword_arguments) read_kwargs(*kwargs, layer, path, inputs);
-    return inputs;
+    for (const Json* kwargs : keyword_arguments) read_kwargs(*kwargs, layer, path, call);
+    return call;
   }
 
   void read_argument(const Json& argument, const KerasLayerConfig& layer, const std::string& path,
@@ -420,8 +533,25 @@ class ConfigReader {
     }
   }
 
-  void read_kwargs(const Json& kwargs, const KerasLayerConfig& layer, const std::string& path,
-                   std::vector<KerasTensor>& inputs) {
+  // True where the argument is one of an attribute that belongs to the call.
+  bool read_call_attribute(const std::string& key, const Json& value, const KerasLayerConfig& layer, Call& call) {
+    const Op* op = op_of(layer);
+    if (op == nullptr) return false;
+    for (const AttributeSpec& spec : op->attributes) {
+      if (!spec.of_call || spec.name != key) continue;
+      try {
+        const AttributeValue imported = import_value(value, spec, dialect());
+        if (!imported.is_none() && !(imported == spec.default_value)) call.arguments.set(key, imported);
+      } catch (const KerasValueError& error) {
+        problem(layer.name, layer.class_name, "is called with the argument '" + key + "', which " + error.what);
+      }
+      return true;
+    }
+    return false;
+  }
+
+  void read_kwargs(const Json& kwargs, const KerasLayerConfig& layer, const std::string& path, Call& call) {
+    std::vector<KerasTensor>& inputs = call.tensors;
     if (!kwargs.is_object()) refuse(path, "keyword arguments must be an object but are " + json_text(kwargs));
     for (const auto& [key, value] : kwargs.items()) {
       if (is_neutral(value) && key != "training") continue;
@@ -433,6 +563,18 @@ class ConfigReader {
           tensors = read_tensors(value, path + "." + key);
         }
         inputs.insert(inputs.end(), tensors.begin(), tensors.end());
+      } else if (find_keyword(layer, key) != nullptr) {
+        const bool keras3 = is_keras3_tensor(value);
+        if (!keras3 && !is_history(value)) {
+          problem(layer.name, layer.class_name,
+                  "is called with " + key + "=" + json_text(value) + ", which is not a tensor of the model");
+          continue;
+        }
+        std::vector<KerasTensor> tensors;
+        if (keras3) read_argument(value, layer, path + "." + key, tensors);
+        call.keywords.insert_or_assign(key, keras3 ? tensors.at(0) : read_history(value, path + "." + key));
+      } else if (read_call_attribute(key, value, layer, call)) {
+        continue;
       } else if (key == "training") {
         // Keras 3 records the mode the model was drawn in, and overrides it in fit and predict; Keras 2 records what
         // the user fixed.

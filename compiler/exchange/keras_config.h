@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "compiler/exchange/json_text.h"
+#include "compiler/exchange/keras_operation.h"
 #include "compiler/exchange/keras_values.h"
 #include "compiler/ir/attributes.h"
 
@@ -31,6 +32,8 @@ struct KerasLayerConfig {
   bool trainable = true;
   std::shared_ptr<KerasModelConfig> submodel;   // nested, or inside TimeDistributed
   std::vector<std::vector<KerasTensor>> calls;  // Functional models only
+  std::optional<KerasOperation> operation;      // where this is one of keras.ops, not a layer; without a call
+  std::vector<KerasOperation> operations;       // then: by call
 };
 
 struct KerasModelConfig {

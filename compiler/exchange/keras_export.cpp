@@ -3,6 +3,7 @@
 
 #include "compiler/exchange/json_text.h"
 #include "compiler/exchange/keras_json.h"
+#include "compiler/exchange/keras_operation.h"
 #include "compiler/exchange/keras_values.h"
 #include "compiler/model/functional.h"
 #include "compiler/model/infer_model.h"
@@ -20,7 +21,7 @@ void add_problem(Problems& problems, const std::string& layer, const std::string
 
 // Attributes of Moru's own, and those that only exist to be refused or ignored on import.
 bool is_keras_attribute(const AttributeSpec& spec) {
-  return !spec.internal && !spec.doc.starts_with("unsupported") && !spec.doc.starts_with("only") &&
+  return !spec.internal && !spec.of_call && !spec.doc.starts_with("unsupported") && !spec.doc.starts_with("only") &&
          !spec.doc.starts_with("ignored");
 }
 
@@ -88,11 +89,20 @@ Json export_inner_layer(const Attributes& nested, const std::string& name, bool 
                       export_layer_config(name, class_name, nested, trainable, node, problems));
 }
 
+KerasOperation operation_of(const Layer& layer) {
+  return KerasOperation::parse(layer.attributes.string(operation_attribute), layer.class_name);
+}
+
+// An operation's arguments with tensors in the place of their numbers.
+Json with_tensors(const Json& json, const Json& tensors) {
+  if (json.is_object() && json.size() == 1 && json.contains(tensor_key)) return tensors.at(json[tensor_key].get<size_t>());
+  if (!json.is_structured()) return json;
+  Json result = json;
+  for (Json& element : result) element = with_tensors(element, tensors);
+  return result;
+}
+
 Json export_layer(const Layer& layer, Problems& problems) {
-  if (layer.body != nullptr) {
-    add_problem(problems, layer.name, layer.class_name, "is an operator of an imported model");
-    return Json::object();
-  }
   if (layer.class_name == "InputLayer") {
     const Type type = input_layer_type(layer);
     Json config = Json::object();
@@ -102,6 +112,16 @@ Json export_layer(const Layer& layer, Problems& problems) {
     config["ragged"] = false;
     config["name"] = layer.name;
     return layer_object("keras.layers", "InputLayer", std::move(config));
+  }
+  if (layer.body != nullptr) {
+    if (!layer.attributes.has(operation_attribute)) {
+      add_problem(problems, layer.name, layer.class_name, "is an operator of an imported model");
+      return Json::object();
+    }
+    const KerasOperation operation = operation_of(layer);
+    Json object = layer_object(operation.module, layer.class_name, operation.config);
+    object["registered_name"] = layer.class_name;
+    return object;
   }
   if (layer.submodel != nullptr && layer.class_name != "TimeDistributed") {
     Json object = export_model(*layer.submodel, layer.trainable, problems);
@@ -116,7 +136,9 @@ Json export_layer(const Layer& layer, Problems& problems) {
     config["layer"] = export_model(*layer.submodel, true, problems);
     return layer_object("keras.layers", layer.class_name, std::move(config));
   }
-  return layer_object("keras.layers", layer.class_name,
+  // The one layer that Keras exports under another name than its class has.
+  const bool renamed = layer.class_name == "GroupedQueryAttention";
+  return layer_object("keras.layers", renamed ? "GroupQueryAttention" : layer.class_name,
                       export_layer_config(layer.name, layer.class_name, layer.attributes, layer.trainable, layer.name, problems));
 }
 
@@ -144,7 +166,16 @@ Json export_call(const Model& model, const ModelNode& node, const std::vector<in
   Json tensors = Json::array();
   for (const TensorRef& ref : node.inputs) tensors.push_back(export_tensor(model, ref, calls));
   Json args = Json::array(), kwargs = Json::object();
+  if (layer.body != nullptr) {
+    if (!layer.attributes.has(operation_attribute)) return Json::object();  // export_layer says so
+    const KerasOperation operation = operation_of(layer);
+    Json call = Json::object();
+    call["args"] = with_tensors(operation.args, tensors);
+    call["kwargs"] = with_tensors(operation.kwargs, tensors);
+    return call;
+  }
   const Op* op = layer.submodel == nullptr ? find_layer(layer.class_name) : nullptr;
+  const bool by_name = op != nullptr && op->inputs.size() > 1 && op->inputs[1].keyword;
   const bool recurrent = op != nullptr && (op->inputs.size() > 1 && op->inputs[1].name.starts_with("initial"));
   if (recurrent || layer.class_name == "Bidirectional") {
     args.push_back(tensors[0]);
@@ -152,11 +183,18 @@ Json export_call(const Model& model, const ModelNode& node, const std::vector<in
       kwargs["initial_state"] = Json::array();
       for (size_t i = 1; i < tensors.size(); ++i) kwargs["initial_state"].push_back(tensors[i]);
     }
+  } else if (by_name) {
+    args.push_back(tensors[0]);
+    for (size_t i = 1; i < tensors.size(); ++i) kwargs[std::string(op->inputs[i].name)] = tensors[i];
   } else if (tensors.size() == 1 && !(op != nullptr && op->inputs[0].variadic)) {
     args.push_back(tensors[0]);
   } else {
     args.push_back(tensors);
   }
+  if (op != nullptr)
+    for (const AttributeSpec& spec : op->attributes)
+      if (const AttributeValue* given = layer.attributes.find(spec.name); spec.of_call && given)
+        if (!(*given == spec.default_value)) kwargs[std::string(spec.name)] = export_value(*given, spec);
   Json call = Json::object();
   call["args"] = std::move(args);
   call["kwargs"] = std::move(kwargs);

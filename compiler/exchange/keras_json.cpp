@@ -155,6 +155,8 @@ class ModelConnector {
       if (layer.class_name == "InputLayer") {
         const DType dtype = input_layer_type_of(layer.attributes).dtype;
         tensors[i] = {{builder.input(layer.name, input_shape(layer.attributes), dtype)}};
+      } else if (layer.operation) {
+        tensors[i].resize(layer.calls.size());
       } else {
         LayerSpec spec = make_spec(layer);
         submodels[i] = spec.submodel;
@@ -176,6 +178,10 @@ class ModelConnector {
       if (config.layers[layer].class_name == "InputLayer") continue;
       std::vector<Tensor> inputs;
       for (const KerasTensor& ref : config.layers[layer].calls[call]) inputs.push_back(find(ref));
+      if (config.layers[layer].operation) {
+        tensors[layer][call] = connect_operation(builder, config.layers[layer], call, inputs);
+        continue;
+      }
       connect_waiting(config.layers[layer], submodels[layer], inputs);
       tensors[layer][call] = LayerCall(builder, builder_layer[layer]).call_all(inputs);
     }
@@ -184,6 +190,21 @@ class ModelConnector {
     for (const KerasTensor& ref : config.outputs) outputs.push_back(find(ref));
     if (inputs.empty()) refuse(source_, "the model '" + config.name + "' has no inputs");
     return builder.build(outputs, inputs);
+  }
+
+  // An operation is drawn for the types that it is called with; its second call is a layer of its own.
+  static std::vector<Tensor> connect_operation(ModelBuilder& builder, const KerasLayerConfig& layer, size_t call,
+                                               const std::vector<Tensor>& inputs) {
+    const std::string name = call == 0 ? layer.name : layer.name + ":" + std::to_string(call + 1);
+    std::vector<Type> types;
+    for (const Tensor& tensor : inputs) types.push_back(tensor.type());
+    Graph body = keras_operation_graph(layer.operations[call], types, name);
+    return builder
+        .add({.class_name = layer.class_name,
+              .attributes = {{operation_attribute, layer.operations[call].text()}},
+              .name = name,
+              .body = std::make_shared<const Graph>(std::move(body))})
+        .call_all(inputs);
   }
 
   // Calls in an order in which every tensor is made before it is used, otherwise as they stand in the file.

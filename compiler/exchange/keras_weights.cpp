@@ -68,6 +68,19 @@ std::string group_prefix(const Parameter& parameter) {
   return slash == std::string::npos ? std::string() : parameter.name.substr(0, slash);
 }
 
+// In an attention layer Keras' groups are named by the attributes that hold the projections, in others by the layers.
+bool is_projection(const std::string& class_name) {
+  return class_name == "MultiHeadAttention" || class_name == "GroupedQueryAttention";
+}
+std::string projection_group(const std::string& prefix) {
+  return (prefix == "attention_output" ? "output" : prefix) + "_dense";
+}
+
+/// How versions of Keras may call the group of an inner layer.
+std::vector<std::string> group_names(const std::string& prefix) {
+  return {prefix, prefix + "_layer", projection_group(prefix), "_" + projection_group(prefix)};
+}
+
 // --- Keras 3 ---
 
 class Keras3Reader {
@@ -85,6 +98,7 @@ class Keras3Reader {
     std::map<const Layer*, int64_t> number;
     std::map<std::string, int64_t> counts;
     for (Layer& layer : model.layers) {
+      if (layer.body != nullptr) continue;  // Keras does not count operations among the layers
       const std::string base = default_layer_name(layer.class_name);
       number[&layer] = counts[base]++;
       if (has_weights(layer)) by_class[base].push_back(&layer);
@@ -135,7 +149,7 @@ class Keras3Reader {
       const Hdf5Group* owner = &group;
       std::string owner_path = path;
       if (!prefix.empty())
-        for (const std::string& name : {prefix, prefix + "_layer", prefix + "_dense"})
+        for (const std::string& name : group_names(prefix))
           if (const Hdf5Group* inner = group.find_group(name)) {
             owner = inner;
             owner_path = path + "/" + name;
@@ -175,6 +189,9 @@ void write_keras3_layer(const Layer& layer, Hdf5Group& group) {
   for (const Parameter& parameter : layer.parameters) {
     std::string path = group_prefix(parameter);
     if (layer.class_name == "Bidirectional") path += "_layer";
+    // GroupedQueryAttention has no other attributes than private ones.
+    if (is_projection(layer.class_name))
+      path = (layer.class_name == "GroupedQueryAttention" || path == "gate" ? "_" : "") + projection_group(path);
     const auto* nested = layer.attributes.find("layer");
     const auto* inner = nested ? std::get_if<AttributeValue::Nested>(&nested->value) : nullptr;
     const std::string class_name = inner && *inner ? (*inner)->string("class") : layer.class_name;
@@ -323,7 +340,7 @@ void write_keras3_weights(const Model& model, Hdf5Group& group) {
   std::map<std::string, int64_t> counts;
   for (const Layer& layer : model.layers) {
     // A Sequential does not count its input among its layers.
-    if (model.sequential && layer.class_name == "InputLayer") continue;
+    if ((model.sequential && layer.class_name == "InputLayer") || layer.body != nullptr) continue;
     const std::string base = default_layer_name(layer.class_name);
     write_keras3_layer(layer, group.make_group("layers/" + numbered(base, counts[base]++)));
   }
@@ -333,7 +350,7 @@ void write_keras3_weights(const Model& model, Hdf5Group& group) {
 void write_legacy_weights(const Model& model, Hdf5Group& group) {
   std::vector<std::string> layer_names;
   for (const Layer& layer : model.layers) {
-    if (model.sequential && layer.class_name == "InputLayer") continue;
+    if ((model.sequential && layer.class_name == "InputLayer") || layer.body != nullptr) continue;
     layer_names.push_back(layer.name);
     // A name may hold a slash; the group then lies deeper, where Keras looks for it too.
     Hdf5Group& own = group.make_group(layer.name);

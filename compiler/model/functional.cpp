@@ -122,8 +122,9 @@ LayerCall ModelBuilder::add(LayerSpec spec) {
               .attributes = std::move(spec.attributes),
               .parameters = {},
               .trainable = spec.trainable,
-              .submodel = std::move(spec.submodel)};
-  if (layer.submodel == nullptr && layer.class_name != "InputLayer") {
+              .submodel = std::move(spec.submodel),
+              .body = std::move(spec.body)};
+  if (layer.submodel == nullptr && layer.body == nullptr && layer.class_name != "InputLayer") {
     const Op* op = find_layer(layer.class_name);
     if (op == nullptr) {
       refuse(layer.name, layer.class_name, "there is no layer of this class", layer_class_hint(layer.class_name));

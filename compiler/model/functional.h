@@ -37,6 +37,8 @@ struct LayerSpec {
   bool trainable = true;
   /// The model that is called as a layer (class "Functional" or "Sequential") or wrapped by TimeDistributed.
   std::shared_ptr<Model> submodel = {};
+  /// What the layer computes where that is not one of Moru's layers (model.h); the class may then have any name.
+  std::shared_ptr<const Graph> body = {};
 };
 
 /// A tensor of the model that is being drawn.

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 
+#include "compiler/ir/substitute_symbol.h"
 #include "compiler/ops/layer.h"
 #include "compiler/support/error.h"
 
@@ -69,7 +70,7 @@ LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std:
                         .hint = {}});
   }
   // Which of the op's inputs are parameters depends on the attributes and on the first tensor, which infer has to
-  // accept before parameters may look at it.
+  // accept before parameters may look at it; their shapes may depend on all tensors.
   const Presence first(1);
   const OpContext probe{inputs.first(1), first.span(), attributes, {}, node};
   op.infer(probe);
@@ -93,10 +94,16 @@ LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std:
   Presence present(places.size(), false);
   for (size_t i = 0; i < places.size(); ++i) {
     const InputPlace& place = places[i];
-    present.flags[i] = place.kind == InputKind::tensor || place.kind == InputKind::parameter;
+    present.flags[i] = place.kind == InputKind::tensor;
     if (place.kind == InputKind::tensor) all[i] = inputs[place.index];
-    if (place.kind == InputKind::parameter)
-      all[i] = {result.parameters[place.index].dtype, result.parameters[place.index].shape};
+  }
+  if (op.parameters && inputs.size() > 1)
+    result.parameters = op.parameters(OpContext{all, present.span(), attributes, {}, node});
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (places[i].kind != InputKind::parameter) continue;
+    const ParameterSpec& parameter = result.parameters[places[i].index];
+    present.flags[i] = true;
+    all[i] = {parameter.dtype, parameter.shape};
   }
   result.outputs = infer_node(op, all, present.span(), attributes, {}, node);
   return result;
@@ -187,28 +194,18 @@ bool returns_last_step(const Layer& layer) {
   return flag != nullptr && !*flag;
 }
 
-// A layer that is drawn as a graph takes exactly the types that it was drawn with.
 LayerTypes infer_body(const Layer& layer, const std::string& node, std::span<const Type> inputs) {
-  const Graph& body = *layer.body;
-  if (body.inputs.size() != inputs.size() + layer.parameters.size())
-    refuse(node, layer,
-           "takes " + std::to_string(body.inputs.size() - std::min(body.inputs.size(), layer.parameters.size())) +
-               " inputs but got " + std::to_string(inputs.size()));
+  const Graph body = body_for(layer, node, inputs);
   LayerTypes result;
-  for (size_t i = 0; i < body.inputs.size(); ++i) {
+  for (size_t i = inputs.size(); i < body.inputs.size(); ++i) {
+    const Parameter& parameter = layer.parameters[i - inputs.size()];
     const Type& wanted = body.type(body.inputs[i].value);
-    if (i >= inputs.size()) {
-      const Parameter& parameter = layer.parameters[i - inputs.size()];
-      result.parameters.push_back({.name = parameter.name,
-                                   .shape = wanted.shape,
-                                   .initializer = parameter.initializer,
-                                   .regularizer = parameter.regularizer,
-                                   .trainable = parameter.trainable,
-                                   .dtype = wanted.dtype});
-    } else if (inputs[i] != wanted) {
-      refuse(node, layer,
-             "needs " + type_text(wanted) + " as input " + std::to_string(i + 1) + " but got " + type_text(inputs[i]));
-    }
+    result.parameters.push_back({.name = parameter.name,
+                                 .shape = wanted.shape,
+                                 .initializer = parameter.initializer,
+                                 .regularizer = parameter.regularizer,
+                                 .trainable = parameter.trainable,
+                                 .dtype = wanted.dtype});
   }
   for (const GraphResult& output : body.results) result.outputs.push_back(body.type(output.value));
   check_layer_parameters(layer, node, result.parameters);
@@ -216,6 +213,33 @@ LayerTypes infer_body(const Layer& layer, const std::string& node, std::span<con
 }
 
 }  // namespace
+
+Graph body_for(const Layer& layer, const std::string& node, std::span<const Type> inputs) {
+  Graph body = *layer.body;
+  if (body.inputs.size() != inputs.size() + layer.parameters.size())
+    refuse(node, layer,
+           "takes " + std::to_string(body.inputs.size() - std::min(body.inputs.size(), layer.parameters.size())) +
+               " inputs but got " + std::to_string(inputs.size()));
+  std::map<std::string, Dim> symbols;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Type& wanted = body.type(body.inputs[i].value);
+    bool fits = wanted.dtype == inputs[i].dtype && wanted.shape.size() == inputs[i].shape.size();
+    for (size_t axis = 0; fits && axis < wanted.shape.size(); ++axis) {
+      const Dim &drawn = wanted.shape[axis], &given = inputs[i].shape[axis];
+      const auto symbol = drawn.as_symbol();
+      fits = symbol ? symbols.emplace(*symbol, given).first->second == given : drawn == given;
+    }
+    if (!fits)
+      refuse(node, layer,
+             "needs " + type_text(wanted) + " as input " + std::to_string(i + 1) + " but got " + type_text(inputs[i]));
+  }
+  std::erase_if(symbols, [](const auto& entry) { return entry.second == Dim::symbol(entry.first); });
+  // By way of other names, since what takes a symbol's place may contain one that is still to be replaced.
+  const auto between = [](const std::string& symbol) { return symbol + "_drawn"; };
+  for (const auto& [symbol, given] : symbols) substitute_symbol(body, symbol, Dim::symbol(between(symbol)));
+  for (const auto& [symbol, given] : symbols) substitute_symbol(body, between(symbol), given);
+  return body;
+}
 
 bool is_model_class(std::string_view class_name) { return class_name == "Functional" || class_name == "Sequential"; }
 

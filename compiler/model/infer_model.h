@@ -36,6 +36,10 @@ LayerTypes infer_layer(const Layer& layer, const std::string& node, std::span<co
 std::vector<Type> infer_model(const Model& model, const std::string& node, std::span<const Type> inputs,
                               std::vector<std::vector<Type>>* nodes = nullptr);
 
+/// The graph of a layer that is drawn as one, for inputs of these types: symbols that it was drawn with take their
+/// extents. Throws CompileError under the name `node` where the types are others.
+Graph body_for(const Layer& layer, const std::string& node, std::span<const Type> inputs);
+
 /// The type of an InputLayer: from its attributes {dtype="f32", shape=[batch, 24, 16]}.
 Type input_layer_type(const Layer& layer);
 Attributes input_layer_attributes(const Type& type);

@@ -1,10 +1,11 @@
-// Activations with the formulas of Keras 3. All but the softmaxes are elementwise; tanh and sigmoid are in
-// elementwise.cpp. Where Keras 2 differs, its formula has a name of its own and the importer chooses.
+// Smooth activations with the formulas of Keras 3, and those that look along an axis: the softmaxes, glu. Piecewise
+// linear and quadratic ones are in activation_piecewise.cpp, tanh and sigmoid in elementwise.cpp.
+#include "compiler/ops/activation.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include "compiler/ops/elementwise.h"
 #include "compiler/ops/tensor_loops.h"
 #include "compiler/ops/transcendentals.h"
 
@@ -19,91 +20,7 @@ constexpr double selu_alpha = 1.6732632423543772;
 constexpr double gelu_slope = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;  // sqrt(2/pi)
 constexpr double gelu_cubic = 0.044715;
 
-Value zero_like(Value x) { return x.builder->constant(0.0, x.type().dtype); }
-Value where_positive(Value x, Value then_value, Value else_value) {
-  return x.builder->select(x.builder->call("greater", {x, zero_like(x)}), then_value, else_value);
-}
-Value between(Value x, double low, double high, Value then_value) {
-  Builder& b = *x.builder;
-  const DType dtype = x.type().dtype;
-  const Value inside = b.call(
-      "logical_and", {b.call("greater", {x, b.constant(low, dtype)}), b.call("less", {x, b.constant(high, dtype)})});
-  return b.select(inside, then_value, zero_like(then_value));
-}
-
-Expr positive(const Expr& x) { return expr::binary(ExprOp::less, number_like(x, 0.0), x); }
-Expr max0(const Expr& x) { return expr::binary(ExprOp::max, x, number_like(x, 0.0)); }
-Expr clip(const Expr& x, double low, double high) {
-  return expr::binary(ExprOp::min, expr::binary(ExprOp::max, x, number_like(x, low)), number_like(x, high));
-}
 double softplus(double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
-double nan_or(double x, double y) { return std::isnan(x) ? x : y; }
-
-// The activations are one-liners but for their bookkeeping.
-UnaryOp activation(std::string_view name, std::string_view doc) {
-  UnaryOp op;
-  op.name = name;
-  op.family = OpFamily::activation;
-  op.doc = doc;
-  op.samples = samples(-4, 4);
-  op.extremes = extreme_values();
-  return op;
-}
-
-void add_piecewise_linear(std::vector<Op>& ops) {
-  UnaryOp linear = activation("linear", "y = x, elementwise.  x, y: [...]");
-  linear.accepts = Accepts::any;
-  linear.reference = [](double x) { return x; };
-  linear.lower = [](Expr x, Attrs) { return x; };
-  linear.gradient = [](Value dy, Value, Value, Attrs) { return dy; };
-  ops.push_back(elementwise(std::move(linear)));
-
-  UnaryOp relu = activation("relu", "y = max(x, 0), elementwise; the gradient at 0 is 0.  x, y: [...]");
-  relu.reference = [](double x) { return nan_or(x, x > 0 ? x : 0.0); };
-  relu.lower = [](Expr x, Attrs) { return max0(x); };
-  relu.gradient = [](Value dy, Value, Value y, Attrs) { return where_positive(y, dy, zero_like(dy)); };
-  ops.push_back(elementwise(std::move(relu)));
-
-  UnaryOp relu6 = activation("relu6", "y = min(max(x, 0), 6), elementwise.  x, y: [...]");
-  relu6.reference = [](double x) { return nan_or(x, std::clamp(x, 0.0, 6.0)); };
-  relu6.lower = [](Expr x, Attrs) { return clip(x, 0.0, 6.0); };
-  relu6.gradient = [](Value dy, Value, Value y, Attrs) { return between(y, 0.0, 6.0, dy); };
-  relu6.samples = samples(-8, 10);
-  ops.push_back(elementwise(std::move(relu6)));
-
-  UnaryOp leaky = activation("leaky_relu", "y = x where x > 0, else negative_slope * x, elementwise.  x, y: [...]");
-  leaky.attributes = {{.name = "negative_slope",
-                       .type = AttributeType::real,
-                       .default_value = 0.2,
-                       .least = 0.0,
-                       .doc = "slope for x < 0; Keras 2's LeakyReLU layer has 0.3"}};
-  leaky.reference_with = [](Attrs attributes) {
-    return [slope = attributes.real("negative_slope")](double x) { return x > 0 ? x : slope * x; };
-  };
-  leaky.lower = [](Expr x, Attrs attributes) {
-    return expr::select(positive(x), x, x * number_like(x, attributes.real("negative_slope")));
-  };
-  leaky.gradient = [](Value dy, Value x, Value, Attrs attributes) {
-    return where_positive(x, dy, dy * attributes.real("negative_slope"));
-  };
-  leaky.variants = {{{"negative_slope", 0.01}}, {{"negative_slope", 0.0}}, {{"negative_slope", 1.5}}};
-  ops.push_back(elementwise(std::move(leaky)));
-
-  UnaryOp hard =
-      activation("hard_sigmoid", "y = min(max(x + 3, 0), 6) / 6, elementwise, as Keras 3 has it.  x, y: [...]");
-  hard.reference = [](double x) { return nan_or(x, std::clamp(x + 3.0, 0.0, 6.0) / 6.0); };
-  hard.lower = [](Expr x, Attrs) { return clip(x + number_like(x, 3.0), 0.0, 6.0) * number_like(x, 1.0 / 6.0); };
-  hard.gradient = [](Value dy, Value, Value y, Attrs) { return between(y, 0.0, 1.0, dy * (1.0 / 6.0)); };
-  hard.samples = samples(-5, 5);
-  ops.push_back(elementwise(std::move(hard)));
-
-  UnaryOp hard2 = activation("hard_sigmoid_keras2",
-                             "y = min(max(0.2 * x + 0.5, 0), 1), elementwise, as Keras 2 has it.  x, y: [...]");
-  hard2.reference = [](double x) { return nan_or(x, std::clamp(0.2 * x + 0.5, 0.0, 1.0)); };
-  hard2.lower = [](Expr x, Attrs) { return clip(x * number_like(x, 0.2) + number_like(x, 0.5), 0.0, 1.0); };
-  hard2.gradient = [](Value dy, Value, Value y, Attrs) { return between(y, 0.0, 1.0, dy * 0.2); };
-  ops.push_back(elementwise(std::move(hard2)));
-}
 
 void add_exponential(std::vector<Op>& ops) {
   UnaryOp exponential = activation("exponential", "y = e^x, elementwise.  x, y: [...]");
@@ -219,6 +136,55 @@ void add_smooth(std::vector<Op>& ops) {
     return dy * (t + x * (1.0 - t * t) * b.call("sigmoid", {x}));
   };
   ops.push_back(elementwise(std::move(mish)));
+
+  UnaryOp celu = activation("celu", "y = max(x, 0) + alpha * (e^(min(x, 0) / alpha) - 1), elementwise (Barron 2017).  x, y: [...]");
+  celu.attributes = {{.name = "alpha", .type = AttributeType::real, .default_value = 1.0, .least = 1e-6, .doc = "minus the limit at -infinity"}};
+  celu.cheap = false;
+  celu.reference_with = [](Attrs attributes) {
+    return [alpha = attributes.real("alpha")](double x) { return x > 0 ? x : alpha * std::expm1(x / alpha); };
+  };
+  celu.lower = [](Expr x, Attrs attributes) {
+    const double alpha = attributes.real("alpha");
+    return expr::select(positive(x), x, expm1_expr(x * number_like(x, 1.0 / alpha)) * number_like(x, alpha));
+  };
+  celu.gradient = [](Value dy, Value, Value y, Attrs attributes) {
+    return where_positive(y, dy, dy * (y * (1.0 / attributes.real("alpha")) + 1.0));
+  };
+  celu.variants = {{{"alpha", 0.3}}, {{"alpha", 2.0}}};
+  ops.push_back(elementwise(std::move(celu)));
+
+  UnaryOp log_sigmoid = activation("log_sigmoid", "y = -log(1 + e^-x), elementwise.  x, y: [...]");
+  log_sigmoid.cheap = false;
+  log_sigmoid.reference = [](double x) { return std::fmin(x, 0.0) - std::log1p(std::exp(-std::fabs(x))); };
+  log_sigmoid.lower = [](Expr x, Attrs) { return -softplus_expr(-x); };
+  log_sigmoid.gradient = [](Value dy, Value x, Value, Attrs) { return dy * x.builder->call("sigmoid", {-x}); };
+  log_sigmoid.extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, -100.0, 1e30, -1e30};
+  ops.push_back(elementwise(std::move(log_sigmoid)));
+
+  UnaryOp tanh_shrink = activation("tanh_shrink", "y = x - tanh(x), elementwise.  x, y: [...]");
+  tanh_shrink.cheap = false;
+  tanh_shrink.reference = [](double x) { return x - std::tanh(x); };
+  tanh_shrink.lower = [](Expr x, Attrs) { return x - tanh_expr(x); };
+  tanh_shrink.gradient = [](Value dy, Value x, Value y, Attrs) { return dy * x.builder->call("square", {x - y}); };
+  tanh_shrink.extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, -100.0, 1e30, -1e30};
+  ops.push_back(elementwise(std::move(tanh_shrink)));
+
+  UnaryOp squareplus = activation("squareplus", "y = (x + sqrt(x^2 + b)) / 2, elementwise (Barron 2021).  x, y: [...]");
+  squareplus.attributes = {{.name = "b", .type = AttributeType::real, .default_value = 4.0, .least = 0.0, .doc = "how smooth"}};
+  squareplus.cheap = false;
+  squareplus.reference_with = [](Attrs attributes) {
+    return [b = attributes.real("b")](double x) { return 0.5 * (x + std::sqrt(x * x + b)); };
+  };
+  squareplus.lower = [](Expr x, Attrs attributes) {
+    return (x + expr::unary(ExprOp::sqrt, x * x + number_like(x, attributes.real("b")))) * number_like(x, 0.5);
+  };
+  squareplus.gradient = [](Value dy, Value x, Value, Attrs attributes) {
+    const Value root = x.builder->call("sqrt", {x * x + attributes.real("b")});
+    return dy * (x / root + 1.0) * 0.5;
+  };
+  squareplus.variants = {{{"b", 0.5}}};
+  squareplus.extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, 1e15};
+  ops.push_back(elementwise(std::move(squareplus)));
 }
 
 // Softmax along one axis of a tensor seen as [outer, extent, inner]; `logarithm` gives log softmax.
@@ -279,15 +245,115 @@ Op softmax_op(bool logarithm) {
   return op;
 }
 
+// y = a sigmoid(b) for the halves a, b of x along one axis (Dauphin et al. 2017).
+Op glu_op() {
+  Op op;
+  op.name = "glu";
+  op.family = OpFamily::activation;
+  op.doc = "y = a * sigmoid(b), a and b the halves of x along axis (Dauphin et al. 2017).  x: [..., 2 n, ...]   ->   y: [..., n, ...]";
+  op.inputs = {{.name = "x"}};
+  op.attributes = {{.name = "axis", .type = AttributeType::integer, .default_value = -1, .doc = "the axis that is halved"}};
+  op.infer = [](const OpContext& context) -> std::vector<Type> {
+    check_dtype(context, "glu", 0, Accepts::floats);
+    Type y = context.inputs[0];
+    Dim& extent = y.shape[check_axis(context, "glu", context.attributes.integer("axis"), y.shape.size())];
+    if (!extent.is_constant() || extent.constant() % 2 != 0)
+      refuse(context, "glu", "needs an even extent along its axis but got " + shape_text(y.shape));
+    extent = extent.constant() / 2;
+    return {y};
+  };
+  op.reference = [](std::span<const HostTensor> inputs, Attrs attributes) {
+    const HostTensor& x = inputs[0];
+    const size_t axis = normalized_axis(attributes.integer("axis"), x.shape.size());
+    std::vector<int64_t> shape = x.shape;
+    shape[axis] /= 2;
+    HostTensor y = make_tensor(x.dtype, shape);
+    const int64_t half = strides_of(x.shape)[axis] * shape[axis];
+    for (int64_t i = 0; i < y.elements(); ++i) {
+      const int64_t first = i / half * 2 * half + i % half;
+      y.data[static_cast<size_t>(i)] =
+          x.data[static_cast<size_t>(first)] / (1.0 + std::exp(-x.data[static_cast<size_t>(first + half)]));
+    }
+    return std::vector<HostTensor>{std::move(y)};
+  };
+  op.expand = [](Builder& b, std::span<const Value> inputs, Attrs attributes) -> std::vector<Value> {
+    const auto axis = static_cast<int64_t>(normalized_axis(attributes.integer("axis"), inputs[0].rank()));
+    const int64_t half = inputs[0].shape()[static_cast<size_t>(axis)].constant() / 2;
+    const std::vector<Value> halves = b.split(inputs[0], axis, {half, half});
+    return {halves[0] * b.call("sigmoid", {halves[1]})};
+  };
+  op.examples = {{.inputs = {{.shape = {7, 34}, .low = -4, .high = 4}}},
+                 {.inputs = {{.shape = {3, 6, 5}, .low = -4, .high = 4}}, .attributes = {{"axis", 1}}}};
+  return op;
+}
+
+// The projection onto the simplex (Martins and Astudillo 2016). Instead of sorting, each element counts and sums those
+// that are no smaller than itself: it is part of the support where 1 + count x > sum.
+Op sparsemax_op() {
+  Op op;
+  op.name = "sparsemax";
+  op.family = OpFamily::activation;
+  op.doc =
+      "y = max(x - t, 0) with t such that y sums to 1 along axis: the nearest point of the simplex (Martins and Astudillo "
+      "2016).  x, y: [...]";
+  op.inputs = {{.name = "x"}};
+  op.attributes = {{.name = "axis", .type = AttributeType::integer, .default_value = -1, .doc = "the axis that sums to 1"}};
+  op.infer = [](const OpContext& context) -> std::vector<Type> {
+    check_dtype(context, "sparsemax", 0, Accepts::floats);
+    check_axis(context, "sparsemax", context.attributes.integer("axis"), context.inputs[0].shape.size());
+    return {context.inputs[0]};
+  };
+  op.reference = [](std::span<const HostTensor> inputs, Attrs attributes) {
+    HostTensor y = inputs[0];
+    const size_t axis = normalized_axis(attributes.integer("axis"), y.shape.size());
+    const int64_t extent = y.shape[axis], inner = strides_of(y.shape)[axis];
+    for (int64_t first = 0; first < y.elements(); first += extent * inner)
+      for (int64_t column = 0; column < inner; ++column) {
+        auto at = [&](int64_t i) -> double& { return y.data[static_cast<size_t>(first + column + i * inner)]; };
+        std::vector<double> sorted;
+        for (int64_t i = 0; i < extent; ++i) sorted.push_back(at(i));
+        std::sort(sorted.rbegin(), sorted.rend());
+        double sum = 0.0, threshold = 0.0;
+        for (size_t k = 0; k < sorted.size(); ++k) {
+          sum += sorted[k];
+          const double count = static_cast<double>(k) + 1.0;
+          if (1.0 + count * sorted[k] > sum) threshold = (sum - 1.0) / count;
+        }
+        for (int64_t i = 0; i < extent; ++i) at(i) = std::fmax(at(i) - threshold, 0.0);
+      }
+    return std::vector<HostTensor>{std::move(y)};
+  };
+  op.expand = [](Builder& b, std::span<const Value> inputs, Attrs attributes) -> std::vector<Value> {
+    const Value x = inputs[0];
+    const auto axis = static_cast<int64_t>(normalized_axis(attributes.integer("axis"), x.rank()));
+    Shape each = x.shape(), others = x.shape();
+    each.insert(each.begin() + axis + 1, 1);
+    others.insert(others.begin() + axis, 1);
+    const Value other = b.reshape(x, others);
+    const Value no_smaller = b.cast(b.call("greater_equal", {other, b.reshape(x, each)}), x.type().dtype);
+    const Value count = b.reduce("reduce_sum", no_smaller, {axis + 1});
+    const Value sum = b.reduce("reduce_sum", no_smaller * other, {axis + 1});
+    const Value support = b.cast(b.call("greater", {count * x + 1.0, sum}), x.type().dtype);
+    const Value threshold = (b.reduce("reduce_sum", support * x, {axis}, true) - 1.0) / b.reduce("reduce_sum", support, {axis}, true);
+    return {b.call("relu", {x - threshold})};
+  };
+  op.examples = {{.inputs = {{.shape = {7, 17}, .low = -1, .high = 1}}},
+                 {.inputs = {{.shape = {2, 5, 3}, .low = -1, .high = 1}}, .attributes = {{"axis", 1}}},
+                 {.inputs = {{.shape = {2, 4}, .values = {0.5, 0.5, 0.25, 0.25, 3, 1, 1, 1}}}, .differentiable = false}};
+  return op;
+}
+
 }  // namespace
 
 std::vector<Op> activation_ops() {
   std::vector<Op> ops;
-  add_piecewise_linear(ops);
+  add_piecewise_activations(ops);
   add_exponential(ops);
   add_smooth(ops);
   ops.push_back(softmax_op(false));
   ops.push_back(softmax_op(true));
+  ops.push_back(sparsemax_op());
+  ops.push_back(glu_op());
   return ops;
 }
 

@@ -224,8 +224,6 @@ void for_each_meeting(const Integers& x, const Integers& y, const Integers& kern
     }
 }
 
-Integers space_of(const HostTensor& x) { return Integers(x.shape.begin() + 1, x.shape.end() - 1); }
-
 std::vector<HostTensor> convolution_reference(std::span<const HostTensor> inputs, const Attributes& a, Kind kind,
                                               size_t rank) {
   const Geometry g = geometry_of(a, rank);

@@ -1,4 +1,4 @@
-// Core layers: Dense, Activation and the activations that are layers, Embedding, and those that only change the shape.
+// Core layers: Dense, Embedding, and those that only change the shape.
 #include <algorithm>
 #include <cmath>
 
@@ -103,80 +103,19 @@ Op dense() {
   };
 }
 
-// A layer that applies an activation given by its attributes: y = f(x), same shape.
-Op activation_layer(std::string_view name, std::string_view class_name, std::string_view doc,
-                    std::vector<AttributeSpec> attributes, std::function<AttributeValue(const Attributes&)> activation,
-                    std::vector<Example> examples) {
+Op identity() {
   return {
-      .name = name,
+      .name = "identity",
       .family = OpFamily::layer,
-      .doc = doc,
-      .class_name = class_name,
+      .doc = "y = x.   x, y: [...]",
+      .class_name = "Identity",
       .inputs = {{"x"}},
-      .attributes = std::move(attributes),
-      .infer =
-          [name](const OpContext& context) -> std::vector<Type> {
-        if (context.attributes.find("activation")) check_activation(context, get_op(name), "activation");
-        if (context.attributes.find("axis"))
-          checked_axis(context, get_op(name), context.attributes.integer("axis"), context.inputs[0].shape.size());
-        return {{float_dtype(context.inputs[0].dtype), context.inputs[0].shape}};
-      },
-      .reference = [activation](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
-        HostTensor x = inputs[0];
-        x.dtype = float_dtype(x.dtype);
-        return {activation_reference(std::move(x), activation(a))};
-      },
-      .expand = [activation](Builder&, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
-        return {apply_activation(to_float(inputs[0]), activation(a))};
-      },
-      .cheap = false,
-      .examples = std::move(examples),
-  };
-}
-
-// ReLU(max_value, negative_slope, threshold):  x >= max_value: max_value;  threshold <= x: x;  else slope (x - threshold)
-double relu_element(double x, const Attributes& a) {
-  double threshold = a.real("threshold");
-  double y = x >= threshold ? x : a.real("negative_slope") * (x - threshold);
-  if (a.has("max_value")) y = std::min(y, a.real("max_value"));
-  return y;
-}
-
-Op relu_layer() {
-  return {
-      .name = "relu_layer",
-      .family = OpFamily::layer,
-      .doc = "y = x where x >= threshold, else negative_slope * (x - threshold); at most max_value.   x, y: [...]",
-      .class_name = "ReLU",
-      .inputs = {{"x"}},
-      .attributes = {{.name = "max_value", .type = AttributeType::real, .optional = true, .least = 0},
-                     {.name = "negative_slope", .type = AttributeType::real, .default_value = 0.0, .least = 0},
-                     {.name = "threshold", .type = AttributeType::real, .default_value = 0.0, .least = 0}},
-      .infer = [](const OpContext& context) -> std::vector<Type> {
-        return {{float_dtype(context.inputs[0].dtype), context.inputs[0].shape}};
-      },
-      .reference = [](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
-        HostTensor y = inputs[0];
-        y.dtype = float_dtype(y.dtype);
-        for (double& element : y.data) element = relu_element(element, a);
-        return {y};
-      },
-      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
-        Value x = to_float(inputs[0]);
-        double threshold = a.real("threshold"), slope = a.real("negative_slope");
-        Value y;
-        if (threshold == 0.0 && slope == 0.0) {
-          y = builder.call("relu", {x});
-        } else {
-          Value above = builder.call("greater_equal", {x, builder.constant(threshold, x.type().dtype)});
-          y = builder.select(above, x, (x - threshold) * slope);
-        }
-        if (a.has("max_value")) y = builder.call("minimum", {y, builder.constant(a.real("max_value"), y.type().dtype)});
-        return {y};
-      },
-      .examples = {{.inputs = {{{5, 7}}}},
-                   {.inputs = {{{3, 17}, -4, 4}}, .attributes = {{"max_value", 2.0}, {"negative_slope", 0.1}}},
-                   {.inputs = {{{4, 9}, -2, 2}}, .attributes = {{"threshold", 0.5}}, .differentiable = false}},
+      .infer = [](const OpContext& context) -> std::vector<Type> { return {context.inputs[0]}; },
+      .mask = keep_mask,
+      .reference = [](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> { return {inputs[0]}; },
+      .expand = [](Builder&, std::span<const Value> inputs, const Attributes&) -> std::vector<Value> { return {inputs[0]}; },
+      .cheap = true,
+      .examples = {{.inputs = {{{5, 7}}}}, {.inputs = {{{3, 4}, 0, 9, DType::i32}}}},
   };
 }
 
@@ -419,33 +358,8 @@ Op embedding() {
 std::vector<Op> dense_ops() {
   std::vector<Op> ops;
   ops.push_back(dense());
-  ops.push_back(activation_layer(
-      "activation", "Activation", "y = activation(x).   x, y: [...]",
-      {{.name = "activation", .type = AttributeType::activation}},
-      [](const Attributes& a) { return *a.find("activation"); },
-      {{.inputs = {{{5, 7}}}, .attributes = {{"activation", "tanh"}}},
-       {.inputs = {{{3, 4, 5}}}, .attributes = {{"activation", "softmax"}}},
-       {.inputs = {{{3, 17}, -4, 4}}, .attributes = {{"activation", "gelu"}}},
-       {.inputs = {{{2, 3}}}, .attributes = {{"activation", "linear"}}}}));
-  ops.push_back(relu_layer());
-  ops.push_back(activation_layer(
-      "leaky_relu_layer", "LeakyReLU", "y = x where x >= 0, else negative_slope * x.   x, y: [...]",
-      {{.name = "negative_slope", .type = AttributeType::real, .default_value = 0.3, .least = 0}},
-      [](const Attributes& a) {
-        return AttributeValue(Attributes{{"class", "leaky_relu"}, {"negative_slope", a.real("negative_slope")}});
-      },
-      {{.inputs = {{{5, 7}}}}, {.inputs = {{{3, 17}, -4, 4}}, .attributes = {{"negative_slope", 0.05}}}}));
-  ops.push_back(activation_layer(
-      "elu_layer", "ELU", "y = x where x > 0, else alpha * (exp(x) - 1).   x, y: [...]",
-      {{.name = "alpha", .type = AttributeType::real, .default_value = 1.0, .least = 0}},
-      [](const Attributes& a) { return AttributeValue(Attributes{{"class", "elu"}, {"alpha", a.real("alpha")}}); },
-      {{.inputs = {{{5, 7}}}}, {.inputs = {{{3, 17}, -4, 4}}, .attributes = {{"alpha", 0.5}}}}));
-  ops.push_back(activation_layer(
-      "softmax_layer", "Softmax", "y = exp(x) / sum of exp(x) along `axis`.   x, y: [...]",
-      {{.name = "axis", .type = AttributeType::integer, .default_value = -1}},
-      [](const Attributes& a) { return AttributeValue(Attributes{{"class", "softmax"}, {"axis", a.integer("axis")}}); },
-      {{.inputs = {{{5, 7}}}}, {.inputs = {{{3, 4, 5}}}, .attributes = {{"axis", 1}}}}));
   ops.push_back(embedding());
+  ops.push_back(identity());
   ops.push_back(flatten());
   ops.push_back(reshape_layer());
   ops.push_back(permute());

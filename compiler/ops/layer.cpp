@@ -19,7 +19,10 @@ const HostTensor* find_input(std::span<const HostTensor> inputs, size_t index) {
   return tensor.shape.empty() && tensor.data.empty() ? nullptr : &tensor;
 }
 
-bool is_supplied(std::string_view input) { return input == "seed" || input == "step" || input == "mask"; }
+bool is_supplied(std::string_view input) {
+  constexpr std::string_view names[] = {"seed", "step", "mask", "query_mask", "value_mask", "key_mask"};
+  return std::ranges::find(names, input) != std::end(names);
+}
 
 std::vector<InputPlace> place_inputs(const Op& op, size_t tensors, std::span<const std::string> parameters) {
   std::vector<InputPlace> places;
@@ -94,18 +97,31 @@ ResolvedActivation resolve_activation(const AttributeValue& activation) {
   return {"linear", {}};
 }
 
-}  // namespace
-
-void check_activation(const OpContext& context, const Op& op, std::string_view attribute) {
+ResolvedActivation checked_activation(const OpContext& context, const Op& op, std::string_view attribute) {
   const AttributeValue* activation = context.attributes.find(attribute);
-  if (!activation || activation->is_none()) return;
+  if (!activation || activation->is_none()) return {"linear", {}};
   ResolvedActivation resolved;
   try {
     resolved = resolve_activation(*activation);
   } catch (const CompileError& error) {
     fail(context, op, "attribute '" + std::string(attribute) + "': " + error.parts().what, error.parts().hint);
   }
-  check_attributes(get_op(resolved.op), resolved.attributes, context.node);
+  resolved.attributes = check_attributes(get_op(resolved.op), resolved.attributes, context.node);
+  return resolved;
+}
+
+}  // namespace
+
+void check_activation(const OpContext& context, const Op& op, std::string_view attribute) {
+  if (checked_activation(context, op, attribute).op == "glu")
+    fail(context, op, "attribute '" + std::string(attribute) + "' is glu, which halves an axis",
+         "put a layer Activation with glu behind this one");
+}
+
+Type activation_type(const OpContext& context, const Op& op, std::string_view attribute, const Type& x) {
+  const ResolvedActivation resolved = checked_activation(context, op, attribute);
+  const bool present[] = {true};
+  return infer_node(get_op(resolved.op), {&x, 1}, present, resolved.attributes, {}, context.node).at(0);
 }
 
 Value apply_activation(Value x, const AttributeValue& activation) {

@@ -17,7 +17,8 @@ Value find_input(std::span<const Value> inputs, size_t index);                  
 const HostTensor* find_input(std::span<const HostTensor> inputs, size_t index);       // nullptr where it is absent
 
 /// What fills each of a layer's inputs, in the order of its op: tensors that it is called on, its parameters, and what
-/// passes/make_entries supplies in neither's name: "seed" and "step" (training only) and "mask".
+/// passes/make_entries supplies in neither's name: "seed" and "step" (training only), "mask" and
+/// those of several tensors, "query_mask".
 enum class InputKind : uint8_t { absent, tensor, parameter, supplied };
 struct InputPlace {
   InputKind kind = InputKind::absent;
@@ -51,8 +52,11 @@ void check_parameters(const OpContext& context, const Op& op);
 /// Fails as unsupported for each of `names` that is given (optional attributes) or not false or 0 (the others).
 void refuse_attributes(const OpContext& context, const Op& op, std::initializer_list<std::string_view> names);
 
-/// Fails unless the attribute names an activation: "relu", "softmax" or {class="LeakyReLU", negative_slope=0.2}.
+/// Fails unless the attribute names an activation that keeps shapes: "relu", "softmax" or {class="LeakyReLU",
+/// negative_slope=0.2}.
 void check_activation(const OpContext& context, const Op& op, std::string_view attribute);
+/// What the activation makes of x; fails as check_activation.
+Type activation_type(const OpContext& context, const Op& op, std::string_view attribute, const Type& x);
 Value apply_activation(Value x, const AttributeValue& activation);
 HostTensor activation_reference(HostTensor x, const AttributeValue& activation);
 

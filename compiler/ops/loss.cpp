@@ -51,6 +51,7 @@ Value align_target(Value y_true, Value y_pred) {
 
 std::optional<Type> index_target(std::string_view loss, const Attributes& attributes, const Type& y_pred) {
   if (y_pred.shape.size() < 2) return std::nullopt;
+  if (std::optional<Type> sequence = sequence_target(loss, y_pred)) return sequence;
   if (loss == "circle") return Type{DType::i32, {y_pred.shape[0]}};
   if (loss != "sparse_categorical_crossentropy" && loss != "categorical_generalized_cross_entropy") return std::nullopt;
   size_t axis = loss_axis(attributes, y_pred.shape.size());
@@ -59,6 +60,7 @@ std::optional<Type> index_target(std::string_view loss, const Attributes& attrib
 }
 
 int64_t class_count(std::string_view loss, const Attributes& attributes, const Type& y_pred) {
+  if (loss == "ctc" && y_pred.shape.size() == 3 && y_pred.shape[2].is_constant()) return y_pred.shape[2].constant();
   if (!index_target(loss, attributes, y_pred) || loss == "circle" || attributes.has("ignore_class")) return 0;
   const Dim& classes = y_pred.shape[loss_axis(attributes, y_pred.shape.size())];
   return classes.is_constant() ? classes.constant() : 0;
@@ -382,7 +384,7 @@ std::vector<Op> loss_ops() {
        {.name = "gamma", .type = AttributeType::real, .default_value = 2.0, .least = 0},
        from_logits(), label_smoothing(), class_axis()},
       binary_focal_examples()));
-  for (auto family : {categorical_losses, similarity_losses})
+  for (auto family : {categorical_losses, similarity_losses, sequence_losses})
     for (Op& op : family()) ops.push_back(std::move(op));
   for (Op& op : ops)
     op.attributes.push_back({.name = "reduction",

@@ -59,5 +59,8 @@ void for_each_loss_row(const HostTensor& y_pred, size_t axis,
 
 std::vector<Op> categorical_losses();  // loss_categorical.cpp
 std::vector<Op> similarity_losses();   // loss_similarity.cpp
+std::vector<Op> sequence_losses();     // loss_sequence.cpp
+/// As index_target, of these.
+std::optional<Type> sequence_target(std::string_view loss, const Type& y_pred);
 
 }  // namespace moru

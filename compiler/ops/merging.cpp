@@ -1,5 +1,7 @@
-// Layers that merge several tensors into one: Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate.
+// Layers that merge several tensors into one: Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot.
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <functional>
 
 #include "compiler/ops/layer.h"
@@ -179,6 +181,130 @@ Op concatenate() {
   };
 }
 
+constexpr double least_norm = 1e-7;  // Keras' backend.epsilon()
+
+// The axis of each input that is summed, from the front.
+std::array<size_t, 2> dot_axes(const Attributes& a, size_t rank_a, size_t rank_b) {
+  const std::vector<int64_t>& axes = a.integers("axes");
+  auto from_front = [](int64_t axis, size_t rank) {
+    return static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(rank) : axis);
+  };
+  return {from_front(axes.front(), rank_a), from_front(axes.back(), rank_b)};
+}
+
+std::vector<Type> infer_dot(const OpContext& context) {
+  const Op& op = get_op("dot");
+  const Type &a = context.inputs[0], &b = context.inputs[1];
+  if (a.shape.size() < 2 || b.shape.size() < 2)
+    fail(context, op, "needs inputs [batch, ...] with two axes or more but got " + shapes_text(context.inputs));
+  if (!is_float(a.dtype) || a.dtype != b.dtype)
+    fail(context, op, "needs floating point inputs of one type but got " + type_text(a) + " and " + type_text(b));
+  const std::vector<int64_t>& given = context.attributes.integers("axes");
+  if (given.empty() || given.size() > 2) fail(context, op, "axes has " + std::to_string(given.size()) + " numbers", "give one axis, or one for each input");
+  checked_axis(context, op, given.front(), a.shape.size());
+  if (given.back() >= static_cast<int64_t>(b.shape.size()) || given.back() < -static_cast<int64_t>(b.shape.size()))
+    fail(context, op, "axes names axis " + std::to_string(given.back()) + " of its second input " + shape_text(b.shape));
+  const auto [i, j] = dot_axes(context.attributes, a.shape.size(), b.shape.size());
+  if (i == 0 || j == 0) fail(context, op, "axes names axis 0, the batch", "name axes from 1 on");
+  if (a.shape[i] != b.shape[j] || a.shape[0] != b.shape[0])
+    fail(context, op, "needs equal extents on axis " + std::to_string(i) + " of " + shape_text(a.shape) + " and axis " +
+                          std::to_string(j) + " of " + shape_text(b.shape));
+  Shape shape;
+  for (size_t axis = 0; axis < a.shape.size(); ++axis)
+    if (axis != i) shape.push_back(a.shape[axis]);
+  for (size_t axis = 1; axis < b.shape.size(); ++axis)
+    if (axis != j) shape.push_back(b.shape[axis]);
+  if (shape.size() == 1) shape.push_back(1);
+  return {{a.dtype, shape}};
+}
+
+std::vector<HostTensor> dot_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
+  const HostTensor &a = inputs[0], &b = inputs[1];
+  const auto axes = dot_axes(attributes, a.shape.size(), b.shape.size());
+  // Each input as [batch, outer, summed, inner].
+  struct View {
+    int64_t outer = 1, inner = 1;
+  };
+  auto view = [](const HostTensor& x, size_t axis) {
+    View v;
+    for (size_t i = 1; i < x.shape.size(); ++i) (i < axis ? v.outer : v.inner) *= i == axis ? 1 : x.shape[i];
+    return v;
+  };
+  const View va = view(a, axes[0]), vb = view(b, axes[1]);
+  const int64_t batch = a.shape[0], depth = a.shape[axes[0]];
+  std::vector<int64_t> shape;
+  for (size_t i = 0; i < a.shape.size(); ++i)
+    if (i != axes[0]) shape.push_back(a.shape[i]);
+  for (size_t i = 1; i < b.shape.size(); ++i)
+    if (i != axes[1]) shape.push_back(b.shape[i]);
+  if (shape.size() == 1) shape.push_back(1);
+  HostTensor y = make_tensor(a.dtype, shape);
+  const int64_t rows = va.outer * va.inner, columns = vb.outer * vb.inner;
+  for (int64_t i = 0; i < batch * rows * columns; ++i) {
+    const int64_t sample = i / columns / rows, row = i / columns % rows, column = i % columns;
+    auto element = [&](const HostTensor& x, const View& v, int64_t at, int64_t k) {
+      return x.data[static_cast<size_t>(((sample * v.outer + at / v.inner) * depth + k) * v.inner + at % v.inner)];
+    };
+    double sum = 0.0, norm_a = 0.0, norm_b = 0.0;
+    for (int64_t k = 0; k < depth; ++k) {
+      const double p = element(a, va, row, k), q = element(b, vb, column, k);
+      sum += p * q;
+      norm_a += p * p;
+      norm_b += q * q;
+    }
+    if (attributes.boolean("normalize"))
+      sum /= std::max(std::sqrt(norm_a), least_norm) * std::max(std::sqrt(norm_b), least_norm);
+    y.data[static_cast<size_t>(i)] = sum;
+  }
+  return {y};
+}
+
+Value unit_length(Value x, size_t axis) {
+  Builder& b = *x.builder;
+  const Value squares = b.reduce("reduce_sum", x * x, {static_cast<int64_t>(axis)}, true);
+  return x / b.call("sqrt", {b.call("maximum", {squares, b.constant(least_norm * least_norm, x.type().dtype)})});
+}
+
+Op dot() {
+  using Integers = std::vector<int64_t>;
+  return {
+      .name = "dot",
+      .family = OpFamily::layer,
+      .doc = "y[b, i..., j...] = sum over k of a[b, i..., k] b[b, j..., k], k along `axes`; normalize: of vectors of length 1, the "
+             "cosine.   a, b: [batch, ...]   ->   y: [batch, the other axes of a, those of b], or [batch, 1]",
+      .class_name = "Dot",
+      .inputs = {{"a"}, {"b"}},
+      .attributes = {{.name = "axes", .type = AttributeType::integers, .doc = "one for both inputs, or one for each"},
+                     {.name = "normalize", .type = AttributeType::boolean, .default_value = false}},
+      .infer = infer_dot,
+      .reference = dot_reference,
+      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes& attributes) -> std::vector<Value> {
+        Value a = inputs[0], b = inputs[1];
+        const auto [i, j] = dot_axes(attributes, a.rank(), b.rank());
+        if (attributes.boolean("normalize")) {
+          a = unit_length(a, i);
+          b = unit_length(b, j);
+        }
+        std::string left, right, result;
+        for (size_t axis = 0; axis < a.rank(); ++axis) {
+          left += axis == i ? 'K' : static_cast<char>('a' + static_cast<int>(axis));
+          if (axis != i) result += left.back();
+        }
+        for (size_t axis = 0; axis < b.rank(); ++axis) {
+          right += axis == 0 ? left[0] : axis == j ? 'K' : static_cast<char>('a' + static_cast<int>(a.rank() + axis));
+          if (axis != 0 && axis != j) result += right.back();
+        }
+        const Value y = builder.contract(a, b, left + "," + right + "->" + result);
+        return {y.rank() == 1 ? builder.reshape(y, {y.dim(0), 1}) : y};
+      },
+      .examples = {{.inputs = {{{5, 7}}, {{5, 7}}}, .attributes = {{"axes", -1}}},
+                   {.inputs = {{{2, 3, 5}}, {{2, 4, 3}}}, .attributes = {{"axes", Integers{1, 2}}}},
+                   {.inputs = {{{2, 5, 3}}, {{2, 5, 17}}}, .attributes = {{"axes", 1}, {"normalize", true}}},
+                   {.inputs = {{{3, 4}}, {{3, 4}}}, .attributes = {{"axes", 1}, {"normalize", true}}},
+                   {.inputs = {{{2, 3, 4, 5}}, {{2, 6, 4}}}, .attributes = {{"axes", Integers{-2, -1}}}}},
+  };
+}
+
 }  // namespace
 
 std::vector<Op> merging_ops() {
@@ -196,6 +322,7 @@ std::vector<Op> merging_ops() {
   ops.push_back(merge_layer("minimum_layer", "Minimum", "y = min(a, b, ...), broadcasting.   inputs: [batch, ...]", "minimum",
                             [](double a, double b) { return std::min(a, b); }));
   ops.push_back(concatenate());
+  ops.push_back(dot());
   return ops;
 }
 

@@ -62,6 +62,7 @@ const Aliases metric_aliases = {
 
 const Aliases activation_aliases = {
     {"swish", "silu"},
+    {"hard_swish", "hard_silu"},
     {"none", "linear"},
 };
 

@@ -56,6 +56,7 @@ struct AttributeSpec {
   std::optional<double> least = {}, most = {};  // allowed range of numbers, ends included
   std::string_view doc = {};
   bool internal = false;                        // set by passes/make_entries, no argument of the layer: "training"
+  bool of_call = false;                         // in Keras an argument of the layer's call: "use_causal_mask"
 };
 
 struct InputSpec {
@@ -63,6 +64,8 @@ struct InputSpec {
   bool optional = false;
   bool variadic = false;   // last input only: one or more
   bool parameter = false;  // a weight that a layer may lack; those that it has are known by their names
+  bool keyword = false;    // in Keras an argument of the call of its own, where other tensors come as one list
+  std::string_view absent_as = {};  // the input that takes its place where it is left out but a later one is given
 };
 
 /// A weight that a layer owns. Layers' ops take them as inputs after the tensors, in this order.
@@ -203,12 +206,19 @@ std::vector<Op> indexing_ops();
 std::vector<Op> random_ops();
 std::vector<Op> control_ops();
 std::vector<Op> dense_ops();  // dense, embedding, flatten, reshape_layer, ... : core layers
+std::vector<Op> activation_layer_ops();
 std::vector<Op> merging_ops();
 std::vector<Op> convolution_ops();
-std::vector<Op> pooling_ops();  // and what pads, crops and repeats space
+std::vector<Op> pooling_ops();  // and what pads and crops space
+std::vector<Op> adaptive_pooling_ops();
+std::vector<Op> resizing_ops();
+std::vector<Op> einsum_dense_ops();
 std::vector<Op> regularization_ops();  // dropout
 std::vector<Op> normalization_ops();   // batch, layer, group, rms, unit
 std::vector<Op> preprocessing_ops();   // normalization, rescaling
+std::vector<Op> encoding_ops();        // of numbers as categories and of categories as numbers
+std::vector<Op> attention_ops();             // of queries and keys as they are
+std::vector<Op> multi_head_attention_ops();  // of their projections
 std::vector<Op> recurrent_ops();
 std::vector<Op> wrapper_ops();  // bidirectional, time_distributed
 std::vector<Op> loss_ops();

@@ -1,4 +1,4 @@
-// Pooling over windows and over all of space, and the layers that pad, crop and repeat space.
+// Pooling over windows and over all of space, and the layers that pad and crop space.
 #include <algorithm>
 #include <limits>
 
@@ -11,35 +11,6 @@ namespace {
 
 using Integers = std::vector<int64_t>;
 using T = AttributeType;
-
-Integers space_of(const HostTensor& x) { return Integers(x.shape.begin() + 1, x.shape.end() - 1); }
-
-Integers with_space(const HostTensor& x, const Integers& space) {
-  Integers shape = {x.shape[0]};
-  shape.insert(shape.end(), space.begin(), space.end());
-  shape.push_back(x.shape.back());
-  return shape;
-}
-
-// The type of a layer that changes space alone: `space(axis, extent)`.
-template <typename Space>
-std::vector<Type> infer_space(const OpContext& context, size_t rank, Space space) {
-  const Attributes& a = context.attributes;
-  Type y = context.inputs[0];
-  const size_t first = channels_first(a) ? 2 : 1;
-  for (size_t i = 0; i < rank; ++i) y.shape[first + i] = space(i, y.shape[first + i]);
-  return {y};
-}
-
-// Runs `formula` on tensors whose channels are behind.
-template <typename Formula>
-HostTensor behind(const HostTensor& x, const Attributes& a, Formula formula) {
-  return channels_first(a) ? channels_to_front(formula(channels_to_back(x))) : formula(x);
-}
-template <typename Formula>
-std::vector<Value> behind(Value x, const Attributes& a, Formula formula) {
-  return {channels_first(a) ? channels_to_front(formula(channels_to_back(x))) : formula(x)};
-}
 
 // Each element of y from the element of x at `source(axis, index)`, or 0 where that lies outside.
 template <typename Source>
@@ -150,16 +121,6 @@ HostTensor pooled_reference(const HostTensor& x, const Attributes& a, size_t ran
   return y;
 }
 
-Integers example_space(size_t rank) { return rank == 1 ? Integers{7} : rank == 2 ? Integers{6, 5} : Integers{4, 3, 5}; }
-
-std::vector<Example::Tensor> example_input(size_t rank, int64_t batch, int64_t channels, bool first = false) {
-  Integers shape = {batch}, space = example_space(rank);
-  if (first) shape.push_back(channels);
-  shape.insert(shape.end(), space.begin(), space.end());
-  if (!first) shape.push_back(channels);
-  return {{shape}};
-}
-
 Op pooling(std::string_view name, std::string_view class_name, size_t rank, bool greatest) {
   return {
       .name = name,
@@ -244,7 +205,7 @@ Op global_pooling(std::string_view name, std::string_view class_name, size_t ran
   };
 }
 
-// ---- padding, cropping, repeating ----
+// ---- padding, cropping ----
 
 // Front and back of each axis of space, from n | (n, m) for each axis | ((a, b), (c, d)), flat; one axis: n | (a, b).
 Integers ends_of(const Attributes& a, std::string_view name, size_t rank) {
@@ -321,62 +282,6 @@ Op end_layer(std::string_view name, std::string_view class_name, size_t rank, bo
   };
 }
 
-Op up_sampling(std::string_view name, std::string_view class_name, size_t rank) {
-  Integers sizes;
-  for (size_t i = 0; i < rank; ++i) sizes.push_back(static_cast<int64_t>(i) + 2);
-  std::vector<AttributeSpec> attributes = {
-      {.name = "size", .type = T::integers, .default_value = Integers(rank, 2), .least = 1}, data_format_attribute()};
-  if (rank == 2)
-    attributes.push_back({.name = "interpolation",
-                          .type = T::string,
-                          .default_value = "nearest",
-                          .choices = {"nearest"},
-                          .doc = "how new elements come from old ones"});
-  return {
-      .name = name,
-      .family = OpFamily::layer,
-      .doc =
-          "Repeats each element of space size times along its axis.   x: [batch, n..., channels]   ->   [batch, "
-          "n*size..., channels]",
-      .class_name = class_name,
-      .inputs = {{"x"}},
-      .attributes = attributes,
-      .infer = [name, rank](const OpContext& context) -> std::vector<Type> {
-        check_per_axis(context, get_op(name), "size", rank);
-        check_spatial(context, get_op(name), rank, false);
-        const Integers size = per_axis(context.attributes, "size", rank);
-        return infer_space(context, rank, [&](size_t i, const Dim& extent) { return extent * size[i]; });
-      },
-      .reference = [rank](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
-        const Integers size = per_axis(a, "size", rank);
-        return {behind(inputs[0], a, [&](const HostTensor& x) {
-          Integers space = space_of(x);
-          for (size_t i = 0; i < rank; ++i) space[i] *= size[i];
-          return moved(x, space, [&](size_t axis, int64_t at) { return at / size[axis]; });
-        })};
-      },
-      .expand =
-          [rank](Builder& b, std::span<const Value> inputs, const Attributes& a) {
-            const Integers size = per_axis(a, "size", rank);
-            return behind(inputs[0], a, [&](Value x) {
-              Shape split = {x.dim(0)}, repeated = split, joined = split;
-              for (size_t i = 0; i < rank; ++i) {
-                const Dim extent = x.dim(static_cast<int>(i) + 1);
-                split.insert(split.end(), {extent, 1});
-                repeated.insert(repeated.end(), {extent, size[i]});
-                joined.push_back(extent * size[i]);
-              }
-              for (Shape* shape : {&split, &repeated, &joined}) shape->push_back(x.dim(-1));
-              return b.reshape(b.broadcast_to(b.reshape(x, split), repeated), joined);
-            });
-          },
-      .cheap = true,
-      .examples = {{.inputs = example_input(rank, 2, 3)},
-                   {.inputs = example_input(rank, 1, 2, true),
-                    .attributes = {{"size", sizes}, {"data_format", "channels_first"}}}},
-  };
-}
-
 }  // namespace
 
 std::vector<Op> pooling_ops() {
@@ -397,10 +302,7 @@ std::vector<Op> pooling_ops() {
           end_layer("zero_padding_3d", "ZeroPadding3D", 3, false),
           end_layer("cropping_1d", "Cropping1D", 1, true),
           end_layer("cropping_2d", "Cropping2D", 2, true),
-          end_layer("cropping_3d", "Cropping3D", 3, true),
-          up_sampling("up_sampling_1d", "UpSampling1D", 1),
-          up_sampling("up_sampling_2d", "UpSampling2D", 2),
-          up_sampling("up_sampling_3d", "UpSampling3D", 3)};
+          end_layer("cropping_3d", "Cropping3D", 3, true)};
 }
 
 }  // namespace moru

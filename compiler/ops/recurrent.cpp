@@ -387,7 +387,8 @@ std::vector<AttributeSpec> recurrent_attributes(bool gated) {
 std::vector<InputSpec> recurrent_inputs(size_t states) {
   std::vector<InputSpec> inputs = {{"x"}, {.name = "initial_h", .optional = true}};
   if (states == 2) inputs.push_back({.name = "initial_c", .optional = true});
-  inputs.insert(inputs.end(), {{"kernel"}, {"recurrent_kernel"}, {.name = "bias", .optional = true}});
+  for (std::string_view weight : {"kernel", "recurrent_kernel"}) inputs.push_back({.name = weight});
+  inputs.push_back({.name = "bias", .optional = true});
   return inputs;
 }
 

@@ -135,4 +135,23 @@ AttributeSpec data_format_attribute() {
           .choices = {"channels_last", "channels_first"}};
 }
 
+std::vector<int64_t> space_of(const HostTensor& x) { return {x.shape.begin() + 1, x.shape.end() - 1}; }
+
+std::vector<int64_t> with_space(const HostTensor& x, const std::vector<int64_t>& space) {
+  std::vector<int64_t> shape = {x.shape[0]};
+  shape.insert(shape.end(), space.begin(), space.end());
+  shape.push_back(x.shape.back());
+  return shape;
+}
+
+std::vector<Example::Tensor> example_input(size_t rank, int64_t batch, int64_t channels, bool first) {
+  std::vector<int64_t> shape = {batch};
+  const std::vector<int64_t> spaces[] = {{7}, {6, 5}, {4, 3, 5}};
+  const std::vector<int64_t>& space = spaces[rank - 1];
+  if (first) shape.push_back(channels);
+  shape.insert(shape.end(), space.begin(), space.end());
+  if (!first) shape.push_back(channels);
+  return {{shape}};
+}
+
 }  // namespace moru

@@ -41,4 +41,32 @@ void check_spatial(const OpContext& context, const Op& op, size_t rank, bool kno
 
 AttributeSpec data_format_attribute();
 
+// ---- layers that change space alone ----
+
+std::vector<int64_t> space_of(const HostTensor& x);
+/// [batch, space..., channels] of x with another space.
+std::vector<int64_t> with_space(const HostTensor& x, const std::vector<int64_t>& space);
+
+/// The type of a layer that changes space alone: `space(axis, extent)`.
+template <typename Space>
+std::vector<Type> infer_space(const OpContext& context, size_t rank, Space space) {
+  Type y = context.inputs[0];
+  const size_t first = channels_first(context.attributes) ? 2 : 1;
+  for (size_t i = 0; i < rank; ++i) y.shape[first + i] = space(i, y.shape[first + i]);
+  return {y};
+}
+
+/// Runs `formula` on tensors whose channels are behind.
+template <typename Formula>
+HostTensor behind(const HostTensor& x, const Attributes& a, Formula formula) {
+  return channels_first(a) ? channels_to_front(formula(channels_to_back(x))) : formula(x);
+}
+template <typename Formula>
+std::vector<Value> behind(Value x, const Attributes& a, Formula formula) {
+  return {channels_first(a) ? channels_to_front(formula(channels_to_back(x))) : formula(x)};
+}
+
+/// An example's input [batch, space..., channels], or with channels in front.
+std::vector<Example::Tensor> example_input(size_t rank, int64_t batch, int64_t channels, bool first = false);
+
 }  // namespace moru

@@ -6,6 +6,7 @@
 
 #include "compiler/ir/append_graph.h"
 #include "compiler/ir/builder.h"
+#include "compiler/model/infer_model.h"
 #include "compiler/ops/layer.h"
 #include "compiler/ops/loss.h"
 #include "compiler/ops/names.h"
@@ -145,7 +146,9 @@ std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer&
 std::vector<Value> emit_body(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
                              const std::vector<Value>& tensors, const std::string& prefix) {
   Builder& b = entry.builder();
-  const Graph& body = *layer.body;
+  std::vector<Type> types;
+  for (const Value& tensor : tensors) types.push_back(tensor.type());
+  const Graph body = body_for(layer, prefix + node.name, types);
   b.set_origin(prefix + node.name);
   std::vector<Value> inputs = tensors;
   for (size_t i = tensors.size(); i < body.inputs.size(); ++i)
@@ -170,7 +173,7 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
     parameters.push_back(entry.read(parameter_slot(prefix, layer, parameter.name)));
   }
   std::vector<Value> inputs = placed_inputs<Value>(*op, tensors, names, parameters, [&](std::string_view name) {
-    if (name == "mask") return Value{};
+    if (name.ends_with("mask")) return Value{};
     return entry.training() ? entry.read(std::string(name)) : Value{};
   });
   while (!inputs.empty() && !inputs.back()) inputs.pop_back();

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "compiler/ir/builder.h"
+#include "compiler/ir/substitute_symbol.h"
 #include "compiler/ops/contraction.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/rewrite.h"
@@ -16,28 +17,6 @@ constexpr std::string_view rows_symbol = "rows";
 constexpr int64_t step_bytes = int64_t{3} << 20;         // of a step: in a thread's share of the last-level cache
 constexpr int64_t prediction_bytes = int64_t{1} << 19;  // of a prediction, which is read once: in the second cache
 constexpr int64_t least_rows = 32, most_rows = 256;
-
-void rename_symbol(Type& type, const std::string& from, const Dim& to) {
-  for (Dim& dim : type.shape) dim = dim.substitute(from, to);
-}
-
-void rename_symbol(Attributes& attributes, const std::string& from, const Dim& to) {
-  const Attributes old = attributes;
-  for (const auto& [name, value] : old.entries())
-    if (const Shape* shape = std::get_if<Shape>(&value.value)) {
-      Shape renamed = *shape;
-      for (Dim& dim : renamed) dim = dim.substitute(from, to);
-      attributes.set(name, renamed);
-    }
-}
-
-void rename_symbol(Graph& graph, const std::string& from, const Dim& to) {
-  for (Type& type : graph.types) rename_symbol(type, from, to);
-  for (Node& node : graph.nodes) {
-    rename_symbol(node.attributes, from, to);
-    for (Graph& body : node.bodies) rename_symbol(body, from, to);
-  }
-}
 
 class Tiler {
  public:
@@ -232,7 +211,7 @@ class Tiler {
     }
     for (ValueId v : slices) body.inputs.push_back({v, {}});
     for (ValueId v : invariants) body.inputs.push_back({v, {}});
-    rename_symbol(body, batch_, Dim::symbol(std::string(rows_symbol)));
+    substitute_symbol(body, batch_, Dim::symbol(std::string(rows_symbol)));
     Value first_row = Builder(body).input({DType::i64, {}});
     draw_global_randomness(body, first_row.id);
     for (ValueId v : sums_) body.add_result(v);

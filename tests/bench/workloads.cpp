@@ -51,6 +51,21 @@ Model t6(double) {
                     "t6");
 }
 
+Tensor transformer_block(ModelBuilder& m, Tensor x) {
+  const LayerSpec norm{.class_name = "LayerNormalization", .attributes = {{"epsilon", 1e-5}}};
+  Tensor h = m.layer("MultiHeadAttention", {{"num_heads", 4}, {"key_dim", 32}})({x, x});
+  x = m.call(norm, m.call(add(), {x, h}));
+  h = m.call(dense(128), m.call(dense(512, {.activation = "gelu"}), x));
+  return m.call(norm, m.call(add(), {x, h}));
+}
+
+Model t7(double) {
+  ModelBuilder m("t7");
+  Tensor x = m.input("x", {64, 128});
+  x = m.layer("GlobalAveragePooling1D")(transformer_block(m, transformer_block(m, x)));
+  return m.build({m.call(dense(10), x)});
+}
+
 TrainingSpec spec(std::vector<OpSpec> losses) {
   return {.optimizer = {"adam", {{"learning_rate", 0.001}}},
           .losses = std::move(losses),
@@ -71,6 +86,8 @@ const std::vector<Workload>& workloads() {
       {"T4", "SimpleRNN 32, SimpleRNN 16 on [12, 5], Dense 1, mse", 136896, t4, spec({mse})},
       {"T5", "dense, GRU and embedding inputs, two outputs", 509568, t5, spec({mse, cross_entropy})},
       {"T6", "Conv2D 32, Conv2D 64 with max pooling on [28, 28, 1], Dense 128, softmax cross-entropy", 15396864, t6,
+       spec({cross_entropy})},
+      {"T7", "two Transformer blocks of 4 heads on [64, 128], mean, Dense 10, softmax cross-entropy", 163585536, t7,
        spec({cross_entropy})},
   };
   return list;

@@ -1,4 +1,4 @@
-// The workloads T1 to T6 by which training and inference speed is measured, authored with the Functional API.
+// The workloads T1 to T7 by which training and inference speed is measured, authored with the Functional API.
 #pragma once
 
 #include <functional>

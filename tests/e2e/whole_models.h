@@ -135,6 +135,35 @@ inline std::vector<WholeModel> whole_models() {
          h = m.call(gru(3), h);
          return m.build({m.call(dense(1, {.name = "out"}), h)});
        }});
+  // A block of an encoder, and of a decoder that sees the encoder and its own past.
+  list.push_back({"transformer_encoder", [] {
+                    ModelBuilder m("m");
+                    const Tensor x = m.input("x", {5, 8});
+                    Tensor h = m.layer("MultiHeadAttention", {{"num_heads", 2}, {"key_dim", 4}})({x, x});
+                    h = m.layer("LayerNormalization")(m.call(add(), {h, x}));
+                    Tensor f = m.call(dense(8), m.call(dense(16, {.activation = "gelu"}), h));
+                    h = m.layer("LayerNormalization")(m.call(add(), {h, f}));
+                    h = m.layer("GlobalAveragePooling1D")(h);
+                    return m.build({m.call(dense(3, {.name = "out"}), h)});
+                  }});
+  list.push_back({"transformer_decoder", [] {
+                    ModelBuilder m("m");
+                    const Tensor x = m.input("x", {open_extent, 6}), encoded = m.input("encoded", {7, 5});
+                    Tensor h = m.layer("GroupedQueryAttention", {{"head_dim", 3},
+                                                                 {"num_query_heads", 4},
+                                                                 {"num_key_value_heads", 2},
+                                                                 {"use_causal_mask", true}})({x, x});
+                    h = m.call(add(), {h, x});
+                    h = m.layer("MultiHeadAttention", {{"num_heads", 2}, {"key_dim", 3}, {"value_dim", 4}})({h, encoded});
+                    return m.build({m.call(dense(2, {.name = "out"}), m.call(lstm(3), h))});
+                  }});
+  list.push_back({"additive_attention", [] {
+                    ModelBuilder m("m");
+                    const Tensor x = m.input("x", {5, 4}), y = m.input("y", {3, 4});
+                    const Tensor h = m.layer("AdditiveAttention")({x, y});
+                    const Tensor g = m.layer("Attention", {{"use_scale", true}, {"score_mode", "concat"}})({h, y});
+                    return m.build({m.call(dense(1, {.name = "out"}), m.call(flatten(), g))});
+                  }});
   return list;
 }
 

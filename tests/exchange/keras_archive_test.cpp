@@ -104,6 +104,28 @@ TEST_CASE("keras archives: the layout of Keras 3 goes by class and order") {
   CHECK(values_of(third) == values);
 }
 
+TEST_CASE("keras archives: projections of attention stand where Keras' attributes hold them") {
+  ModelBuilder m("m");
+  const Tensor q = m.input("q", {5, 6}), v = m.input("v", {3, 4});
+  const Tensor a = m.layer("MultiHeadAttention", {{"num_heads", 2}, {"key_dim", 3}})({q, v});
+  const Tensor b = m.layer("GroupedQueryAttention",
+                           {{"head_dim", 2}, {"num_query_heads", 4}, {"num_key_value_heads", 2}})({a, v});
+  Model model = m.build({b});
+  initialize_parameters(model, 3);
+  Hdf5Group root;
+  write_keras3_weights(model, root);
+  for (const char* path :
+       {"layers/multi_head_attention/query_dense/vars/0", "layers/multi_head_attention/key_dense/vars/1",
+        "layers/multi_head_attention/value_dense/vars/0", "layers/multi_head_attention/output_dense/vars/1",
+        "layers/grouped_query_attention/_query_dense/vars/0", "layers/grouped_query_attention/_output_dense/vars/1"})
+    CHECK_MESSAGE(root.find_dataset(path) != nullptr, path);
+  const std::vector<float> values = values_of(model);
+  Model archive = import_keras_file(export_keras_archive(model), "m.keras");
+  CHECK(values_of(archive) == values);
+  Model legacy = import_keras_file(export_keras_h5(model), "m.h5");
+  CHECK(values_of(legacy) == values);
+}
+
 TEST_CASE("keras archives: weights that do not fit the model are refused with their place") {
   Model model = make_model();
   Hdf5Group root;

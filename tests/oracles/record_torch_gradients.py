@@ -61,12 +61,18 @@ for name, function in {
     "relu": F.relu, "relu6": F.relu6, "elu": F.elu, "selu": F.selu, "silu": F.silu, "softplus": F.softplus,
     "softsign": F.softsign, "mish": F.mish, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "exponential": torch.exp,
     "log_softmax": lambda v: F.log_softmax(v, -1), "softmax": lambda v: F.softmax(v, -1), "erf": torch.erf,
-    "log1p": torch.log1p,
+    "log1p": torch.log1p, "celu": F.celu, "hard_sigmoid": F.hardsigmoid, "hard_silu": F.hardswish, "hard_tanh": F.hardtanh,
+    "log_sigmoid": F.logsigmoid, "tanh_shrink": F.tanhshrink, "hard_shrink": F.hardshrink, "soft_shrink": F.softshrink,
 }.items():
     case(name, name, "{}", [draw(3, 7, low=0.1, high=4) if name == "log1p" else x], function)
 case("gelu exact", "gelu", "{approximate=false}", [x], lambda v: F.gelu(v))
 case("gelu tanh", "gelu", "{approximate=true}", [x], lambda v: F.gelu(v, approximate="tanh"))
 case("leaky relu", "leaky_relu", "{negative_slope=0.2}", [x], lambda v: F.leaky_relu(v, 0.2))
+case("celu, alpha", "celu", "{alpha=0.5}", [x], lambda v: F.celu(v, 0.5))
+case("relu, bounded", "relu", "{max_value=1.5}", [x], lambda v: F.hardtanh(v, 0.0, 1.5))
+case("threshold", "threshold", "{threshold=0.5, default_value=-2.0}", [x], lambda v: F.threshold(v, 0.5, -2.0))
+case("glu", "glu", "{axis=1}", [draw(2, 4, 3)], lambda v: F.glu(v, 1))
+case("prelu", "prelu", "{shared_axes=(1)}", [draw(2, 3, 4), draw(1, 4)], lambda v, a: torch.where(v > 0, v, v * a))
 case("softmax over axis 1", "softmax", "{axis=1}", [draw(2, 4, 3)], lambda v: F.softmax(v, 1))
 
 # ---- dense, embedding ----
@@ -76,6 +82,68 @@ for activation, function in {"linear": lambda v: v, "tanh": torch.tanh, "gelu": 
          lambda v, k, b: function(F.linear(v, k.t(), b)))
 case("dense over steps", "dense", "{units=2, use_bias=false}", [draw(2, 3, 4), draw(4, 2)], lambda v, k: F.linear(v, k.t()))
 case("embedding", "embedding", "{input_dim=6, output_dim=3}", [indices(2, 5, high=6), draw(6, 3)], lambda i, t: F.embedding(i, t))
+
+# ---- attention ----
+
+
+def heads(count, mask=None, causal=False):
+    """PyTorch's own multi-head attention; Keras' kernels are [in, heads, dim] and [heads, dim, out]."""
+    def run(*inputs):
+        q, v = inputs[:2]
+        k = inputs[2] if mask is not None else v
+        qk, qb, kk, kb, vk, vb, ok, ob = inputs[-8:]
+        flat = lambda kernel: kernel.reshape(kernel.shape[0], -1).t()
+        hidden = None if mask is None else mask == 0
+        if causal:
+            hidden = torch.ones(q.shape[1], v.shape[1], dtype=torch.bool).triu(1)
+        if hidden is not None and hidden.dim() == 3:
+            hidden = hidden.repeat_interleave(count, 0)
+        y, _ = F.multi_head_attention_forward(
+            q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), q.shape[-1], count, None,
+            torch.cat([qb.flatten(), kb.flatten(), vb.flatten()]), None, None, False, 0.0, ok.reshape(-1, ok.shape[-1]).t(),
+            ob, attn_mask=hidden, use_separate_proj_weight=True, q_proj_weight=flat(qk), k_proj_weight=flat(kk),
+            v_proj_weight=flat(vk))
+        return y.transpose(0, 1)
+    return run
+
+
+def projections(q, k, v, count, dim, shared=None):
+    shared = shared or count
+    return [draw(q, count, dim), draw(count, dim), draw(k, shared, dim), draw(shared, dim), None, None,
+            draw(v, shared, dim), draw(shared, dim), draw(count, dim, q), draw(q)]
+
+
+visible = torch.maximum(indices(2, 5, 3, high=2), F.one_hot(torch.arange(5) % 3))
+case("multi-head attention", "multi_head_attention", "{num_heads=2, key_dim=3}",
+     [draw(2, 5, 6), draw(2, 4, 7)] + [None] * 7 + projections(6, 7, 7, 2, 3), heads(2))
+case("multi-head attention, masked", "multi_head_attention", "{num_heads=3, key_dim=2}",
+     [draw(2, 5, 6), draw(2, 3, 4), draw(2, 3, 5), visible] + [None] * 5 + projections(6, 5, 4, 3, 2), heads(3, visible))
+case("multi-head attention, causal", "multi_head_attention", "{num_heads=2, key_dim=4, use_causal_mask=true}",
+     [draw(2, 5, 8), draw(2, 5, 8)] + [None] * 7 + projections(8, 8, 8, 2, 4), heads(2, causal=True))
+
+
+def grouped(q, v, qk, qb, kk, kb, vk, vb, ok, ob):
+    repeated = lambda kernel: kernel.repeat_interleave(qk.shape[-2] // kk.shape[-2], -2)
+    return heads(qk.shape[-2])(q, v, qk, qb, repeated(kk), repeated(kb), repeated(vk), repeated(vb), ok, ob)
+
+
+case("grouped query attention", "grouped_query_attention", "{head_dim=2, num_query_heads=4, num_key_value_heads=2}",
+     [draw(2, 5, 8), draw(2, 3, 6)] + [None] * 7 + projections(8, 6, 6, 4, 2, shared=2), grouped)
+
+
+def attend(scores, v):
+    return torch.bmm(F.softmax(scores, -1), v)
+
+
+qvk = [draw(2, 4, 3), draw(2, 5, 2), draw(2, 5, 3)]
+case("attention", "attention", "{use_scale=true}", qvk + [None] * 4 + [draw()],
+     lambda q, v, k, s: attend(s * torch.bmm(q, k.transpose(1, 2)), v))
+case("attention, concat", "attention", '{use_scale=true, score_mode="concat"}', qvk + [None] * 4 + [draw(), draw()],
+     lambda q, v, k, s, w: attend(w * torch.tanh(s * (q[:, :, None] + k[:, None])).sum(-1), v))
+case("attention, causal", "attention", "{use_causal_mask=true}", [draw(2, 4, 3), draw(2, 4, 3)],
+     lambda q, v: attend(torch.bmm(q, v.transpose(1, 2)).masked_fill(torch.ones(4, 4).triu(1) > 0, -1e9), v))
+case("additive attention", "additive_attention", "{}", qvk + [None] * 4 + [draw(3)],
+     lambda q, v, k, s: attend((s * torch.tanh(q[:, :, None] + k[:, None])).sum(-1), v))
 
 # ---- convolutions: Keras' kernels are [size..., in, out], channels last ----
 
@@ -275,6 +343,32 @@ def circle(labels, v, gamma, margin):
 
 case("circle", "circle", "{gamma=4.0, margin=0.3}", [torch.tensor([0, 1, 0, 2, 1, 2]), draw(6, 4, low=-0.6, high=0.6)],
      lambda i, v: circle(i, v, 4.0, 0.3))
+
+spelled = torch.tensor([[1, 2, 3], [2, 2, 0], [1, 0, 0]])
+case("ctc", "ctc", "{}", [spelled, draw(3, 8, 5, low=-2, high=2)],
+     lambda y, v: F.ctc_loss(F.log_softmax(v, -1).transpose(0, 1), y, torch.full((3,), 8), (y > 0).sum(1), reduction="none"))
+
+# ---- merging, resizing ----
+
+case("dot", "dot", "{axes=(1, 2)}", [draw(2, 3, 5), draw(2, 4, 3)], lambda a, b: torch.einsum("bki,bjk->bij", a, b))
+case("dot, normalized", "dot", "{axes=(1), normalize=true}", [draw(3, 4), draw(3, 4)],
+     lambda a, b: F.cosine_similarity(a, b)[:, None])
+case("einsum dense", "einsum_dense", '{equation="abc,cde->abde", output_shape=(-1, 2, 4), bias_axes="de"}',
+     [draw(2, 3, 5), draw(5, 2, 4), draw(2, 4)], lambda v, k, b: torch.einsum("abc,cde->abde", v, k) + b)
+case("up sampling 2d, bilinear", "up_sampling_2d", '{size=(2, 3), interpolation="bilinear"}', [draw(2, 3, 4, 2)],
+     lambda v: channels_last(F.interpolate(channels_first(v), scale_factor=(2, 3), mode="bilinear")))
+case("resizing, bilinear", "resizing", "{height=5, width=3}", [draw(2, 3, 7, 2)],
+     lambda v: channels_last(F.interpolate(channels_first(v), (5, 3), mode="bilinear")))
+case("resizing, antialiased", "resizing", "{height=3, width=4, antialias=true}", [draw(1, 7, 9, 2)],
+     lambda v: channels_last(F.interpolate(channels_first(v), (3, 4), mode="bilinear", antialias=True)))
+case("resizing, nearest", "resizing", '{height=5, width=3, interpolation="nearest"}', [draw(2, 3, 7, 2)],
+     lambda v: channels_last(F.interpolate(channels_first(v), (5, 3), mode="nearest-exact")))
+case("adaptive average pooling 2d", "adaptive_average_pooling_2d", "{output_size=(2, 3)}", [draw(2, 5, 7, 2)],
+     lambda v: channels_last(F.adaptive_avg_pool2d(channels_first(v), (2, 3))))
+case("adaptive max pooling 1d", "adaptive_max_pooling_1d", "{output_size=(3)}", [distinct[:, :, 0, :]],
+     lambda v: channels_last(F.adaptive_max_pool1d(channels_first(v), 3)))
+case("max pooling, adaptive and even", "adaptive_max_pooling_2d", "{output_size=(2, 2)}", [distinct[:, :4, :4]],
+     lambda v: channels_last(F.adaptive_max_pool2d(channels_first(v), 2)))
 
 # ---- regularizers ----
 

@@ -1,0 +1,47 @@
+// Formulas on values of a graph that is being built, which operators of other formats are made of.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "compiler/ir/builder.h"
+
+namespace moru {
+
+/// The quotient of integers, towards zero.
+Value divide_integers(Value a, Value b);
+/// a to the power b, of floats, for negative bases too where b is whole.
+Value raise(Value a, Value b);
+
+Value softmax_along(Value x, int64_t axis, bool logarithm);
+/// Sum or mean over axes with the axes kept as extents of 1.
+Value kept_sum(Value x, const std::vector<int64_t>& axes);
+Value kept_mean(Value x, const std::vector<int64_t>& axes);
+
+/// The product of matrices, numpy's rule: stacks of matrices broadcast, vectors stand for one row or column.
+Value matmul(Value a, Value b);
+
+/// A permutation that brings `axis` to the back, and the one that undoes it.
+std::vector<int64_t> axis_to_back(size_t rank, int64_t axis);
+std::vector<int64_t> inverse_permutation(const std::vector<int64_t>& permutation);
+
+/// Integers 0, 1, ... along `axis` of a shape.
+Value iota(Builder& b, const Shape& shape, int64_t axis, DType dtype = DType::i64);
+/// Negative indices count from the end of an axis of extent `extent`; what is outside is clamped.
+Value wrapped_indices(Value indices, Dim extent);
+/// A dimension as a scalar of `dtype`.
+Value dim_scalar(Builder& b, Dim dim, DType dtype);
+
+/// Shape of [..] with every extent but that of `axis` set to 1.
+Shape only_axis(const Shape& shape, int64_t axis);
+Dim product(const Shape& shape, size_t begin, size_t end);
+
+/// A body of a scan along axis 0 of `sequence`: carries `initial` and stacks what `step` yields.
+std::vector<Value> scan_along(Value initial, Value sequence, bool reverse,
+                              const std::function<std::vector<Value>(Builder&, Value carry, Value slice)>& step);
+
+/// x padded along an axis with `value`, cropped where a number is negative.
+Value pad_axis(Value x, int64_t axis, Dim before, Dim after, double value);
+
+}  // namespace moru
