@@ -66,8 +66,8 @@ HostTensor random_tensor(const Example::Tensor& spec, std::mt19937& random) {
   HostTensor tensor = make_tensor(spec.dtype, spec.shape);
   for (size_t i = 0; i < tensor.data.size(); ++i) {
     std::uniform_real_distribution<double> uniform(spec.low, spec.high);
-    double value = spec.values.empty() ? uniform(random) : spec.values[i];
-    tensor.data[i] = is_integer(spec.dtype) ? std::floor(value) : value;
+    double value = spec.values.empty() ? uniform(random) : spec.values[i % spec.values.size()];
+    tensor.data[i] = is_float(spec.dtype) ? value : std::floor(value);
   }
   round_to_dtype(tensor);
   return tensor;
@@ -94,8 +94,9 @@ Drawn drawn(const Op& op, const Example& example, bool symbolic_time) {
   bool variadic = op.inputs.back().variadic;
   if (!variadic) inputs.resize(op.inputs.size());
   if (op.parameters) {
-    bool present[8];
-    std::fill_n(present, 8, true);
+    bool present[16];
+    std::fill_n(present, 16, true);
+    REQUIRE(types.size() <= 16);
     for (const ParameterSpec& parameter : op.parameters({types, {present, types.size()}, attributes, {}, "layer_1"})) {
       auto spec = std::find_if(op.inputs.begin(), op.inputs.end(), [&](const InputSpec& s) { return s.name == parameter.name; });
       if (!variadic && static_cast<size_t>(spec - op.inputs.begin()) < tensors.size()) continue;  // given by the example
