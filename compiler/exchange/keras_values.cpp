@@ -178,6 +178,7 @@ Json export_activation(const AttributeValue& value) {
   if (nested->entries().size() == 1) return export_activation(op);
   if (op == "leaky_relu") return keras_object("keras.layers", "LeakyReLU", export_arguments(*nested));
   if (op == "elu") return keras_object("keras.layers", "ELU", export_arguments(*nested));
+  if (op == "relu") return keras_object("keras.layers", "ReLU", export_arguments(*nested));
   refuse("is " + nested->text() + ", which Keras 3 has no activation for");
 }
 
@@ -264,11 +265,13 @@ AttributeValue import_activation(const Json& value, const KerasDialect& dialect)
     const AttributeValue plain = plain_value(argument, key);
     const auto& specs = get_op(op).attributes;
     const std::string name = slope ? "negative_slope" : key;
-    const bool known =
-        std::any_of(specs.begin(), specs.end(), [&](const AttributeSpec& spec) { return spec.name == name; });
+    const auto spec = std::find_if(specs.begin(), specs.end(), [&](const AttributeSpec& s) { return s.name == name; });
+    const bool known = spec != specs.end();
     const bool neutral = argument == 0 || argument == false || (op == "softmax" && argument == -1);
     if (!known && !neutral) refuse("is '" + object.name + "' with " + key + " = " + json_text(argument));
-    if (known) arguments.set(name, plain);
+    const bool real = known && spec->type == AttributeType::real && argument.is_number();
+    const AttributeValue typed = real ? AttributeValue(argument.get<double>()) : plain;
+    if (known && (arguments.has(name) || !(typed == spec->default_value))) arguments.set(name, typed);
   }
   if (arguments.entries().empty()) return op;
   try {
