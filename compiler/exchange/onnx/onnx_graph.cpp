@@ -73,6 +73,10 @@ std::vector<std::byte> bytes_of(const KnownValue& value) {
   return bytes;
 }
 
+bool is_gradient(const onnx::NodeProto& node) {
+  return node.op_type() == "Gradient" && node.domain() == "ai.onnx.preview.training";
+}
+
 bool is_constant_shape(const Shape& shape) {
   return std::all_of(shape.begin(), shape.end(), [](const Dim& dim) { return dim.is_constant(); });
 }
@@ -145,7 +149,7 @@ void OnnxGraph::check_operators() const {
           for (const auto& attribute : node.attribute())
             if (attribute.has_g()) check(attribute.g().node(), sets, depth + 1);
           const std::string domain = domain_of(node.domain());
-          if (find_function(node) || (domain.empty() && node.op_type() == "If")) continue;
+          if (find_function(node) || (domain.empty() && node.op_type() == "If") || is_gradient(node)) continue;
           const auto version = sets.find(domain);
           if (!find_onnx_op(domain, node.op_type(), version == sets.end() ? 1 : version->second))
             missing[(domain.empty() ? "" : domain + "::") + node.op_type()].push_back(
@@ -178,8 +182,9 @@ void OnnxGraph::count_uses() {
     for (const auto& output : graph.output()) uses_[output.name()] += 2;
   };
   count(proto_.graph(), 0);
-  // What a function reads more than once is used more than once.
-  if (proto_.functions_size() > 0)
+  // What a function reads more than once is used more than once, and Gradient reads what other nodes do.
+  const auto& nodes = proto_.graph().node();
+  if (proto_.functions_size() > 0 || std::any_of(nodes.begin(), nodes.end(), is_gradient))
     for (auto& [name, uses] : uses_) uses = 2;
 }
 
@@ -419,13 +424,16 @@ void OnnxGraph::translate_node(const onnx::NodeProto& node, Scope& scope, const 
   const auto set = sets.find(domain_of(node.domain()));
   const int64_t version = set == sets.end() ? 1 : set->second;
   const OnnxOp* op = find_onnx_op(domain_of(node.domain()), node.op_type(), version);
-  if (!op) refuse("the operator " + node.op_type() + " is not supported");
+  if (!op && !is_gradient(node)) refuse("the operator " + node.op_type() + " is not supported");
   OnnxNode translated(*this, node, std::move(inputs), version,
                       unique_name(node.name().empty() ? "" : prefix + node.name(), node.op_type()));
   translated.captured_ = std::move(captured);
   translated.sets_ = &sets;
   try {
-    if (!fold_onnx(translated)) op->build(translated);
+    if (!op)
+      build_gradient(translated, scope);
+    else if (!fold_onnx(translated))
+      op->build(translated);
     finish(translated, scope);
   } catch (const CompileError& error) {
     CompileError::Parts parts = error.parts();

@@ -85,6 +85,7 @@ class OnnxGraph {
                      const std::string& prefix, int depth);
   void take_branch(const onnx::NodeProto& node, Scope& scope, const std::map<std::string, int64_t>& sets,
                    const std::string& prefix, int depth);
+  void build_gradient(OnnxNode& node, const Scope& scope);
   void finish(OnnxNode& node, Scope& scope);
   AttributeValue record_node(const OnnxNode& node, const std::vector<uint32_t>& tensors,
                              const std::map<uint32_t, std::string>& weights, const std::vector<uint32_t>& outputs);

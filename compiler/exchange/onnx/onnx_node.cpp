@@ -113,7 +113,10 @@ ElementType OnnxNode::dtype(size_t index) const {
 
 Value OnnxNode::raw(size_t index) {
   if (!has_input(index)) fail("lacks its input " + std::to_string(index + 1));
-  const uint32_t id = inputs_[index];
+  return read(inputs_[index]);
+}
+
+Value OnnxNode::read(uint32_t id) {
   if (const auto found = read_.find(id); found != read_.end()) return found->second;
   const OnnxGraph::Value& value = graph_.value(id);
   if (value.known) return read_[id] = materialize(*value.known);

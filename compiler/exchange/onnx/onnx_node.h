@@ -54,6 +54,8 @@ class OnnxNode {
   ElementType dtype(size_t index) const;
   /// The input, as it is.
   Value raw(size_t index);
+  /// A value of the model that need not be an input of the node.
+  Value read(uint32_t id);
   /// The input's weights are statistics, which training leaves alone.
   void freeze(size_t index) {
     if (has_input(index)) frozen_.push_back(inputs_[index]);

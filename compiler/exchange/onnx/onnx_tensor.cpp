@@ -89,6 +89,10 @@ std::vector<std::byte> typed_bytes(const Proto& tensor, ElementType type) {
   return {};
 }
 
+int64_t stored_bytes(ElementType type) {
+  return type.narrow == Narrow::none ? dtype_bytes(type.dtype) : narrow_bytes(type.narrow);
+}
+
 // A path inside the model's folder: a file may not name others on this machine.
 std::string external_path(const std::string& folder, const std::string& location, const std::string& what) {
   namespace fs = std::filesystem;
@@ -248,7 +252,7 @@ OnnxTensor read_onnx_tensor(const Proto& tensor, const std::string& folder, cons
   result.shape.assign(tensor.dims().begin(), tensor.dims().end());
   if (tensor.has_segment()) refuse(what, "is stored in segments, which is not supported");
   const uint64_t needed =
-      static_cast<uint64_t>(checked_elements(result.shape, what)) * static_cast<uint64_t>(dtype_bytes(result.dtype));
+      static_cast<uint64_t>(checked_elements(result.shape, what)) * static_cast<uint64_t>(stored_bytes(result.dtype));
   if (tensor.data_location() == Proto::EXTERNAL) {
     result.bytes = external_bytes(tensor, folder, needed, what);
   } else if (tensor.has_raw_data()) {
