@@ -104,7 +104,6 @@ void add_smooth(std::vector<Op>& ops) {
     return [](double x) { return 0.5 * x * std::erfc(-x / std::numbers::sqrt2); };
   };
   gelu.lower = [](Expr x, Attrs attributes) {
-    only_f32(x, "gelu");
     const Expr half = x * 0.5;
     if (!attributes.boolean("approximate")) return half + half * erf_expr(x * (1.0 / std::numbers::sqrt2));
     const Expr inner = (x + x * x * x * gelu_cubic) * gelu_slope;

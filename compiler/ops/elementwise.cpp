@@ -375,7 +375,7 @@ void add_transcendental(std::vector<Op>& ops) {
       .name = "erf",
       .doc = "y = error function of x: 2/sqrt(pi) * integral of e^(-t^2) from 0 to x, elementwise.  x, y: [...]",
       .reference = [](double x) { return std::erf(x); },
-      .lower = [](Expr x, Attrs) { return erf_expr(only_f32(x, "erf")); },
+      .lower = [](Expr x, Attrs) { return erf_expr(x); },
       .gradient = [](Value dy, Value x, Value,
                      Attrs) { return dy * (x.builder->call("exp", {-(x * x)}) * (2.0 * std::numbers::inv_sqrtpi)); },
       .cheap = false,

@@ -54,7 +54,5 @@ std::vector<double> extreme_values();
 
 /// A constant of the element type of `like`.
 Expr number_like(const Expr& like, double value);
-/// Refuses to lower f64: the transcendental expressions are for f32.
-Expr only_f32(Expr x, std::string_view op);
 
 }  // namespace moru

@@ -152,13 +152,4 @@ Expr number_like(const Expr& like, double value) {
                               : expr::integer(static_cast<int64_t>(value), like->type);
 }
 
-Expr only_f32(Expr x, std::string_view op) {
-  if (x->type != DType::f32)
-    throw CompileError({.stage = "lower",
-                        .op = std::string(op),
-                        .what = "can only be compiled for f32 but got " + std::string(dtype_name(x->type)),
-                        .hint = "cast the input to f32"});
-  return x;
-}
-
 }  // namespace moru

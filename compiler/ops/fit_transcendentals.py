@@ -131,6 +131,11 @@ def tables(kind, degrees):
         range(0, degrees["log"] + 1), sqrt(one / 2) - 1, sqrt(mpf(2)) - 1, kind)
     split("ln2", ln2, 15 if kind == "float" else 41, kind)
     if kind == "double":
+        print("// erf(x) = x + x (c0 + c1 y + ...), y = x^2, x <= 0.95; relative error")
+        fit("erf_small", at_zero(root(lambda x: erf(x) / x - 1), 2 / sqrt(pi) - 1),
+            at_zero(root(lambda x: x / erf(x)), sqrt(pi) / 2), range(0, 13), 0, mpf("0.95") ** 2, kind)
+        print("// log(1 - erf(x)) = c0 + c1 x + ..., x in [0.95, 6]; relative error of erf")
+        fit("log_erfc", lambda x: log(erfc(x)), lambda x: erfc(x) / erf(x), range(0, 22), "0.95", 6, kind)
         return
     print("// erf(x) = x + x (c0 + c1 y + ...), y = x^2, x <= 0.95; relative error")
     fit("erf_small", at_zero(root(lambda x: erf(x) / x - 1), 2 / sqrt(pi) - 1),

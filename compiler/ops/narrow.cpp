@@ -1,4 +1,4 @@
-// Rounding and wrapping to narrow element types, see support/narrow.h.
+// Rounding and wrapping to narrow element types, see support/narrow.h, and the bits of integers.
 #include "compiler/support/narrow.h"
 
 #include <cmath>
@@ -65,6 +65,79 @@ Expr lower_narrow(Expr x, Narrow narrow) {
   return x;
 }
 
+// Shifts by 64 bits or more leave nothing.
+Expr shifted(ExprOp op, Expr x, const Expr& count) {
+  const Expr zero = expr::integer(0, DType::i64);
+  const Expr inside = expr::binary(ExprOp::logical_and, expr::binary(ExprOp::less_equal, zero, count),
+                                   expr::binary(ExprOp::less, count, expr::integer(64, DType::i64)));
+  return expr::select(inside, expr::binary(op, std::move(x), expr::select(inside, count, zero)), zero);
+}
+
+int64_t shift_left(int64_t x, int64_t count) {
+  return count < 0 || count > 63 ? 0 : static_cast<int64_t>(static_cast<uint64_t>(x) << count);
+}
+
+int64_t shift_right(int64_t x, int64_t count) {
+  return count < 0 || count > 63 ? 0 : static_cast<int64_t>(static_cast<uint64_t>(x) >> count);
+}
+
+std::vector<Op> bit_ops() {
+  struct Form {
+    std::string_view name, doc;
+    int64_t (*reference)(int64_t, int64_t);
+    ExprOp op;
+  };
+  const Form forms[] = {
+      {"bitwise_and",
+       "y = the bits that are set in a and in b, elementwise with numpy broadcasting.  a, b, y: integers",
+       [](int64_t a, int64_t b) { return a & b; }, ExprOp::bit_and},
+      {"bitwise_or", "y = the bits that are set in a or in b, elementwise with numpy broadcasting.  a, b, y: integers",
+       [](int64_t a, int64_t b) { return a | b; }, ExprOp::bit_or},
+      {"bitwise_xor",
+       "y = the bits that are set in one of a and b, elementwise with numpy broadcasting.  a, b, y: integers",
+       [](int64_t a, int64_t b) { return a ^ b; }, ExprOp::bit_xor},
+  };
+  std::vector<Op> ops;
+  for (const Form& form : forms) {
+    Op op = elementwise(BinaryOp{
+        .name = form.name,
+        .doc = form.doc,
+        .accepts = Accepts::integers,
+        .reference_integer = form.reference,
+        .lower = [bits = form.op](Expr a, Expr b) { return expr::binary(bits, std::move(a), std::move(b)); },
+        .examples = pairs(-100, 100, -100, 100, DType::i32),
+    });
+    op.examples.push_back({.inputs = {{.shape = {3}, .dtype = DType::i64, .values = {6, -7, 1e12}},
+                                      {.shape = {3}, .dtype = DType::i64, .values = {3, 5, 4095}}},
+                           .differentiable = false});
+    ops.push_back(std::move(op));
+  }
+  for (bool left : {true, false}) {
+    Op op = elementwise(BinaryOp{
+        .name = left ? "shift_left" : "shift_right",
+        .doc =
+            left ? "y = the bits of a moved up by b places, elementwise with numpy broadcasting; 0 where b is negative "
+                   "or above 63.  a, b, y: i64"
+                 : "y = the bits of a moved down by b places, zeros behind them, elementwise with numpy broadcasting; "
+                   "0 where b is negative or above 63.  a, b, y: i64",
+        .accepts = Accepts::integers,
+        .reference_integer = left ? shift_left : shift_right,
+        .lower = [left](Expr a, Expr b) { return shifted(left ? ExprOp::shl : ExprOp::shr, std::move(a), b); },
+        .examples = pairs(0, 100, 0, 9, DType::i64),
+    });
+    op.infer = [infer = op.infer, name = op.name](const OpContext& context) {
+      if (context.inputs[0].dtype != DType::i64)
+        refuse(context, name, "needs i64 but got " + type_text(context.inputs[0]), "cast the inputs to i64");
+      return infer(context);
+    };
+    op.examples.push_back({.inputs = {{.shape = {5}, .dtype = DType::i64, .values = {40, 5, 3, 1e12, -8}},
+                                      {.shape = {5}, .dtype = DType::i64, .values = {33, 64, -1, 7, 60}}},
+                           .differentiable = false});
+    ops.push_back(std::move(op));
+  }
+  return ops;
+}
+
 }  // namespace
 
 std::vector<Op> narrow_ops() {
@@ -117,7 +190,9 @@ std::vector<Op> narrow_ops() {
                  example("u16", {.shape = {whole}, .dtype = DType::i32, .values = integers}),
                  example("u32", {.shape = {whole}, .dtype = DType::i64, .values = integers}),
                  example("u64", {.shape = {3, 5}, .low = 0, .high = 9, .dtype = DType::i64})};
-  return {std::move(op)};
+  std::vector<Op> ops = bit_ops();
+  ops.insert(ops.begin(), std::move(op));
+  return ops;
 }
 
 }  // namespace moru

@@ -226,11 +226,16 @@ Expr sigmoid_expr(Expr x) {
 
 // Below 0.95 a polynomial; above 1 - 2^p(x), where p fits log2(1 - erf).
 Expr erf_expr(Expr x) {
-  if (x->type != DType::f32) throw InternalError("erf of " + std::string(dtype_name(x->type)));
-  const Format& f = format_f32;
+  const Format& f = format_of(x, "erf");
+  const Expr magnitude = expr::unary(ExprOp::abs, x);
+  if (f.type == DType::f64) {  // above 0.95 1 - e^p(x), where p fits log(1 - erf)
+    const Expr near = expr::fma(x, polynomial(x * x, tables_f64::erf_small), x);
+    const Expr far =
+        1.0 - exp_expr(polynomial(expr::binary(ExprOp::min, magnitude, number(x, 6.0)), tables_f64::log_erfc));
+    return expr::select(less(magnitude, number(x, 0.95)), near, with_sign_of(f, far, x));
+  }
   const Expr small = expr::fma(x, polynomial(x * x, tables_f32::erf_small), x);
 
-  const Expr magnitude = expr::unary(ExprOp::abs, x);
   const Expr exponent = polynomial(expr::binary(ExprOp::min, magnitude, number(x, 4.0)), tables_f32::log2_erfc);
   const double magic = 0x1.8p23 + static_cast<double>(f.bias);
   const Expr sum = exponent + magic;

@@ -268,7 +268,9 @@ TEST_CASE("transcendentals: the f64 forms are good to 1e-14") {
                         {log1p_expr, [](double x) { return std::log1p(x); }, -1e-6, 1e-6},
                         {tanh_expr, [](double x) { return std::tanh(x); }, -22, 22},
                         {sigmoid_expr, sigmoid, -700, 50},
-                        {softplus_expr, softplus, -50, 50}};
+                        {softplus_expr, softplus, -50, 50},
+                        {erf_expr, [](double x) { return std::erf(x); }, -7, 7},
+                        {erf_expr, [](double x) { return std::erf(x); }, -1e-3, 1e-3}};
   std::mt19937_64 random(7);
   for (const Wide& wide : wides) {
     const Evaluator evaluate(DType::f64, [&](Expr x, Expr) { return wide.build(x); });
@@ -288,5 +290,4 @@ TEST_CASE("transcendentals: the f64 forms are good to 1e-14") {
   }
   const Evaluator pow(DType::f64, [](Expr x, Expr y) { return pow_expr(x, y); });
   CHECK(std::abs(pow(2.5, 3.25) / std::pow(2.5, 3.25) - 1.0) <= 1e-14);
-  CHECK_THROWS_AS(erf_expr(expr::load({"x", DType::f64, 1, 0}, 0, 0)), InternalError);
 }
