@@ -4,8 +4,8 @@
 #include <map>
 #include <set>
 
+#include "compiler/ir/append_graph.h"
 #include "compiler/ir/builder.h"
-#include "compiler/ir/inline_graph.h"
 #include "compiler/model/infer_model.h"
 #include "compiler/ops/layer.h"
 #include "compiler/ops/loss.h"
@@ -153,7 +153,7 @@ std::vector<Value> emit_body(EntryBuilder& entry, const Layer& layer, const Mode
   std::vector<Value> inputs = tensors;
   for (const Parameter& parameter : layer.parameters)
     inputs.push_back(entry.read(parameter_slot(prefix, layer, parameter.name)));
-  return inline_graph(b, body, inputs);
+  return append_graph(b, body, inputs);
 }
 
 // The op's inputs: tensors in their places, then random state, then the parameters by name.

@@ -3,7 +3,7 @@
 #include <set>
 
 #include "compiler/exchange/onnx/onnx_graph.h"
-#include "compiler/ir/inline_graph.h"
+#include "compiler/ir/append_graph.h"
 #include "compiler/passes/differentiate.h"
 #include "compiler/passes/expand.h"
 
@@ -82,14 +82,14 @@ void OnnxGraph::build_gradient(OnnxNode& node, const Scope& scope) {
       for (uint32_t tensor : step.tensors) inputs.push_back(made.at(tensor));
       for (const Parameter& parameter : step.parameters)
         inputs.push_back(add_input(node.table(known_of(parameter.dtype, parameter.shape, parameter.bytes()))));
-      outputs = inline_graph(b, *step.body, inputs);
+      outputs = append_graph(b, *step.body, inputs);
     }
     made[id] = outputs.at(values_[id].output);
   }
   if (!is_float(made.at(y).type().dtype)) node.fail("cannot differentiate '" + values_[y].name + "', which is no float");
   b.result(made.at(y));
   const std::vector<moru::Value> gradients =
-      inline_graph(node.builder(), derivatives_of(std::move(forward), xs.size()), outside);
+      append_graph(node.builder(), derivatives_of(std::move(forward), xs.size()), outside);
   for (size_t i = 0; i < gradients.size(); ++i) node.set_as(i, gradients[i], node.dtype(i));
 }
 
