@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <utility>
 
 namespace moru {
 namespace {
@@ -62,18 +63,20 @@ std::vector<Baseline> naive_baselines(const Dataset& test, const Dataset& train,
 
   /// Compares with the row that `reference` names for a sample; -1 leaves the sample out.
   const auto repeat = [&](const char* name, const std::function<int64_t(int64_t)>& reference) {
-    std::vector<float> actual, predicted;
+    std::vector<float> actual, predicted, all;
     for (int64_t sample = 0; sample < test.size(); ++sample) {
       const int64_t row = reference(sample);
-      if (row < 0 || !values.complete(row)) continue;
+      const bool known = row >= 0 && values.complete(row);
       for (std::size_t k = 0; k < values.count(); ++k) {
+        all.push_back(known ? values.at(row, k) : std::numeric_limits<float>::quiet_NaN());
+        if (!known) continue;
         actual.push_back(values.at(test.target_row(sample), k));
-        predicted.push_back(values.at(row, k));
+        predicted.push_back(all.back());
       }
     }
     const auto samples = static_cast<int64_t>(actual.size() / std::max<std::size_t>(values.count(), 1));
     if (samples * 2 < test.size() || samples == 0) return;
-    baselines.push_back({name, samples, regression_metrics(actual, predicted)});
+    baselines.push_back({name, samples, regression_metrics(actual, predicted), std::move(all)});
   };
 
   if (test.horizon() > 0) repeat("persistence", [&](int64_t sample) { return test.anchor(sample); });
@@ -105,7 +108,8 @@ std::vector<Baseline> naive_baselines(const Dataset& test, const Dataset& train,
         predicted.push_back(static_cast<float>(mean[k] / static_cast<double>(train.size())));
       }
     }
-    baselines.push_back({"training_mean", test.size(), regression_metrics(actual, predicted)});
+    const RegressionMetrics metrics = regression_metrics(actual, predicted);
+    baselines.push_back({"training_mean", test.size(), metrics, std::move(predicted)});
   }
   return baselines;
 }

@@ -102,9 +102,9 @@ class Writer {
     const auto train_values = texts(split.train_values);
     const auto validation_values = texts(split.validation_values);
     const auto test_values = texts(split.test_values);
-    const auto split_offset =
-        fb::CreateRecipeSplit(builder_, same_enum<fb::RecipeSplitKind>(split.kind), split.train, split.validation,
-                              split.test, split.seed, split_column, train_values, validation_values, test_values);
+    const auto split_offset = fb::CreateRecipeSplit(builder_, same_enum<fb::RecipeSplitKind>(split.kind), split.train,
+                                                    split.validation, split.test, split.seed, split_column,
+                                                    train_values, validation_values, test_values, split.skip);
     return fb::CreateRecipeData(builder_, same_enum<fb::RecipeSource>(data.source), path, separator,
                                 same_enum<fb::RecipeEncoding>(data.encoding), missing, missing_values, inputs, targets,
                                 sample_weight, time, filters, window, split_offset);
@@ -317,6 +317,7 @@ class Reader {
       data.split.train = split.train();
       data.split.validation = split.validation();
       data.split.test = split.test();
+      data.split.skip = split.skip();
       data.split.seed = split.seed();
       data.split.column = text(split.column());
       data.split.train_values = texts(split.train_values());

@@ -95,6 +95,7 @@ struct WindowRecipe {
 struct SplitRecipe {
   SplitKind kind = SplitKind::chronological;
   double train = 1, validation = 0, test = 0;  // fractions; boundaries are floor(n*train), floor(n*(train+validation))
+  double skip = 0;                             // the fraction before all others, which no part has
   uint64_t seed = 0;                           // random
   std::string column;                          // column: the cell says which part a row belongs to
   std::vector<std::string> train_values, validation_values, test_values;

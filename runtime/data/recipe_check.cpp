@@ -156,11 +156,15 @@ Status check_split(const DataRecipe& data) {
   MORU_RETURN_IF_ERROR(check_range("data.split.train", split.train, 0, 1, true));
   MORU_RETURN_IF_ERROR(check_range("data.split.validation", split.validation, 0, 1, true));
   MORU_RETURN_IF_ERROR(check_range("data.split.test", split.test, 0, 1, true));
+  MORU_RETURN_IF_ERROR(check_range("data.split.skip", split.skip, 0, 1, true));
   if (split.train == 0)
     return wrong("data.split.train", "nothing is left to train on", "give it a fraction above 0, such as 0.7");
-  const double sum = split.train + split.validation + split.test;
+  const double sum = split.skip + split.train + split.validation + split.test;
   if (sum > 1 + 1e-9) {
-    return wrong("data.split", "train, validation and test add up to " + number_text(sum), "they must not exceed 1");
+    return wrong(
+        "data.split",
+        std::string(split.skip > 0 ? "skip, " : "") + "train, validation and test add up to " + number_text(sum),
+        "they must not exceed 1");
   }
   if (split.kind == SplitKind::random && data.windowed && (data.window.length > 1 || data.window.horizon > 0)) {
     return wrong("data.split", "a random split of windows lets training see the rows that the test asks for",

@@ -141,6 +141,7 @@ class RecipePrinter {
       texts("validation", split.validation_values);
       texts("test", split.test_values);
     } else {
+      if (split.skip > 0) number("skip", split.skip);
       number("train", split.train);
       number("validation", split.validation);
       number("test", split.test);

@@ -14,7 +14,8 @@ Boundaries split_boundaries(int64_t count, const SplitRecipe& split) {
     if (std::abs(fraction - 1.0) < 1e-9) return count;
     return std::clamp(static_cast<int64_t>(std::floor(static_cast<double>(count) * fraction)), int64_t{0}, count);
   };
-  return {end(split.train), end(split.train + split.validation), end(split.train + split.validation + split.test)};
+  const double train = split.skip + split.train;
+  return {end(split.skip), end(train), end(train + split.validation), end(train + split.validation + split.test)};
 }
 
 std::vector<Part> split_rows(std::span<const uint8_t> keep, const SplitRecipe& split) {
@@ -33,7 +34,8 @@ std::vector<Part> split_rows(std::span<const uint8_t> keep, const SplitRecipe& s
   std::vector<Part> parts(keep.size(), Part::none);
   for (std::size_t k = 0; k < rows.size(); ++k) {
     const auto position = static_cast<int64_t>(k);
-    const Part part = position < bounds.train_end        ? Part::train
+    const Part part = position < bounds.train_begin      ? Part::none
+                      : position < bounds.train_end      ? Part::train
                       : position < bounds.validation_end ? Part::validation
                       : position < bounds.test_end       ? Part::test
                                                          : Part::none;

@@ -12,11 +12,11 @@ namespace moru {
 
 enum class Part : uint8_t { none, train, validation, test };
 
-/// The boundaries of a split of `count` rows: [0, train_end), [train_end, validation_end), [validation_end, test_end).
-/// train_end = floor(count * train), validation_end = floor(count * (train + validation)); the test part ends at
-/// floor(count * (train + validation + test)). A sum within 1e-9 of one takes in the last row.
+/// The boundaries of a split of `count` rows: [train_begin, train_end), [train_end, validation_end), [validation_end,
+/// test_end). Each is floor(count * the sum of the fractions before it), of `skip`, `train`, `validation` and `test` in
+/// this order. A sum within 1e-9 of one takes in the last row.
 struct Boundaries {
-  int64_t train_end = 0, validation_end = 0, test_end = 0;
+  int64_t train_begin = 0, train_end = 0, validation_end = 0, test_end = 0;
 };
 Boundaries split_boundaries(int64_t count, const SplitRecipe& split);
 

@@ -22,8 +22,7 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-constexpr double seconds_between_looks = 0.01;   // at the clock
-constexpr double seconds_between_redraws = 0.1;  // of the bar
+constexpr double seconds_between_looks = 0.01;  // at the clock
 // Checkpoints at the end of epochs are skipped where epochs are so short that writing them would take more than this
 // share of the time. What a resumed run computes does not depend on where it resumes.
 constexpr double largest_checkpoint_share = 0.05;
@@ -44,7 +43,7 @@ class Fit {
         options_(options),
         callbacks_(callbacks),
         seed_(options.seed),
-        progress_(options.progress, options.progress_stream),
+        progress_(options.progress, options.progress_stream, &result_.history),
         state_{.session = session, .history = result_.history, .progress = progress_} {}
 
   Result<FitResult> run() {
@@ -62,6 +61,7 @@ class Fit {
     result_.steps = state_.step;
     result_.stopped_early = state_.stop;
     result_.seed = seed_;
+    progress_.end(result_.epochs, result_.seconds);
     if (result_.interrupted_by != 0) return std::move(result_);
     if (const std::optional<uint32_t> finish = session_.program().find_entry("finish_training");
         finish && state_.step > 0) {
@@ -283,7 +283,7 @@ class Fit {
     return Status();
   }
 
-  /// Now and then: the bar, the checkpoint by time, and how many steps until the next look.
+  /// Now and then: the display, the checkpoint by time, and how many steps until the next look.
   Status look() {
     const Clock::time_point now = Clock::now();
     const double elapsed = seconds_between(last_look_, now);
@@ -294,7 +294,7 @@ class Fit {
     steps_to_look_ = look_every_;
     last_look_ = now;
     step_at_last_look_ = state_.step;
-    if (progress_.draws_bar() && seconds_between(last_redraw_, now) >= seconds_between_redraws) {
+    if (seconds_between(last_redraw_, now) >= progress_.seconds_between_steps()) {
       last_redraw_ = now;
       MORU_RETURN_IF_ERROR(read_metrics());
       progress_.steps(state_.epoch, state_.epochs, state_.batch, state_.batches, first_batch_,

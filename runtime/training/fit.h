@@ -1,4 +1,4 @@
-// Training as Keras users know it: epochs of shuffled batches, validation after each, callbacks, history, a progress bar,
+// Training as Keras users know it: epochs of shuffled batches, validation after each, callbacks, history, progress,
 // and checkpoints from which a killed run goes on with the same bits. The arithmetic is all in the program's entries;
 // this is the loop around them.
 #pragma once

@@ -179,15 +179,28 @@ JsonWriter& JsonWriter::raw(std::string_view json) {
   return *this;
 }
 
-JsonWriter& JsonWriter::numbers(const std::vector<double>& values) {
+template <typename T, typename Text>
+JsonWriter& JsonWriter::write_line(std::span<const T> values, Text text) {
   separate();
   out_ += '[';
   for (size_t i = 0; i < values.size(); ++i) {
     if (i != 0) out_ += ", ";
-    out_ += shortest(values[i]);
+    out_ += text(values[i]);
   }
   out_ += ']';
   return *this;
+}
+
+JsonWriter& JsonWriter::numbers(std::span<const double> values) {
+  return write_line(values, [](double value) { return shortest(value); });
+}
+
+JsonWriter& JsonWriter::numbers(std::span<const float> values) {
+  return write_line(values, [](float value) { return shortest(value); });
+}
+
+JsonWriter& JsonWriter::integers(std::span<const int64_t> values) {
+  return write_line(values, [](int64_t value) { return std::to_string(value); });
 }
 
 std::string JsonWriter::finish() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,12 +28,16 @@ class JsonWriter {
   JsonWriter& null();
   /// A value that is JSON already.
   JsonWriter& raw(std::string_view json);
-  JsonWriter& numbers(const std::vector<double>& values);
+  JsonWriter& numbers(std::span<const double> values);
+  JsonWriter& numbers(std::span<const float> values);
+  JsonWriter& integers(std::span<const int64_t> values);
 
   /// The document, ending in a newline.
   std::string finish();
 
  private:
+  template <typename T, typename Text>
+  JsonWriter& write_line(std::span<const T> values, Text text);
   void separate();
   void indent();
 

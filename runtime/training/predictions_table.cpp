@@ -43,18 +43,6 @@ const TargetRecipe* find_target_recipe(const Recipe& recipe, const std::string& 
   return recipe.data.targets.size() == 1 ? &recipe.data.targets.front() : nullptr;
 }
 
-/// The names of an output's classes; empty where only their numbers are known.
-std::vector<std::string> class_names(const Recipe& recipe, const std::string& output) {
-  const TargetRecipe* target = find_target_recipe(recipe, output);
-  if (target == nullptr || target->columns.size() != 1 || !recipe.fitted) return {};
-  const ColumnRecipe& column = target->columns.front();
-  if (column.encoder != EncoderKind::one_hot && column.encoder != EncoderKind::ordinal) return {};
-  for (const FittedColumn& fitted : recipe.fitted->columns) {
-    if (fitted.column == column.column && !fitted.categories.empty()) return fitted.categories;
-  }
-  return column.categories;
-}
-
 struct Column {
   std::string name;
   std::vector<std::string> cells;
@@ -63,10 +51,6 @@ struct Column {
 std::string label_text(int64_t label, const std::vector<std::string>& names) {
   if (label >= 0 && static_cast<std::size_t>(label) < names.size()) return names[static_cast<std::size_t>(label)];
   return std::to_string(label);
-}
-
-int64_t largest(const float* values, std::size_t count) {
-  return count == 1 ? std::llround(values[0]) : std::max_element(values, values + count) - values;
 }
 
 struct Judged {
@@ -80,7 +64,7 @@ Judged judge_classes(const float* values, std::size_t count, bool from_logits) {
     const double p = from_logits ? 1 / (1 + std::exp(-static_cast<double>(values[0]))) : static_cast<double>(values[0]);
     return {p > 0.5 ? 1 : 0, p > 0.5 ? p : 1 - p};
   }
-  const int64_t label = largest(values, count);
+  const int64_t label = class_number(values, count);
   double probability = static_cast<double>(values[label]);
   if (from_logits) {
     double sum = 0;
@@ -94,13 +78,14 @@ void add_classes(const Recipe& recipe, const std::string& output, const std::str
                  const std::vector<float>& actual, const std::vector<float>& predicted, std::size_t samples,
                  std::vector<Column>& columns) {
   const std::vector<std::string> names = class_names(recipe, output);
-  const LossRecipe* loss = find_loss(recipe, output);
+  const bool logits = has_logits(recipe, output);
   const std::size_t width = predicted.size() / samples;
   const std::size_t actual_width = actual.size() / samples;
   Column truth{prefix + "actual", {}}, answer{prefix + "predicted", {}}, probability{prefix + "probability", {}};
   for (std::size_t i = 0; i < samples; ++i) {
-    if (actual_width > 0) truth.cells.push_back(label_text(largest(&actual[i * actual_width], actual_width), names));
-    const Judged judged = judge_classes(&predicted[i * width], width, loss != nullptr && loss->from_logits);
+    if (actual_width > 0)
+      truth.cells.push_back(label_text(class_number(&actual[i * actual_width], actual_width), names));
+    const Judged judged = judge_classes(&predicted[i * width], width, logits);
     answer.cells.push_back(label_text(judged.label, names));
     probability.cells.push_back(float_text(static_cast<float>(judged.probability)));
   }
@@ -163,6 +148,26 @@ bool is_classification(const Recipe& recipe, const Dataset& data, const std::str
   const LossRecipe* loss = find_loss(recipe, output);
   return loss != nullptr && (loss->name.find("crossentropy") != std::string::npos ||
                              loss->name.find("hinge") != std::string::npos);
+}
+
+std::vector<std::string> class_names(const Recipe& recipe, const std::string& output) {
+  const TargetRecipe* target = find_target_recipe(recipe, output);
+  if (target == nullptr || target->columns.size() != 1 || !recipe.fitted) return {};
+  const ColumnRecipe& column = target->columns.front();
+  if (column.encoder != EncoderKind::one_hot && column.encoder != EncoderKind::ordinal) return {};
+  for (const FittedColumn& fitted : recipe.fitted->columns) {
+    if (fitted.column == column.column && !fitted.categories.empty()) return fitted.categories;
+  }
+  return column.categories;
+}
+
+int64_t class_number(const float* values, std::size_t count) {
+  return count == 1 ? std::llround(values[0]) : std::max_element(values, values + count) - values;
+}
+
+bool has_logits(const Recipe& recipe, const std::string& output) {
+  const LossRecipe* loss = find_loss(recipe, output);
+  return loss != nullptr && loss->from_logits;
 }
 
 Result<std::string> predictions_csv(const Recipe& recipe, const Dataset& data, std::span<const SavedTensor> answers) {

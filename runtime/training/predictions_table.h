@@ -1,6 +1,7 @@
 // Predictions beside the truth, as rows that a person reads: predictions.csv.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,5 +29,14 @@ std::vector<float> as_floats(const SavedTensor& tensor);
 
 /// True if the output answers with a class: its loss is a cross-entropy, a hinge, or its target a category.
 bool is_classification(const Recipe& recipe, const Dataset& data, const std::string& output);
+
+/// The names of an output's classes; empty where only their numbers are known.
+std::vector<std::string> class_names(const Recipe& recipe, const std::string& output);
+
+/// The number of the class that `count` values mean as a target: the one number itself, or the place of the largest.
+int64_t class_number(const float* values, std::size_t count);
+
+/// True if the output answers with logits rather than with probabilities.
+bool has_logits(const Recipe& recipe, const std::string& output);
 
 }  // namespace moru

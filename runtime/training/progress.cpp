@@ -1,103 +1,140 @@
 #include "runtime/training/progress.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
+
+#include "runtime/training/json_writer.h"
+#include "runtime/training/progress_display.h"
 
 namespace moru {
 namespace {
 
-template <typename... Arguments>
-std::string formatted(const char* format, Arguments... arguments) {
-  std::array<char, 160> buffer;
-  const int length = std::snprintf(buffer.data(), buffer.size(), format, arguments...);
-  return std::string(buffer.data(), std::min(static_cast<size_t>(std::max(length, 0)), buffer.size() - 1));
-}
-
-std::string duration(double seconds) {
-  if (seconds < 9.95) return formatted("%.1fs", seconds);
-  const long long whole = std::llround(seconds);
-  if (whole < 60) return formatted("%llds", whole);
-  if (whole < 3600) return formatted("%lld:%02lld", whole / 60, whole % 60);
-  return formatted("%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
-}
-
-std::string step_time(double seconds) {
-  if (seconds >= 1) return formatted("%.2fs/step", seconds);
-  if (seconds >= 1e-3) return formatted("%.1fms/step", seconds * 1e3);
-  return formatted("%.1fus/step", seconds * 1e6);
-}
-
 /// As Keras prints: four decimals, or scientific where those would show nothing.
 std::string measured(const NamedValue& value) {
   const bool small = value.value != 0 && std::fabs(value.value) < 1e-3;
-  return " - " + value.name + ": " + formatted(small ? "%.4e" : "%.4f", value.value);
+  std::array<char, 64> text;
+  std::snprintf(text.data(), text.size(), small ? "%.4e" : "%.4f", value.value);
+  return " - " + value.name + ": " + text.data();
 }
 
-size_t terminal_columns(std::FILE* stream) {
-  winsize size = {};
-  if (ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  return 80;
+/// `"epoch": 1, "epochs": 3`: from names and numbers that are JSON already.
+std::string fields(std::initializer_list<std::pair<const char*, std::string>> list) {
+  std::string text;
+  for (const auto& [name, value] : list) text += ", \"" + std::string(name) + "\": " + value;
+  return text;
+}
+
+std::string values_json(std::span<const NamedValue> values) {
+  std::string text = "{";
+  for (const NamedValue& value : values)
+    text += (text.size() > 1 ? ", " : "") + json_quoted(value.name) + ": " + json_number(value.value);
+  return text + "}";
 }
 
 }  // namespace
 
-Progress::Progress(ProgressStyle style, std::FILE* stream) : style_(style), stream_(stream) {
+Progress::Progress(ProgressStyle style, std::FILE* stream, const History* history)
+    : style_(style), stream_(stream), history_(history) {
   if (style_ != ProgressStyle::automatic) return;
   const char* terminal = std::getenv("TERM");
   const bool can_redraw = isatty(fileno(stream)) == 1 && terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
-  style_ = can_redraw ? ProgressStyle::bar : ProgressStyle::lines;
+  style_ = can_redraw ? ProgressStyle::display : ProgressStyle::lines;
+}
+
+double Progress::seconds_between_steps() const {
+  if (style_ == ProgressStyle::display) return 0.1;
+  return style_ == ProgressStyle::events ? 1.0 : std::numeric_limits<double>::infinity();
 }
 
 void Progress::clear() {
-  if (!bar_is_drawn_) return;
-  std::fputs("\r\x1b[K", stream_);
-  bar_is_drawn_ = false;
+  if (drawn_lines_ == 0) return;
+  std::fprintf(stream_, "\r\x1b[%zuA\x1b[J", drawn_lines_);
+  drawn_lines_ = 0;
+}
+
+void Progress::write_event(const char* event, const std::string& what) {
+  std::fprintf(stream_, "{\"event\": \"%s\"%s}\n", event, what.c_str());
+  std::fflush(stream_);
+}
+
+void Progress::draw(int64_t epoch, int64_t epochs, int64_t done, int64_t total, double seconds_per_step,
+                    std::span<const NamedValue> values) {
+  const double at =
+      static_cast<double>(epoch) + static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1));
+  const double passed = std::chrono::duration<double>(Clock::now() - begin_).count();
+  DisplayState state{.epoch = epoch,
+                     .epochs = epochs,
+                     .done = done,
+                     .total = total,
+                     .seconds_per_step = seconds_per_step,
+                     .values = values,
+                     .history = history_};
+  if (at > began_at_) state.seconds_left = passed * (static_cast<double>(epochs) - at) / (at - began_at_);
+  clear();
+  const std::vector<std::string> lines = display_lines(state, look_of(stream_));
+  for (const std::string& line : lines) std::fprintf(stream_, "%s\n", line.c_str());
+  std::fflush(stream_);
+  drawn_lines_ = lines.size();
 }
 
 void Progress::steps(int64_t epoch, int64_t epochs, int64_t done, int64_t total, int64_t first, double seconds,
                      std::span<const NamedValue> values) {
-  if (style_ != ProgressStyle::bar) return;
-  constexpr int64_t cells = 20;
-  const int64_t filled = total > 0 ? cells * done / total : 0;
-  std::string line = formatted("Epoch %lld/%lld  %lld/%lld [", static_cast<long long>(epoch + 1),
-                               static_cast<long long>(epochs), static_cast<long long>(done),
-                               static_cast<long long>(total));
-  for (int64_t i = 0; i < cells; ++i) line += i < filled ? '=' : (i == filled ? '>' : '.');
-  line += "]";
-  if (done > first) {
-    const double per_step = seconds / static_cast<double>(done - first);
-    line += " " + duration(per_step * static_cast<double>(total - done)) + " left, " + step_time(per_step);
+  if (style_ == ProgressStyle::events) {
+    write_event("steps", fields({{"epoch", std::to_string(epoch + 1)},
+                                 {"epochs", std::to_string(epochs)},
+                                 {"step", std::to_string(done)},
+                                 {"steps", std::to_string(total)},
+                                 {"seconds", json_number(seconds)},
+                                 {"values", values_json(values)}}));
   }
-  for (const NamedValue& value : values) line += measured(value);
-  // A line that wraps could not be drawn over.
-  line.resize(std::min(line.size(), terminal_columns(stream_) - 1));
-  std::fprintf(stream_, "\r%s\x1b[K", line.c_str());
-  std::fflush(stream_);
-  bar_is_drawn_ = true;
+  if (style_ != ProgressStyle::display) return;
+  if (began_at_ < 0) {
+    begin_ = Clock::now() - std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    began_at_ =
+        static_cast<double>(epoch) + static_cast<double>(first) / static_cast<double>(std::max<int64_t>(total, 1));
+  }
+  draw(epoch, epochs, done, total, done > first ? seconds / static_cast<double>(done - first) : 0, values);
 }
 
 void Progress::epoch(int64_t epoch, int64_t epochs, int64_t total, double seconds, std::span<const NamedValue> values) {
-  if (quiet()) return;
-  clear();
-  std::string line = formatted("Epoch %lld/%lld - %s - %s", static_cast<long long>(epoch + 1),
-                               static_cast<long long>(epochs), duration(seconds).c_str(),
-                               step_time(total > 0 ? seconds / static_cast<double>(total) : 0).c_str());
-  for (const NamedValue& value : values) line += measured(value);
-  std::fprintf(stream_, "%s\n", line.c_str());
-  std::fflush(stream_);
+  if (style_ == ProgressStyle::events) {
+    write_event("epoch", fields({{"epoch", std::to_string(epoch + 1)},
+                                 {"epochs", std::to_string(epochs)},
+                                 {"seconds", json_number(seconds)},
+                                 {"values", values_json(values)}}));
+  } else if (style_ == ProgressStyle::display) {
+    if (began_at_ < 0) {
+      begin_ = Clock::now() - std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+      began_at_ = static_cast<double>(epoch);
+    }
+    draw(epoch, epochs, total, total, total > 0 ? seconds / static_cast<double>(total) : 0, values);
+  } else if (style_ == ProgressStyle::lines) {
+    std::string line = "Epoch " + std::to_string(epoch + 1) + "/" + std::to_string(epochs) + " - " +
+                       duration_text(seconds) + " - " +
+                       step_time_text(total > 0 ? seconds / static_cast<double>(total) : 0) + "/step";
+    for (const NamedValue& value : values) line += measured(value);
+    std::fprintf(stream_, "%s\n", line.c_str());
+    std::fflush(stream_);
+  }
 }
 
 void Progress::note(const std::string& line) {
   if (quiet()) return;
+  if (style_ == ProgressStyle::events) return write_event("note", fields({{"text", json_quoted(line)}}));
   clear();
   std::fprintf(stream_, "%s\n", line.c_str());
   std::fflush(stream_);
+}
+
+void Progress::end(int64_t epochs, double seconds) {
+  if (style_ == ProgressStyle::events)
+    write_event("end", fields({{"epochs", std::to_string(epochs)}, {"seconds", json_number(seconds)}}));
+  drawn_lines_ = 0;
 }
 
 }  // namespace moru

@@ -11,14 +11,15 @@
 #include "runtime/checkpoint.h"
 #include "runtime/moru_file.h"
 #include "runtime/training/json_writer.h"
+#include "runtime/version.h"
 
 namespace moru {
 namespace {
 
 /// What a killed process left half written: temporary files of ours (see atomic_file.h) and of save_model.
 bool is_left_over(const std::string& name) {
-  for (const char* ours : {"recipe.json", "history.json", "history.csv", "metrics.json", "predictions.csv", "model.moru",
-                           "best.moru", "epoch-"}) {
+  for (const char* ours : {"recipe.json", "history.json", "history.csv", "metrics.json", "predictions.csv",
+                           "predictions.json", "model.moru", "best.moru", "epoch-"}) {
     if (!name.starts_with(ours)) continue;
     if (name.find(".tmp-") != std::string::npos || name.ends_with(".partial")) return true;
   }
@@ -45,7 +46,8 @@ Result<RunDirectory> RunDirectory::create(const std::string& path, bool resume) 
     if (error) return folder_error("read", folder, error);
   }
   if (resume) return run;
-  for (const char* name : {"history.json", "history.csv", "metrics.json", "predictions.csv", "model.moru"}) {
+  for (const char* name :
+       {"history.json", "history.csv", "metrics.json", "predictions.csv", "predictions.json", "model.moru"}) {
     std::filesystem::remove(run.file(name), error);
     if (error) return folder_error("remove the earlier run's", run.file(name), error);
   }
@@ -146,13 +148,23 @@ std::string RunMetrics::to_json() const {
     write_values(baseline.values);
   }
   json.end_object();
-  std::array<char, 20> hash;
-  std::snprintf(hash.data(), hash.size(), "%016llx", static_cast<unsigned long long>(program_hash));
-  json.key("program_hash").text(hash.data());
+  const auto write_hash = [&](const char* name, uint64_t value) {
+    std::array<char, 20> hash;
+    std::snprintf(hash.data(), hash.size(), "%016llx", static_cast<unsigned long long>(value));
+    json.key(name).text(hash.data());
+  };
+  write_hash("program_hash", program_hash);
   json.key("target").text(target);
   json.key("threads").integer(threads);
   json.key("seed").integer(static_cast<int64_t>(seed));
   json.key("parameters").integer(parameters);
+  json.key("moru_version").text(moru_version_text);
+  json.key("finished").text(finished);
+  json.key("data").text(data);
+  write_hash("data_fingerprint", data_fingerprint);
+  json.key("samples").begin_object();
+  for (const auto& [part, count] : samples) json.key(part).integer(count);
+  json.end_object();
   json.end_object();
   return json.finish();
 }

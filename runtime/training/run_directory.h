@@ -1,10 +1,20 @@
-// The folder a training run leaves behind: recipe.json, model.moru, checkpoints/, history.json and .csv, metrics.json,
-// predictions.csv. Every file is written whole or not at all.
+// The folder a training run leaves behind. Every file is written whole or not at all.
+//
+//   recipe.json        the recipe as resolved: what `moru train recipe.json` takes to repeat the run
+//   model.moru         the trained model with its recipe: the best weights where early stopping restores them
+//   checkpoints/       what --resume goes on from; best.moru or epoch-NNNN.moru where the recipe asks for model_checkpoint
+//   history.json       Keras' History keys, one value per epoch (null: an epoch without validation); history.csv alike
+//   metrics.json       RunMetrics below
+//   predictions.csv    the test part for people: predictions_table.h
+//   predictions.json   the test part (the validation part where there is none) for programs, with times and the naive
+//                      baselines' answers: predictions_json.h
+//   report.html        made from all of these by `moru report` or `moru train --report`
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/data/recipe.h"
@@ -56,6 +66,10 @@ struct RunMetrics {
   int threads = 1;
   uint64_t seed = 0;
   int64_t parameters = 0;
+  std::string finished;           // when, as "2024-05-01T12:30:00Z"
+  std::string data;               // the file that was read
+  uint64_t data_fingerprint = 0;  // of its bytes
+  std::vector<std::pair<std::string, int64_t>> samples;  // by part
 
   /// {"seconds": ..., "train": {"loss": ...}, "validation": {...}, "test": {...}, "baselines": {"persistence": {...}}}
   std::string to_json() const;

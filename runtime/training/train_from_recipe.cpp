@@ -1,18 +1,23 @@
 #include "runtime/training/train_from_recipe.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <ctime>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "runtime/atomic_file.h"
-#include "runtime/data/baseline.h"
 #include "runtime/data/recipe_text.h"
 #include "runtime/training/callbacks.h"
 #include "runtime/training/evaluate.h"
 #include "runtime/training/predict.h"
+#include "runtime/training/predictions_json.h"
 #include "runtime/training/predictions_table.h"
 #include "runtime/training/regression_metrics.h"
+#include "runtime/training/tensorboard.h"
 
 namespace moru {
 namespace {
@@ -81,11 +86,18 @@ int64_t find_best_epoch(const History& history, const EarlyStoppingRule* rule) {
          values->begin() + 1;
 }
 
-std::vector<NamedMetrics> measure_baselines(const Dataset& test, const Dataset& train) {
+std::vector<TargetBaselines> find_baselines(const Dataset& part, const Dataset& train) {
+  std::vector<TargetBaselines> all;
+  for (std::size_t target = 0; target < part.targets().size(); ++target)
+    all.push_back({part.targets()[target].name, naive_baselines(part, train, target)});
+  return all;
+}
+
+std::vector<NamedMetrics> baseline_metrics(std::span<const TargetBaselines> targets) {
   std::vector<NamedMetrics> all;
-  for (std::size_t target = 0; target < test.targets().size(); ++target) {
-    const std::string prefix = test.targets().size() > 1 ? test.targets()[target].name + "_" : "";
-    for (const Baseline& baseline : naive_baselines(test, train, target)) {
+  for (const TargetBaselines& target : targets) {
+    const std::string prefix = targets.size() > 1 ? target.output + "_" : "";
+    for (const Baseline& baseline : target.baselines) {
       all.push_back({prefix + baseline.name,
                      {{"mae", baseline.metrics.mae},
                       {"mse", baseline.metrics.mse},
@@ -95,6 +107,30 @@ std::vector<NamedMetrics> measure_baselines(const Dataset& test, const Dataset& 
     }
   }
   return all;
+}
+
+/// The recipe as the run directory keeps it: files by their absolute paths, since its own place is another one.
+Recipe with_absolute_paths(Recipe recipe) {
+  const auto resolve = [](std::string& path) {
+    std::error_code error;
+    const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+    if (!path.empty() && !error) path = absolute.lexically_normal().string();
+  };
+  resolve(recipe.model);
+  resolve(recipe.initial_weights);
+  resolve(recipe.data.path);
+  for (InputRecipe& input : recipe.data.inputs) resolve(input.path);
+  for (TargetRecipe& target : recipe.data.targets) resolve(target.path);
+  if (recipe.data.source == SourceKind::npy) resolve(recipe.data.sample_weight);
+  return recipe;
+}
+
+std::string now_text() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  std::array<char, 32> text{};
+  if (gmtime_r(&now, &parts) != nullptr) std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text.data();
 }
 
 }  // namespace
@@ -193,6 +229,7 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
     const CsvLoggerRecipe& logger = *recipe.fit.csv_logger;
     callbacks.push_back(csv_logger(job.run_directory + "/" + logger.filename, logger.separator, logger.append));
   }
+  if (!job.tensorboard_directory.empty()) callbacks.push_back(tensorboard(job.tensorboard_directory));
   callbacks.push_back(stop_on_nan());
   const Dataset* validation = data.validation.size() > 0 ? &data.validation : nullptr;
   MORU_RETURN_IF_ERROR(check_callbacks(*job.program, validation != nullptr, callbacks));
@@ -201,7 +238,9 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   const Result<RunDirectory> run = RunDirectory::create(job.run_directory, job.resume);
   if (!run) return run.status();
   // A resume that is refused leaves the earlier run's recipe as it was.
-  const auto write_recipe = [&] { return write_file_atomically(run->file("recipe.json"), recipe_to_json(recipe)); };
+  const auto write_recipe = [&] {
+    return write_file_atomically(run->file("recipe.json"), recipe_to_json(with_absolute_paths(recipe)));
+  };
   if (!job.resume) MORU_RETURN_IF_ERROR(write_recipe());
 
   FitOptions options;
@@ -241,21 +280,30 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   metrics.threads = job.threads;
   metrics.seed = report.fit.seed;
   metrics.parameters = count_parameters(*job.program);
+  metrics.finished = now_text();
+  metrics.data = recipe.data.source == SourceKind::csv ? recipe.data.path : recipe.data.inputs[0].path;
+  metrics.data_fingerprint = recipe.fitted ? recipe.fitted->data_fingerprint : 0;
   const std::pair<const char*, const Dataset*> parts[] = {
       {"train", &data.train}, {"validation", &data.validation}, {"test", &data.test}};
+  const Dataset* shown = data.test.size() > 0 ? &data.test : &data.validation;
   for (const auto& [name, part] : parts) {
     if (part->size() == 0) continue;
+    metrics.samples.emplace_back(name, part->size());
     const Result<std::vector<SavedTensor>> answers = predict(session, *part);
     if (!answers) return answers.status();
     Result<std::vector<NamedValue>> values = measure(session, recipe, *part, *answers);
     if (!values) return values.status();
     metrics.parts.push_back({name, *std::move(values)});
+    if (part != shown) continue;
+    const std::vector<TargetBaselines> baselines = find_baselines(*part, data.train);
+    MORU_RETURN_IF_ERROR(write_file_atomically(run->file("predictions.json"),
+                                               predictions_json(recipe, name, *part, *answers, baselines)));
     if (part != &data.test) continue;
     const Result<std::string> table = predictions_csv(recipe, *part, *answers);
     if (!table) return table.status();
     MORU_RETURN_IF_ERROR(write_file_atomically(run->file("predictions.csv"), *table));
     report.test_samples = part->size();
-    metrics.baselines = measure_baselines(*part, data.train);
+    metrics.baselines = baseline_metrics(baselines);
   }
   MORU_RETURN_IF_ERROR(write_file_atomically(run->file("metrics.json"), metrics.to_json()));
   return report;

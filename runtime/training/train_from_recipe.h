@@ -30,6 +30,7 @@ struct TrainingJob {
   int threads = 1;
   ProgressStyle progress = ProgressStyle::automatic;
   std::FILE* progress_stream = stderr;
+  std::string tensorboard_directory;  // empty: no event files
   bool stop_on_signal = false;
   std::function<Status(Session&)> initialise = {};  // sets weights before the scalers are fitted; may be empty
 };

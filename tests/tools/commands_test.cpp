@@ -17,8 +17,9 @@ using nlohmann::json;
 
 namespace {
 
-const std::vector<std::string> commands = {"import", "convert", "summary", "compile", "run",    "train", "evaluate", "predict",
-                                           "bench",  "opt",     "compare", "passes", "ops",   "dump",     "checkpoint"};
+const std::vector<std::string> commands = {
+    "import",  "convert", "summary", "compile", "run",        "train",  "evaluate", "predict", "bench",  "opt",
+    "compare", "passes",  "ops",     "dump",    "checkpoint", "report", "backtest", "view",    "explain"};
 
 void succeeds(const Outcome& outcome) {
   CAPTURE(outcome.out);
@@ -278,8 +279,8 @@ TEST_CASE("compile with a recipe embeds training, so that moru-run trains to the
 
 TEST_CASE("train leaves a run directory whose metrics are in raw units") {
   const Trained& one = trained();
-  for (const char* name :
-       {"recipe.json", "model.moru", "history.json", "history.csv", "metrics.json", "predictions.csv"}) {
+  for (const char* name : {"recipe.json", "model.moru", "history.json", "history.csv", "metrics.json",
+                           "predictions.csv", "predictions.json"}) {
     CAPTURE(name);
     CHECK(fs::exists(one.run + "/" + name));
   }
@@ -439,7 +440,8 @@ TEST_CASE("compiled objects are kept in the cache, unless that is not wanted") {
 TEST_CASE("a program that was compiled before comes whole from the cache; a damaged one is compiled again") {
   const SmallProject project;
   const auto train = [&](const std::string& run, const std::string& seed) {
-    const Outcome out = project.moru({"train", project / "recipe.json", "--run-dir", project / run, "--quiet", "--time", "--seed", seed});
+    const Outcome out = project.moru(
+        {"train", project / "recipe.json", "--run-dir", project / run, "--quiet", "--time", "--seed", seed});
     succeeds(out);
     return out.err;
   };

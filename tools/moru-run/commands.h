@@ -26,6 +26,7 @@ struct CommonOptions {
 struct TrainOptions {
   std::string data;
   std::string run_directory = "run";
+  std::string tensorboard;
   bool resume = false;
   bool allow_other_program = false;
   bool quiet = false;

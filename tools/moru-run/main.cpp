@@ -40,6 +40,8 @@ int main(int argument_count, char** arguments) {
       ->type_name("N");
   train_command->add_option("--seed", train.seed, "Seed of shuffling and dropout, instead of the recipe's")->type_name("S");
   train_command->add_flag("--quiet", train.quiet, "Show no progress");
+  train_command->add_option("--tensorboard", train.tensorboard, "Also write TensorBoard's event files into this folder")
+      ->type_name("DIR");
 
   CLI::App* predict_command = app.add_subcommand("predict", "Predict from raw rows of a CSV, or from .npy arrays");
   predict_command->footer("Examples: moru-run bikes.so predict --data new.csv -o predictions.csv\n"

@@ -22,7 +22,8 @@ int run_train(const CommonOptions& common, const TrainOptions& options) {
   job.epochs = options.epochs;
   job.seed = options.seed;
   job.threads = common.threads;
-  job.progress = options.quiet ? ProgressStyle::quiet : ProgressStyle::automatic;
+  job.progress = options.quiet ? ProgressStyle::quiet : common.json ? ProgressStyle::events : ProgressStyle::automatic;
+  job.tensorboard_directory = options.tensorboard;
   job.stop_on_signal = true;
   if (!common.weights.empty()) {
     job.initialise = [&](Session& session) -> Status {

@@ -9,8 +9,8 @@
 #include "tools/moru/arrays.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
-#include "tools/moru/kernel_profile.h"
 #include "tools/moru/model_source.h"
+#include "tools/moru/profiled_entry.h"
 
 namespace moru::cli {
 namespace {
@@ -60,25 +60,6 @@ void check_finite(const Session& session, uint32_t slot) {
   check(view.elements<double>());
 }
 
-void bind_all(Session& session, const std::vector<SavedTensor>& tensors) {
-  for (const SavedTensor& tensor : tensors)
-    need(session.bind(*session.program().find_slot(tensor.name), tensor.bytes.data(), tensor.shape));
-}
-
-KernelProfile profile(const Options& options, ModelSource& source, const PreparedModel& prepared,
-                      const std::string& entry_name, const std::map<std::string, int64_t>& sizes,
-                      const std::vector<SavedTensor>& tensors) {
-  const ProfiledProgram profiled = make_profiled_program(source, options.flags, prepared, options.threads);
-  const std::unique_ptr<Session> session = need(Session::create(profiled.program, {.threads = options.threads}));
-  bind_all(*session, tensors);
-  const uint32_t entry = *profiled.program->find_entry(entry_name);
-  std::map<std::string, int64_t, std::less<>> symbols(sizes.begin(), sizes.end());
-  symbols["workers"] = options.threads;
-  return profile_kernels(
-      profiled.compiled.lowered.kernels, entry_name, symbols, profiled.code->profile(),
-      [&] { need(session->run(entry)); }, options.seconds, measure_roofline(profiled.compiled.target));
-}
-
 int run(const Options& options) {
   using Clock = std::chrono::steady_clock;
   ModelSource source = open_model(options.model, options.seed, options.recipe);
@@ -111,7 +92,10 @@ int run(const Options& options) {
   const double median = microseconds[microseconds.size() / 2], least = microseconds.front();
   const double samples_per_second = static_cast<double>(options.batch) / median * 1e6;
   std::optional<KernelProfile> kernels;
-  if (options.kernels) kernels = profile(options, source, prepared, entry_name, symbols, tensors);
+  if (options.kernels)
+    kernels =
+        profile_entry(source, options.flags, prepared, entry_name, symbols, tensors, options.threads, options.seconds)
+            .kernels;
   if (options.json) {
     JsonWriter json;
     json.begin_object();

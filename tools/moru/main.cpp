@@ -58,8 +58,9 @@ int main(int argument_count, char** arguments) {
     const std::string name = used == failed ? "moru" : "moru " + used->get_name();
     return "error: " + std::string(error.what()) + "\n  hint: " + name + " --help\n";
   });
-  for (const auto add : {add_import, add_convert, add_summary, add_compile, add_run, add_train, add_evaluate, add_predict, add_bench,
-                         add_opt, add_compare, add_passes, add_ops, add_dump, add_checkpoint})
+  for (const auto add : {add_import, add_convert, add_summary, add_compile, add_run, add_train, add_evaluate,
+                         add_predict, add_report, add_backtest, add_bench, add_view, add_explain, add_opt, add_compare,
+                         add_passes, add_ops, add_dump, add_checkpoint})
     add(app, job);
 
   if (argument_count > 1 && arguments[1][0] != '-') {

@@ -8,13 +8,14 @@
 #include "tools/moru/compile_flags.h"
 #include "tools/moru/model_source.h"
 #include "tools/moru/recipe_model.h"
+#include "tools/moru/report.h"
 
 namespace moru::cli {
 namespace {
 
 struct Options {
-  std::string recipe, data, run_directory = "run";
-  bool resume = false, allow_other_program = false, quiet = false, json = false;
+  std::string recipe, data, run_directory = "run", tensorboard;
+  bool resume = false, allow_other_program = false, quiet = false, json = false, report = false;
   int threads = 1;
   std::optional<uint64_t> seed;
   std::optional<int64_t> epochs;
@@ -68,7 +69,8 @@ int run(const Options& options) {
   job.resume = options.resume;
   job.allow_other_program = options.allow_other_program;
   job.threads = options.threads;
-  job.progress = options.quiet ? ProgressStyle::quiet : ProgressStyle::automatic;
+  job.progress = options.quiet ? ProgressStyle::quiet : options.json ? ProgressStyle::events : ProgressStyle::automatic;
+  job.tensorboard_directory = options.tensorboard;
   job.stop_on_signal = true;
   if (!source.program && !options.resume) job.initialise = continued_training(source, recipe);
   Result<TrainingReport> trained = train_from_recipe(job);
@@ -87,6 +89,7 @@ int run(const Options& options) {
   }
   std::fputs((options.json ? report.metrics.to_json() : report.metrics.to_text()).c_str(), stdout);
   if (!options.json && !options.quiet) std::printf("written to %s\n", options.run_directory.c_str());
+  if (options.report) write_report(options.run_directory, options.run_directory + "/report.html", 1);
   return 0;
 }
 
@@ -116,8 +119,14 @@ void add_train(CLI::App& app, Job& job) {
   command->add_option("--epochs", options->epochs, "Epochs at most, instead of the recipe's")
       ->check(CLI::Range(int64_t{0}, int64_t{1000000000}))
       ->type_name("N");
+  command->add_flag("--report", options->report, "Also write RUN_DIR/report.html (see moru report)");
   command->add_flag("--quiet", options->quiet, "Show no progress");
-  command->add_flag("--json", options->json, "Print metrics.json instead of a table");
+  command->add_flag("--json", options->json,
+                    "Print metrics.json instead of a table, and progress on stderr as one JSON object per line");
+  command
+      ->add_option("--tensorboard", options->tensorboard,
+                   "Also write TensorBoard's event files: DIR/train, DIR/validation")
+      ->type_name("DIR");
   add_compile_flags(*command, options->flags);
   add_memory_budget(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });

@@ -241,6 +241,7 @@ SplitRecipe read_split(const Value& value) {
     split.train = object.need("train", "set the training fraction, such as 0.7").number();
     object.read("validation", split.validation);
     object.read("test", split.test);
+    object.read("skip", split.skip);
     if (split.kind == SplitKind::random) {
       if (const auto seed = object.find("seed")) split.seed = seed->seed();
     }

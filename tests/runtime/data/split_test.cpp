@@ -21,6 +21,12 @@ TEST_CASE("split: boundaries are whole parts of the rows, and fractions that sum
   CHECK(bounds.train_end == 6132);
   CHECK(bounds.validation_end == 7446);
   CHECK(bounds.test_end == 8760);
+  CHECK(bounds.train_begin == 0);
+  SplitRecipe sliding = split;
+  sliding.skip = 0.2;
+  sliding.train = 0.5;
+  CHECK(split_boundaries(100, sliding).train_begin == 20);
+  CHECK(split_boundaries(100, sliding).train_end == 70);
   CHECK(split_boundaries(7, split).train_end == 4);
   CHECK(split_boundaries(7, split).test_end == 7);
   split.test = 0;

@@ -2,11 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "runtime/training/history.h"
+#include "runtime/training/progress_display.h"
 #include "runtime/training/regression_metrics.h"
 
 using namespace moru;
@@ -39,10 +41,61 @@ TEST_CASE("progress: away from a terminal there is one plain line per epoch and 
 
 TEST_CASE("progress: quiet shows nothing") { CHECK(shown(ProgressStyle::quiet).empty()); }
 
-TEST_CASE("progress: the bar shows steps, time left and losses, and is cleared before a line that stays") {
-  const std::string text = shown(ProgressStyle::bar);
-  CHECK(text.starts_with("\rEpoch 1/3  50/100 [==========>.........] 0.5s left, 10.0ms/step - loss: 0.2500"));
-  CHECK(text.find("\r\x1b[Ka note\n") != std::string::npos);
+TEST_CASE("progress: the display is drawn over itself, and cleared before a line that stays") {
+  const std::string text = shown(ProgressStyle::display);
+  CHECK(text.starts_with("Epoch 1 of 3"));
+  CHECK(text.find("Step 50 of 100") != std::string::npos);
+  // Three lines up, and everything from there on gone; then the note, and the display once more below it.
+  const size_t note = text.find("\x1b[3A\x1b[Ja note\n");
+  REQUIRE(note != std::string::npos);
+  CHECK(text.find("Step 100 of 100", note) != std::string::npos);
+}
+
+TEST_CASE("progress: events are one JSON object per line") {
+  CHECK(shown(ProgressStyle::events) ==
+        "{\"event\": \"steps\", \"epoch\": 1, \"epochs\": 3, \"step\": 50, \"steps\": 100, \"seconds\": 0.5, "
+        "\"values\": {\"loss\": 0.25, \"val_loss\": 1.5e-05}}\n"
+        "{\"event\": \"note\", \"text\": \"a note\"}\n"
+        "{\"event\": \"epoch\", \"epoch\": 1, \"epochs\": 3, \"seconds\": 1, "
+        "\"values\": {\"loss\": 0.25, \"val_loss\": 1.5e-05}}\n");
+}
+
+TEST_CASE("display_lines: losses, their curves and the best so far, within the terminal's width") {
+  History history;
+  for (const double loss : {8.0, 4.0, 2.0, 1.0}) history.append("loss", loss);
+  for (const double loss : {9.0, 3.0, 5.0, 6.0}) history.append("val_loss", loss);
+  for (const double accuracy : {0.1, 0.7, 0.5, 0.6}) history.append("val_accuracy", accuracy);
+  const std::vector<NamedValue> values = {{"loss", 0.75}, {"accuracy", 0.5}};
+  const DisplayState state{.epoch = 4,
+                           .epochs = 8,
+                           .done = 10,
+                           .total = 20,
+                           .seconds_per_step = 0.002,
+                           .seconds_left = 75,
+                           .values = values,
+                           .history = &history};
+  const std::vector<std::string> lines =
+      display_lines(state, {.columns = 100, .rows = 24, .unicode = false, .color = false});
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0] == "Epoch 5 of 8        " + std::string(28, '=') + std::string(22, '.') + "  1:15 left");
+  CHECK(lines[1] == "Step 10 of 20       " + std::string(25, '=') + std::string(25, '.') + "  2.0ms each");
+  CHECK(lines[2].starts_with("loss            0.75       #~._"));
+  CHECK(lines[2].find("validation 6") != std::string::npos);
+  CHECK(lines[2].find("best 3 (2)") != std::string::npos);
+  CHECK(lines[3].find("best 0.7 (2)") != std::string::npos);  // of an accuracy the largest
+  for (const size_t columns : {2u, 20u, 40u, 80u}) {
+    for (const std::string& line :
+         display_lines(state, {.columns = columns, .rows = 24, .unicode = false, .color = false}))
+      CHECK(line.size() < columns);
+  }
+  CHECK(display_lines(state, {.columns = 80, .rows = 4, .unicode = true, .color = true}).size() <= 3);
+}
+
+TEST_CASE("small_curve: the newest values between their least and their largest, gaps for what was not measured") {
+  const std::vector<double> values = {100, 0, 1, std::nan(""), 7, 8};
+  CHECK(small_curve(values, 5, false) == "_. ##");
+  CHECK(small_curve(std::vector<double>{1, 1}, 5, true) == "▁▁");
+  CHECK(small_curve({}, 5, true).empty());
 }
 
 TEST_CASE("history: series keep the order of their first value and print as JSON and CSV") {

@@ -1,0 +1,189 @@
+// A headless Chromium, driven through chromedriver (W3C WebDriver over HTTP).
+#pragma once
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/runtime/temporary_directory.h"
+
+extern char** environ;
+
+namespace moru::test {
+
+/// The place of a program in PATH, or empty.
+inline std::string find_program(const std::string& name) {
+  const char* path = std::getenv("PATH");
+  std::string folders = path == nullptr ? "" : path;
+  for (size_t begin = 0; begin <= folders.size();) {
+    const size_t end = std::min(folders.find(':', begin), folders.size());
+    const std::string file = folders.substr(begin, end - begin) + "/" + name;
+    if (::access(file.c_str(), X_OK) == 0) return file;
+    begin = end + 1;
+  }
+  return {};
+}
+
+class Browser {
+ public:
+  using Json = nlohmann::json;
+
+  static bool is_installed() { return !find_program("chromium").empty() && !find_program("chromedriver").empty(); }
+
+  Browser() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no pipe for chromedriver");
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    std::string program = find_program("chromedriver"), port = "--port=0";
+    char* arguments[] = {program.data(), port.data(), nullptr};
+    const int error = ::posix_spawn(&driver_, program.c_str(), &actions, nullptr, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    ::close(ends[1]);
+    output_ = ends[0];
+    if (error != 0) throw std::runtime_error("cannot start chromedriver");
+    std::string said;
+    char c = 0;
+    const std::string before = "started successfully on port ";
+    while (::read(output_, &c, 1) == 1) {
+      said += c;
+      const size_t at = said.find(before);
+      if (c == '\n' && at != std::string::npos) {
+        port_ = std::atoi(said.c_str() + at + before.size());
+        break;
+      }
+    }
+    if (port_ == 0) throw std::runtime_error("chromedriver did not say its port: " + said);
+    const Json options = {
+        {"binary", find_program("chromium")},
+        {"args",
+         {"--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
+          "--force-device-scale-factor=1", "--user-data-dir=" + (directory_ / "profile")}}};
+    const Json wanted = {{"capabilities",
+                          {{"alwaysMatch",
+                            {{"browserName", "chrome"},
+                             {"goog:chromeOptions", options},
+                             {"goog:loggingPrefs", {{"browser", "ALL"}}}}}}}};
+    session_ = "/session/" + request("POST", "/session", wanted).at("sessionId").get<std::string>();
+  }
+  Browser(const Browser&) = delete;
+  Browser& operator=(const Browser&) = delete;
+  ~Browser() {
+    try {
+      if (!session_.empty()) request("DELETE", session_);
+    } catch (const std::exception&) {
+    }
+    if (driver_ > 0) {
+      ::kill(driver_, SIGTERM);
+      ::waitpid(driver_, nullptr, 0);
+    }
+    if (output_ >= 0) ::close(output_);
+  }
+
+  /// Sets the viewport and the colour scheme, then loads the file anew.
+  void open(const std::string& file, int width, int height, bool dark) {
+    chrome("Emulation.setDeviceMetricsOverride",
+           {{"width", width}, {"height", height}, {"deviceScaleFactor", 1}, {"mobile", width < 600}});
+    chrome("Emulation.setEmulatedMedia",
+           {{"features", {{{"name", "prefers-color-scheme"}, {"value", dark ? "dark" : "light"}}}}});
+    request("POST", session_ + "/url", {{"url", "file://" + std::filesystem::absolute(file).string()}});
+    // Observers of sizes fire behind the first frame.
+    run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))));");
+  }
+  /// What a JavaScript function body returns, waited for where it is a promise.
+  Json run(const std::string& script) {
+    return request("POST", session_ + "/execute/sync", {{"script", script}, {"args", Json::array()}});
+  }
+  /// Messages of the console since the last call, warnings and errors among them.
+  std::vector<std::string> console() {
+    std::vector<std::string> messages;
+    for (const Json& entry : request("POST", session_ + "/se/log", {{"type", "browser"}}))
+      messages.push_back(entry.at("level").get<std::string>() + ": " + entry.at("message").get<std::string>());
+    return messages;
+  }
+  /// Presses the mouse at one point of the viewport and lets go of it at another.
+  void drag(int x1, int y1, int x2, int y2) {
+    const auto move = [](int x, int y, int ms) {
+      return Json{{"type", "pointerMove"}, {"duration", ms}, {"x", x}, {"y", y}, {"origin", "viewport"}};
+    };
+    request("POST", session_ + "/actions",
+            {{"actions",
+              {{{"type", "pointer"},
+                {"id", "mouse"},
+                {"parameters", {{"pointerType", "mouse"}}},
+                {"actions",
+                 {move(x1, y1, 0),
+                  {{"type", "pointerDown"}, {"button", 0}},
+                  move((x1 + x2) / 2, y2, 50),
+                  move(x2, y2, 50),
+                  {{"type", "pointerUp"}, {"button", 0}}}}}}}});
+  }
+  /// The whole page as a PNG, its bytes in base64.
+  std::string screenshot() {
+    const Json size = run("return [document.documentElement.clientWidth, document.documentElement.scrollHeight];");
+    return chrome("Page.captureScreenshot",
+                  {{"captureBeyondViewport", true},
+                   {"clip", {{"x", 0}, {"y", 0}, {"width", size[0]}, {"height", size[1]}, {"scale", 1}}}})
+        .at("data");
+  }
+
+ private:
+  Json chrome(const std::string& command, const Json& parameters) {
+    return request("POST", session_ + "/goog/cdp/execute", {{"cmd", command}, {"params", parameters}});
+  }
+
+  Json request(const std::string& method, const std::string& path, const Json& body = Json::object()) {
+    const int connection = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port_));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      ::close(connection);
+      throw std::runtime_error("cannot reach chromedriver");
+    }
+    const std::string text = body.dump();
+    std::string out = method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+    if (method == "POST")
+      out += "Content-Type: application/json\r\nContent-Length: " + std::to_string(text.size()) + "\r\n";
+    out += "\r\n" + (method == "POST" ? text : std::string());
+    for (size_t sent = 0; sent < out.size();) {
+      const ssize_t n = ::send(connection, out.data() + sent, out.size() - sent, MSG_NOSIGNAL);
+      if (n <= 0) break;
+      sent += static_cast<size_t>(n);
+    }
+    std::string in;
+    std::vector<char> buffer(1 << 16);
+    for (ssize_t n = 0; (n = ::recv(connection, buffer.data(), buffer.size(), 0)) > 0;)
+      in.append(buffer.data(), static_cast<size_t>(n));
+    ::close(connection);
+    const size_t head = in.find("\r\n\r\n");
+    const Json answer = head == std::string::npos ? Json() : Json::parse(in.substr(head + 4), nullptr, false);
+    if (!answer.is_object() || !answer.contains("value"))
+      throw std::runtime_error("chromedriver answers '" + in.substr(0, 300) + "'");
+    const Json& value = answer.at("value");
+    if (value.is_object() && value.contains("error") && value.contains("message"))
+      throw std::runtime_error(path + ": " + value.at("message").get<std::string>());
+    return value;
+  }
+
+  TemporaryDirectory directory_;
+  pid_t driver_ = -1;
+  int output_ = -1, port_ = 0;
+  std::string session_;
+};
+
+}  // namespace moru::test
