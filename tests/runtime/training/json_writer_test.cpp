@@ -15,7 +15,7 @@ TEST_CASE("json_writer: a document nests objects and arrays and a strict parser 
   json.begin_object();
   json.key("epochs").integer(-3);
   json.key("restored").boolean(true);
-  json.key("loss").numbers({0.5, 1e-300, -0.0});
+  json.key("loss").numbers(std::vector<double>{0.5, 1e-300, -0.0});
   json.key("nothing").null();
   json.key("empty").begin_object().end_object();
   json.key("parts").begin_array();

@@ -41,15 +41,16 @@ std::string series_report(const SmallProject& project) {
   write_file(project / "load.csv", csv);
   write_file(project / "lstm.json", SmallProject::model_json(SmallProject::input_layer("12, 2") + R"(,
     {"class_name": "LSTM", "config": {"name": "lstm", "units": 8}}, {"class_name": "Dense", "config": {"name": "y", "units": 1}})"));
-  write_file(project / "series.json", R"({"model": "lstm.json", "data": {"csv": "load.csv", "time": {"column": "time"},
+  write_file(project / "series.json",
+             R"json({"model": "lstm.json", "data": {"csv": "load.csv", "time": {"column": "time"},
     "features": [{"columns": ["load (MW)", "temperature"], "scaler": "standard"
 }], "target": {"column": "load (MW)", "scaler": "standard"},
     "window": {"length": 12, "horizon": 2}, "split": [0.6, 0.2, 0.2]
 }
 , "fit" : { "optimizer" : "adam", "loss" : "mse", "metrics" : ["mae"], "epochs" : 4, "batch_size" : 32 }
-})");
+})json");
   succeeds(project.moru({"train", project / "series.json", "--run-dir", project / "series", "--quiet", "--report"}));
-return project / "series/report.html";
+  return project / "series/report.html";
 }
 
 /// Three classes told apart by two numbers.

@@ -8,14 +8,14 @@ using namespace moru;
 
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 LearningCurves curves(std::vector<double> loss, std::vector<double> validation, size_t best) {
   LearningCurves c;
   c.loss = std::move(loss);
   c.validation_loss = std::move(validation);
   c.best_epoch = best;
-  c.final_loss = c.final_validation_loss = c.baseline_error = c.model_error = nan;
+  c.final_loss = c.final_validation_loss = c.baseline_error = c.model_error = unknown;
   return c;
 }
 
@@ -69,13 +69,13 @@ TEST_CASE("judge_learning: no better than a naive forecast is underfitting, howe
 TEST_CASE("judge_learning: what cannot be told is not told") {
   CHECK(judge_learning(curves({}, {}, 0)).fit == Fit::unknown);
   CHECK(judge_learning(curves({1, 0.5}, {}, 2)).fit == Fit::unknown);
-  CHECK(judge_learning(curves({1, 0.5}, {nan, nan}, 2)).fit == Fit::unknown);
-  CHECK(judge_learning(curves({1, nan}, {1, nan}, 1)).fit == Fit::diverged);
-  says(judge_learning(curves({1, nan}, {1, nan}, 1)), "epoch 2");
+  CHECK(judge_learning(curves({1, 0.5}, {unknown, unknown}, 2)).fit == Fit::unknown);
+  CHECK(judge_learning(curves({1, unknown}, {1, unknown}, 1)).fit == Fit::diverged);
+  says(judge_learning(curves({1, unknown}, {1, unknown}, 1)), "epoch 2");
 }
 
 TEST_CASE("judge_learning: flat curves near each other are balanced, epochs without validation are skipped") {
-  const LearningVerdict verdict = judge_learning(curves({1, 0.5, 0.4, 0.4}, {nan, 0.5, nan, 0.502}, 2));
+  const LearningVerdict verdict = judge_learning(curves({1, 0.5, 0.4, 0.4}, {unknown, 0.5, unknown, 0.502}, 2));
   CHECK(verdict.fit == Fit::balanced);
   says(verdict, "best epoch, 2 of 4, the validation loss is 0.5; in the last it is 0.502");
 }

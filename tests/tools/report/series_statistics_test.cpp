@@ -9,7 +9,7 @@ using namespace moru;
 
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 
 /// For an even number of degrees the tail is a finite sum: e^-h sum_(k < degrees/2) h^k / k!, h = x / 2.
 double even_tail(double x, int degrees) {
@@ -53,7 +53,7 @@ TEST_CASE("autocorrelation: worked by hand for 1 2 3 4 5") {
 
 TEST_CASE("autocorrelation: a missing value is left out, not glued over") {
   // Deviations -1 1 . 1 -1 about the mean 1: lag 1 has the pairs (1,2) and (4,5), lag 2 only (2,4).
-  const std::vector<double> r = autocorrelation(std::vector<double>{0, 2, nan, 2, 0}, 2);
+  const std::vector<double> r = autocorrelation(std::vector<double>{0, 2, missing, 2, 0}, 2);
   REQUIRE(r.size() == 2);
   CHECK(r[0] == doctest::Approx(-2.0 / 4));
   CHECK(r[1] == doctest::Approx(1.0 / 4));
@@ -98,7 +98,7 @@ TEST_CASE("histogram: counts every finite value once, far ones at the ends") {
   for (int i = 0; i < 1000; ++i) values.push_back(i % 100);
   values.push_back(1e9);
   values.push_back(-1e9);
-  values.push_back(nan);
+  values.push_back(missing);
   const Histogram bins = histogram(values);
   int64_t sum = 0;
   for (const int64_t count : bins.counts) sum += count;
@@ -109,7 +109,7 @@ TEST_CASE("histogram: counts every finite value once, far ones at the ends") {
   const Histogram equal = histogram(std::vector<double>{2, 2, 2});
   REQUIRE(equal.counts.size() == 1);
   CHECK(equal.counts[0] == 3);
-  CHECK(histogram(std::vector<double>{nan}).counts.empty());
+  CHECK(histogram(std::vector<double>{missing}).counts.empty());
 }
 
 TEST_CASE("quantile: linear between neighbours") {
@@ -121,7 +121,7 @@ TEST_CASE("quantile: linear between neighbours") {
 }
 
 TEST_CASE("summarize_groups: bias, mean absolute error and root mean square of each group") {
-  const std::vector<double> errors = {1, -3, 2, nan, 2};
+  const std::vector<double> errors = {1, -3, 2, missing, 2};
   const std::vector<std::size_t> groups = {0, 0, 2, 0, 2};
   const std::vector<ErrorSummary> all = summarize_groups(errors, groups, 3);
   CHECK(all[0].count == 2);
