@@ -106,8 +106,8 @@ TrainingReport require_training(const TrainingJob& job) {
 
 /// Everything in two run directories that does not tell the time.
 void check_same_results(const std::string& a, const std::string& b) {
-  for (const char* name : {"history.json", "history.csv", "predictions.csv", "model.moru", "recipe.json",
-                           "checkpoints/best.moru"}) {
+  for (const char* name : {"history.json", "history.csv", "predictions.csv", "predictions.json", "model.moru",
+                           "recipe.json", "checkpoints/best.moru"}) {
     CAPTURE(name);
     CHECK_FALSE(read_text(a + "/" + name).empty());
     CHECK(read_text(a + "/" + name) == read_text(b + "/" + name));
@@ -117,6 +117,7 @@ void check_same_results(const std::string& a, const std::string& b) {
   for (auto* metrics : {&first, &second}) {
     metrics->erase("seconds");
     metrics->erase("seconds_per_epoch");
+    metrics->erase("finished");
   }
   CHECK(first == second);
 }
