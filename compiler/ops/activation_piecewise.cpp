@@ -9,6 +9,11 @@ namespace moru {
 
 namespace {
 
+// Graphs written before relu had arguments leave them out.
+double number_or_zero(const Attributes& attributes, std::string_view name) {
+  return attributes.has(name) ? attributes.real(name) : 0.0;
+}
+
 using Attrs = const Attributes&;
 
 double nan_or(double x, double y) { return std::isnan(x) ? x : y; }
@@ -58,7 +63,7 @@ void add_piecewise_activations(std::vector<Op>& ops) {
                      {.name = "max_value", .type = AttributeType::real, .optional = true, .least = 0.0},
                      {.name = "threshold", .type = AttributeType::real, .default_value = 0.0, .least = 0.0}};
   relu.reference_with = [](Attrs attributes) -> std::function<double(double)> {
-    const double slope = attributes.real("negative_slope"), threshold = attributes.real("threshold");
+    const double slope = number_or_zero(attributes, "negative_slope"), threshold = number_or_zero(attributes, "threshold");
     const double most = attributes.has("max_value") ? attributes.real("max_value") : INFINITY;
     if (slope == 0.0 && threshold == 0.0) return [most](double x) { return nan_or(x, std::clamp(x, 0.0, most)); };
     return [=](double x) {
@@ -67,7 +72,7 @@ void add_piecewise_activations(std::vector<Op>& ops) {
     };
   };
   relu.lower = [](Expr x, Attrs attributes) {
-    const double slope = attributes.real("negative_slope"), threshold = attributes.real("threshold");
+    const double slope = number_or_zero(attributes, "negative_slope"), threshold = number_or_zero(attributes, "threshold");
     const bool bounded = attributes.has("max_value");
     if (slope == 0.0 && threshold == 0.0) return bounded ? clip(x, 0.0, attributes.real("max_value")) : max0(x);
     const Expr at = number_like(x, threshold);
@@ -76,7 +81,7 @@ void add_piecewise_activations(std::vector<Op>& ops) {
     return expr::select(expr::binary(ExprOp::less, at, x), above, below);
   };
   relu.gradient = [](Value dy, Value x, Value y, Attrs attributes) {
-    const double slope = attributes.real("negative_slope"), threshold = attributes.real("threshold");
+    const double slope = number_or_zero(attributes, "negative_slope"), threshold = number_or_zero(attributes, "threshold");
     const bool bounded = attributes.has("max_value");
     if (slope == 0.0 && threshold == 0.0)
       return bounded ? between(y, 0.0, attributes.real("max_value"), dy) : where_positive(y, dy, zero_like(dy));

@@ -134,7 +134,8 @@ Json wrong(const std::string& class_name, const Json& config, const Json& more =
 
 TEST_CASE("keras operations: each computes what numpy makes of it") {
   size_t checked = 0;
-  for (const Json& recording : recorded()["cases"]) {
+  const Json all = recorded();
+  for (const Json& recording : all["cases"]) {
     const std::string name = recording["class_name"];
     CAPTURE(name);
     CAPTURE(checked);

@@ -116,10 +116,12 @@ Drawn drawn(const Op& op, const Example& example, bool symbolic_time) {
   return d;
 }
 
+// Relative to the larger of 1 and the value.
 double largest_difference(const HostTensor& a, const HostTensor& b) {
   REQUIRE(a.shape == b.shape);
   double largest = 0.0;
-  for (size_t i = 0; i < a.data.size(); ++i) largest = std::max(largest, std::fabs(a.data[i] - b.data[i]));
+  for (size_t i = 0; i < a.data.size(); ++i)
+    largest = std::max(largest, std::fabs(a.data[i] - b.data[i]) / std::max(1.0, std::fabs(b.data[i])));
   return largest;
 }
 

@@ -61,7 +61,7 @@ for name, function in {
     "relu": F.relu, "relu6": F.relu6, "elu": F.elu, "selu": F.selu, "silu": F.silu, "softplus": F.softplus,
     "softsign": F.softsign, "mish": F.mish, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "exponential": torch.exp,
     "log_softmax": lambda v: F.log_softmax(v, -1), "softmax": lambda v: F.softmax(v, -1), "erf": torch.erf,
-    "log1p": torch.log1p, "celu": F.celu, "hard_sigmoid": F.hardsigmoid, "hard_silu": F.hardswish, "hard_tanh": F.hardtanh,
+    "log1p": torch.log1p, "celu": F.celu, "hard_sigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1), "hard_silu": F.hardswish, "hard_tanh": F.hardtanh,
     "log_sigmoid": F.logsigmoid, "tanh_shrink": F.tanhshrink, "hard_shrink": F.hardshrink, "soft_shrink": F.softshrink,
 }.items():
     case(name, name, "{}", [draw(3, 7, low=0.1, high=4) if name == "log1p" else x], function)
