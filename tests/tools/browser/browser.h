@@ -42,31 +42,22 @@ class Browser {
   static bool is_installed() { return !find_program("chromium").empty() && !find_program("chromedriver").empty(); }
 
   Browser() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no pipe for chromedriver");
+    port_ = find_free_port();
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    std::string program = find_program("chromedriver"), port = "--port=0";
+    for (const int stream : {1, 2}) posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_WRONLY, 0);
+    std::string program = find_program("chromedriver"), port = "--port=" + std::to_string(port_);
     char* arguments[] = {program.data(), port.data(), nullptr};
     const int error = ::posix_spawn(&driver_, program.c_str(), &actions, nullptr, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[1]);
-    output_ = ends[0];
     if (error != 0) throw std::runtime_error("cannot start chromedriver");
-    std::string said;
-    char c = 0;
-    const std::string before = "started successfully on port ";
-    while (::read(output_, &c, 1) == 1) {
-      said += c;
-      const size_t at = said.find(before);
-      if (c == '\n' && at != std::string::npos) {
-        port_ = std::atoi(said.c_str() + at + before.size());
-        break;
-      }
+    for (int attempt = 0;; ++attempt) {
+      const int connection = connect();
+      if (connection >= 0) ::close(connection);
+      if (connection >= 0) break;
+      if (attempt == 300) throw std::runtime_error("chromedriver does not answer");
+      ::usleep(100'000);
     }
-    if (port_ == 0) throw std::runtime_error("chromedriver did not say its port: " + said);
     const Json options = {
         {"binary", find_program("chromium")},
         {"args",
@@ -90,7 +81,6 @@ class Browser {
       ::kill(driver_, SIGTERM);
       ::waitpid(driver_, nullptr, 0);
     }
-    if (output_ >= 0) ::close(output_);
   }
 
   /// Sets the viewport and the colour scheme, then loads the file anew.
@@ -145,16 +135,37 @@ class Browser {
     return request("POST", session_ + "/goog/cdp/execute", {{"cmd", command}, {"params", parameters}});
   }
 
-  Json request(const std::string& method, const std::string& path, const Json& body = Json::object()) {
-    const int connection = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  static sockaddr_in local_address(int port) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port_));
+    address.sin_port = htons(static_cast<uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-      ::close(connection);
-      throw std::runtime_error("cannot reach chromedriver");
-    }
+    return address;
+  }
+
+  static int find_free_port() {
+    const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address = local_address(0);
+    socklen_t size = sizeof address;
+    const bool found = ::bind(probe, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                       ::getsockname(probe, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+    ::close(probe);
+    if (!found) throw std::runtime_error("no free port for chromedriver");
+    return ntohs(address.sin_port);
+  }
+
+  /// A connection to chromedriver, or -1.
+  int connect() const {
+    const int connection = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = local_address(port_);
+    if (::connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return connection;
+    ::close(connection);
+    return -1;
+  }
+
+  Json request(const std::string& method, const std::string& path, const Json& body = Json::object()) {
+    const int connection = connect();
+    if (connection < 0) throw std::runtime_error("cannot reach chromedriver");
     const std::string text = body.dump();
     std::string out = method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
     if (method == "POST")
@@ -182,7 +193,7 @@ class Browser {
 
   TemporaryDirectory directory_;
   pid_t driver_ = -1;
-  int output_ = -1, port_ = 0;
+  int port_ = 0;
   std::string session_;
 };
 
