@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -176,10 +177,23 @@ class Browser {
       if (n <= 0) break;
       sent += static_cast<size_t>(n);
     }
+    // chromedriver keeps connections open: the answer ends where its head says.
     std::string in;
     std::vector<char> buffer(1 << 16);
-    for (ssize_t n = 0; (n = ::recv(connection, buffer.data(), buffer.size(), 0)) > 0;)
+    const auto is_whole = [&] {
+      const size_t end = in.find("\r\n\r\n");
+      if (end == std::string::npos) return false;
+      std::string names = in.substr(0, end);
+      for (char& c : names) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      const size_t length = names.find("content-length:");
+      return length != std::string::npos &&
+             in.size() >= end + 4 + std::strtoul(names.c_str() + length + 15, nullptr, 10);
+    };
+    while (!is_whole()) {
+      const ssize_t n = ::recv(connection, buffer.data(), buffer.size(), 0);
+      if (n <= 0) break;
       in.append(buffer.data(), static_cast<size_t>(n));
+    }
     ::close(connection);
     const size_t head = in.find("\r\n\r\n");
     const Json answer = head == std::string::npos ? Json() : Json::parse(in.substr(head + 4), nullptr, false);
