@@ -13,25 +13,43 @@ struct Name {
 };
 // The same by another name.
 constexpr Name names[] = {
-    {"neg", "Neg"},           {"abs", "Abs"},
-    {"sign", "Sign"},         {"sqrt", "Sqrt"},
-    {"reciprocal", "Reciprocal"}, {"floor", "Floor"},
-    {"ceil", "Ceil"},         {"round", "Round"},
-    {"logical_not", "Not"},   {"exp", "Exp"},
-    {"log", "Log"},           {"tanh", "Tanh"},
-    {"sigmoid", "Sigmoid"},   {"erf", "Erf"},
-    {"sin", "Sin"},           {"cos", "Cos"},
-    {"atan", "Atan"},         {"relu", "Relu"},
-    {"exponential", "Exp"},   {"softplus", "Softplus"},
-    {"softsign", "Softsign"}, {"selu", "Selu"},
-    {"add", "Add"},           {"sub", "Sub"},
-    {"mul", "Mul"},           {"div", "Div"},
-    {"maximum", "Max"},       {"minimum", "Min"},
-    {"power", "Pow"},         {"equal", "Equal"},
-    {"less", "Less"},         {"less_equal", "LessOrEqual"},
-    {"greater", "Greater"},   {"greater_equal", "GreaterOrEqual"},
-    {"logical_and", "And"},   {"logical_or", "Or"},
-    {"divide_integers", "Div"}, {"select", "Where"},
+    {"neg", "Neg"},
+    {"abs", "Abs"},
+    {"sign", "Sign"},
+    {"sqrt", "Sqrt"},
+    {"reciprocal", "Reciprocal"},
+    {"floor", "Floor"},
+    {"ceil", "Ceil"},
+    {"round", "Round"},
+    {"logical_not", "Not"},
+    {"exp", "Exp"},
+    {"log", "Log"},
+    {"tanh", "Tanh"},
+    {"sigmoid", "Sigmoid"},
+    {"erf", "Erf"},
+    {"sin", "Sin"},
+    {"cos", "Cos"},
+    {"atan", "Atan"},
+    {"exponential", "Exp"},
+    {"softplus", "Softplus"},
+    {"softsign", "Softsign"},
+    {"selu", "Selu"},
+    {"add", "Add"},
+    {"sub", "Sub"},
+    {"mul", "Mul"},
+    {"div", "Div"},
+    {"maximum", "Max"},
+    {"minimum", "Min"},
+    {"power", "Pow"},
+    {"equal", "Equal"},
+    {"less", "Less"},
+    {"less_equal", "LessOrEqual"},
+    {"greater", "Greater"},
+    {"greater_equal", "GreaterOrEqual"},
+    {"logical_and", "And"},
+    {"logical_or", "Or"},
+    {"divide_integers", "Div"},
+    {"select", "Where"},
 };
 
 // The operands' tensors with their axes in one order, and that order.
@@ -49,7 +67,8 @@ Operands operands_of(OnnxOpWriter& w) {
     operands.permutation = w.inputs[i].permutation;
     any = true;
   }
-  for (const Type& type : w.types) same = same && (type.shape.empty() || type.shape.size() == w.output_types[0].shape.size());
+  for (const Type& type : w.types)
+    same = same && (type.shape.empty() || type.shape.size() == w.output_types[0].shape.size());
   if (!same) operands.permutation.clear();
   for (const OnnxValue& input : w.inputs) operands.names.push_back(same ? input.name : w.writer.plain(input));
   return operands;
@@ -75,7 +94,8 @@ bool formula(OnnxOpWriter& w, Formula make) {
 }
 
 bool rsqrt(OnnxOpWriter& w) {
-  return formula(w, [&](const std::string& x, auto) { return w.writer.node("Reciprocal", {w.writer.node("Sqrt", {x})}); });
+  return formula(w,
+                 [&](const std::string& x, auto) { return w.writer.node("Reciprocal", {w.writer.node("Sqrt", {x})}); });
 }
 bool square(OnnxOpWriter& w) {
   return formula(w, [&](const std::string& x, auto) { return w.writer.node("Mul", {x, x}); });
@@ -93,6 +113,20 @@ bool log1p(OnnxOpWriter& w) {
 bool relu6(OnnxOpWriter& w) {
   return formula(w, [&](const std::string& x, auto number) {
     return w.writer.node("Clip", {x, number(0.0), number(6.0)});
+  });
+}
+bool relu(OnnxOpWriter& w) {
+  const auto argument = [&](const char* name) { return w.attributes.has(name) ? w.attributes.real(name) : 0.0; };
+  const double slope = argument("negative_slope"), threshold = argument("threshold");
+  return formula(w, [&](const std::string& x, auto number) {
+    std::string y;
+    if (threshold != 0.0) {
+      const std::string below = w.writer.node("Mul", {w.writer.node("Sub", {x, number(threshold)}), number(slope)});
+      y = w.writer.node("Where", {w.writer.node("Greater", {x, number(threshold)}), x, below});
+    } else {
+      y = slope == 0.0 ? w.writer.node("Relu", {x}) : w.writer.node("LeakyRelu", {x}, {{"alpha", slope}});
+    }
+    return w.attributes.has("max_value") ? w.writer.node("Min", {y, number(w.attributes.real("max_value"))}) : y;
   });
 }
 bool leaky_relu(OnnxOpWriter& w) {
@@ -133,9 +167,11 @@ bool gelu(OnnxOpWriter& w) {
     if (to.opset() >= 20) return to.node("Gelu", {x}, {{"approximate", std::string(approximate ? "tanh" : "none")}});
     const std::string half = to.node("Mul", {x, number(0.5)});
     if (!approximate)
-      return to.node("Mul", {half, to.node("Add", {to.node("Erf", {to.node("Mul", {x, number(std::sqrt(0.5))})}), number(1.0)})});
+      return to.node(
+          "Mul", {half, to.node("Add", {to.node("Erf", {to.node("Mul", {x, number(std::sqrt(0.5))})}), number(1.0)})});
     const std::string cube = to.node("Mul", {to.node("Mul", {x, x}), to.node("Mul", {x, number(0.044715)})});
-    const std::string inner = to.node("Mul", {to.node("Add", {x, cube}), number(std::sqrt(2.0 / 3.14159265358979323846))});
+    const std::string inner =
+        to.node("Mul", {to.node("Add", {x, cube}), number(std::sqrt(2.0 / 3.14159265358979323846))});
     return to.node("Mul", {half, to.node("Add", {to.node("Tanh", {inner}), number(1.0)})});
   });
 }
@@ -157,7 +193,8 @@ bool cast(OnnxOpWriter& w) {
 bool narrow(OnnxOpWriter& w) {
   const Narrow type = find_narrow(w.attributes.string("type")).value();
   return formula(w, [&](const std::string& x, auto) {
-    const std::string narrowed = w.writer.side_node("Cast", {x}, {{"to", int64_t{onnx_type_of({w.types[0].dtype, type})}}});
+    const std::string narrowed =
+        w.writer.side_node("Cast", {x}, {{"to", int64_t{onnx_type_of({w.types[0].dtype, type})}}});
     return w.writer.side_node("Cast", {narrowed}, {{"to", int64_t{onnx_type_of(w.types[0].dtype)}}});
   });
 }
@@ -180,6 +217,7 @@ const std::vector<OnnxWriteEntry>& entries() {
         {"expm1", expm1},
         {"log1p", log1p},
         {"relu6", relu6},
+        {"relu", relu},
         {"leaky_relu", leaky_relu},
         {"elu", elu},
         {"hard_sigmoid", hard_sigmoid},

@@ -42,7 +42,9 @@ std::optional<Activation> find_activation(const AttributeValue& value) {
   if (op == "linear") return Activation{"Affine", 1.0, 0.0};
   if (op == "tanh") return Activation{"Tanh", {}, {}};
   if (op == "sigmoid") return Activation{"Sigmoid", {}, {}};
-  if (op == "relu") return Activation{"Relu", {}, {}};
+  const auto is_zero = [&](const char* name) { return !node.attributes.has(name) || node.attributes.real(name) == 0.0; };
+  if (op == "relu" && is_zero("negative_slope") && is_zero("threshold") && !node.attributes.has("max_value"))
+    return Activation{"Relu", {}, {}};
   if (op == "softplus") return Activation{"Softplus", {}, {}};
   if (op == "softsign") return Activation{"Softsign", {}, {}};
   if (op == "hard_sigmoid") return Activation{"HardSigmoid", 1.0 / 6.0, 0.5};
