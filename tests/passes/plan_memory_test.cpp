@@ -149,7 +149,7 @@ TEST_CASE("plan_memory: a size that is a minimum gets at least its bytes") {
 
 TEST_CASE("plan_memory: whole models' arenas are no smaller than their lower bound and not much larger") {
   for (const WholeModel& whole : whole_models()) {
-    // Alternatives for few and for many rows are counted together in the bound, which is not one then.
+    // Known defect, cause not found yet: of these the printed bound is above the arena, or the arena 44 % above the bound.
     if (std::string_view(whole.name).starts_with("transformer")) continue;
     CAPTURE(whole.name);
     Model model = whole.make();
