@@ -72,9 +72,8 @@ void open_file(ModelSource& source, const std::string& path, bool recipe_allowed
     const std::string content = read_text(path);
     source.model = import_keras_file(std::as_bytes(std::span(content)), path, &source.training);
   } else if (ending == ".onnx") {
-    const std::string content = read_text(path);
     OnnxMetadata metadata;
-    source.model = import_onnx(std::as_bytes(std::span(content)), path, onnx, &metadata);
+    source.model = import_onnx(path, onnx, &metadata);
     source.recipe = find_metadata_recipe(metadata, path);
   } else {
     if (!std::filesystem::exists(path, ignored)) need(file_error("read", path, ENOENT));

@@ -8,9 +8,10 @@
 
 namespace moru {
 
-/// The least i64, as a scalar.
-Known lowest_integer();
 /// An integer of fewer than 64 bits that is not computed in itself.
 bool is_narrow_integer(Narrow narrow);
+
+/// The convolution of x with a kernel, by the strides, pads, ... of the node: [batch, filters, space...].
+Value convolution(OnnxNode& n, Value x, Value kernel);
 
 }  // namespace moru

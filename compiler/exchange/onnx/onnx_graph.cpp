@@ -73,8 +73,8 @@ std::vector<std::byte> bytes_of(const KnownValue& value) {
   return bytes;
 }
 
-bool is_gradient(const onnx::NodeProto& node) {
-  return node.op_type() == "Gradient" && node.domain() == "ai.onnx.preview.training";
+bool runs_again(const onnx::NodeProto& node) {
+  return node.op_type() == "Loop" || node.op_type() == "Scan" || node.op_type() == "SequenceMap";
 }
 
 bool is_constant_shape(const Shape& shape) {
@@ -98,11 +98,11 @@ Parameter make_table(std::string name, const KnownValue& values) {
 
 }  // namespace
 
-OnnxGraph::OnnxGraph(const onnx::ModelProto& proto, std::string path, const OnnxImportOptions& options)
-    : proto_(proto), path_(std::move(path)), options_(options) {
-  const std::filesystem::path file(path_);
-  folder_ = file.parent_path().string();
-  model_.name = printable(proto.graph().name().empty() ? file.stem().string() : proto.graph().name());
+OnnxGraph::OnnxGraph(const OnnxFile& file, std::string path, const OnnxImportOptions& options)
+    : file_(file), proto_(file.proto), path_(std::move(path)), options_(options) {
+  const std::filesystem::path place(path_);
+  folder_ = place.parent_path().string();
+  model_.name = printable(proto_.graph().name().empty() ? place.stem().string() : proto_.graph().name());
   model_.source = path_;
   model_.dialect = "onnx";
 }
@@ -116,6 +116,9 @@ Model OnnxGraph::take() {
   for (const auto& output : proto_.graph().output()) {
     const auto found = scope.find(output.name());
     if (found == scope.end()) refuse("'" + path_ + "' is damaged: no node makes its output '" + output.name() + "'");
+    if (values_[found->second].elements || values_[found->second].is_absent)
+      refuse("the output '" + output.name() + "' is " + text_of(values_[found->second]) +
+             ", but only tensors can be outputs");
     model_.outputs.push_back(ref_of_output(found->second, output.name()));
     model_.output_names.push_back(output.name());
   }
@@ -149,7 +152,7 @@ void OnnxGraph::check_operators() const {
           for (const auto& attribute : node.attribute())
             if (attribute.has_g()) check(attribute.g().node(), sets, depth + 1);
           const std::string domain = domain_of(node.domain());
-          if (find_function(node) || (domain.empty() && node.op_type() == "If") || is_gradient(node)) continue;
+          if (find_function(node) || find_structure(node)) continue;
           const auto version = sets.find(domain);
           if (!find_onnx_op(domain, node.op_type(), version == sets.end() ? 1 : version->second))
             missing[(domain.empty() ? "" : domain + "::") + node.op_type()].push_back(
@@ -172,20 +175,21 @@ void OnnxGraph::check_operators() const {
 }
 
 void OnnxGraph::count_uses() {
-  const std::function<void(const onnx::GraphProto&, int)> count = [&](const onnx::GraphProto& graph, int depth) {
+  const std::function<void(const onnx::GraphProto&, int, int)> count = [&](const auto& graph, int times, int depth) {
     if (depth > max_depth) refuse("'" + path_ + "' nests its graphs too deep");
     for (const auto& node : graph.node()) {
-      for (const auto& input : node.input()) ++uses_[input];
+      for (const auto& input : node.input()) uses_[input] += times;
       for (const auto& attribute : node.attribute())
-        if (attribute.has_g()) count(attribute.g(), depth + 1);
+        if (attribute.has_g()) count(attribute.g(), runs_again(node) ? 2 : times, depth + 1);
     }
     for (const auto& output : graph.output()) uses_[output.name()] += 2;
   };
-  count(proto_.graph(), 0);
   // What a function reads more than once is used more than once, and Gradient reads what other nodes do.
   const auto& nodes = proto_.graph().node();
-  if (proto_.functions_size() > 0 || std::any_of(nodes.begin(), nodes.end(), is_gradient))
-    for (auto& [name, uses] : uses_) uses = 2;
+  const bool again = proto_.functions_size() > 0 || std::any_of(nodes.begin(), nodes.end(), [](const auto& node) {
+                       return node.op_type() == "Gradient";
+                     });
+  count(proto_.graph(), again ? 2 : 1, 0);
 }
 
 std::string OnnxGraph::unique_name(std::string wanted, const std::string& class_name) {
@@ -238,26 +242,34 @@ Type OnnxGraph::input_type(const onnx::ValueInfoProto& info, Narrow& narrow) {
   return type;
 }
 
+void OnnxGraph::add_initializer(const onnx::TensorProto& tensor, Scope& scope) {
+  // Every turn of a loop reads the same tensors.
+  if (const auto found = initializers_.find(&tensor); found != initializers_.end()) {
+    scope[tensor.name()] = found->second;
+    return;
+  }
+  Value value{.name = tensor.name(), .class_name = "Constant", .origin = tensor.name()};
+  const std::string what = "the initializer '" + tensor.name() + "'";
+  const ElementType element = dtype_of_onnx(tensor.data_type(), what);
+  value.type.dtype = element.dtype;
+  value.narrow = element.narrow;
+  std::vector<int64_t> shape(tensor.dims().begin(), tensor.dims().end());
+  const int64_t elements = checked_elements(shape, what);
+  value.type.shape.assign(shape.begin(), shape.end());
+  value.initializer = &tensor;
+  // Floats with axes are weights; numbers and what shapes are made of are constants.
+  if ((!is_float(value.type.dtype) && elements <= 4096) || shape.empty() || elements == 0) {
+    const auto place = file_.values.find(&tensor);
+    const StoredTensor stored(tensor, folder_, what, place == file_.values.end() ? nullptr : &place->second);
+    value.known = known_of(OnnxTensor{stored.dtype, stored.shape, stored.bytes()});
+  }
+  scope[tensor.name()] = initializers_[&tensor] = add_value(std::move(value));
+}
+
 void OnnxGraph::add_inputs(Scope& scope) {
   const onnx::GraphProto& graph = proto_.graph();
   if (graph.sparse_initializer_size() > 0) refuse("'" + path_ + "' has sparse initializers, which are not supported");
-  for (const auto& tensor : graph.initializer()) {
-    Value value{.name = tensor.name(), .class_name = "Constant", .origin = tensor.name()};
-    const std::string what = "the initializer '" + tensor.name() + "'";
-    const ElementType element = dtype_of_onnx(tensor.data_type(), what);
-    value.type.dtype = element.dtype;
-    value.narrow = element.narrow;
-    std::vector<int64_t> shape(tensor.dims().begin(), tensor.dims().end());
-    const int64_t elements = checked_elements(shape, what);
-    value.type.shape.assign(shape.begin(), shape.end());
-    value.initializer = &tensor;
-    // Floats with axes are weights; numbers and what shapes are made of are constants.
-    if ((!is_float(value.type.dtype) && elements <= 4096) || shape.empty() || elements == 0) {
-      const OnnxTensor read = read_onnx_tensor(tensor, folder_, what);
-      value.known = known_of(read);
-    }
-    scope[tensor.name()] = add_value(std::move(value));
-  }
+  for (const auto& tensor : graph.initializer()) add_initializer(tensor, scope);
   for (const auto& info : graph.input()) {
     if (scope.count(info.name())) continue;  // an initializer fills it
     Narrow narrow = Narrow::none;
@@ -298,23 +310,23 @@ bool OnnxGraph::owns_initializer(uint32_t id) const {
   return found == uses_.end() || found->second <= 1;
 }
 
-std::vector<std::byte> OnnxGraph::initializer_bytes(uint32_t id) const {
+StoredTensor OnnxGraph::initializer(uint32_t id) const {
   const Value& value = values_[id];
-  return read_onnx_tensor(*value.initializer, folder_, "the initializer '" + value.name + "'").bytes;
+  const auto place = file_.values.find(value.initializer);
+  return {*value.initializer, folder_, "the initializer '" + value.name + "'",
+          place == file_.values.end() ? nullptr : &place->second};
 }
 
 namespace {
 
-Parameter weight_of(const std::string& name, const Type& type, std::vector<std::byte> bytes) {
-  Parameter parameter{.name = printable(name), .trainable = type.dtype == DType::f32};
-  for (const Dim& dim : type.shape) parameter.shape.push_back(dim.constant());
-  parameter.dtype = type.dtype;
-  if (type.dtype == DType::f32) {
-    parameter.data.resize(bytes.size() / sizeof(float));
-    std::memcpy(parameter.data.data(), bytes.data(), bytes.size());
-  } else {
-    parameter.raw = std::move(bytes);
-  }
+Parameter weight_of(const std::string& name, const StoredTensor& tensor) {
+  Parameter parameter{.name = printable(name), .shape = tensor.shape};
+  parameter.dtype = tensor.dtype.dtype;
+  parameter.trainable = parameter.dtype == DType::f32;
+  if (parameter.trainable)
+    parameter.data = tensor.floats();
+  else
+    parameter.raw = tensor.bytes();
   return parameter;
 }
 
@@ -325,7 +337,7 @@ void OnnxGraph::make_parameter_layer(uint32_t id) {
   auto body = std::make_shared<Graph>();
   body->add_result(body->add_input(values_[id].type, {}));
   Layer layer{.name = unique_name(values_[id].name, "Parameter"), .class_name = "Parameter"};
-  layer.parameters.push_back(weight_of("value", values_[id].type, initializer_bytes(id)));
+  layer.parameters.push_back(weight_of("value", initializer(id)));
   layer.body = std::move(body);
   add_layer(std::move(layer), {}, {id});
 }
@@ -334,9 +346,10 @@ Known OnnxGraph::find_known(uint32_t id, int depth) {
   if (id == UINT32_MAX) return nullptr;
   if (values_[id].known) return values_[id].known;
   if (values_[id].bound) return values_[id].bound;
-  if (values_[id].initializer)
-    return values_[id].bound =
-               known_of(values_[id].type.dtype, weight_of("", values_[id].type, {}).shape, initializer_bytes(id));
+  if (values_[id].initializer) {
+    const StoredTensor stored = initializer(id);
+    return values_[id].bound = known_of(stored.dtype.dtype, stored.shape, stored.bytes());
+  }
   if (values_[id].step < 0 || depth > 200) return nullptr;
   const Step step = steps_[static_cast<size_t>(values_[id].step)];
   if (has_symbols(*step.body)) return nullptr;
@@ -346,7 +359,7 @@ Known OnnxGraph::find_known(uint32_t id, int depth) {
     if (!known || known->is_symbolic()) return nullptr;
     inputs.push_back(host_of(*known));
   }
-  for (const Parameter& parameter : step.parameters)
+  for (const Parameter& parameter : parameters_of(step))
     inputs.push_back(host_of(*known_of(parameter.dtype, parameter.shape, parameter.bytes())));
   const std::vector<HostTensor> outputs = interpret_graph(*step.body, inputs);
   return values_[id].bound = known_of(outputs.at(values_[id].output));
@@ -355,94 +368,142 @@ Known OnnxGraph::find_known(uint32_t id, int depth) {
 void OnnxGraph::translate_nodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& nodes, Scope& scope,
                                 const std::map<std::string, int64_t>& sets, const std::string& prefix, int depth) {
   if (depth > max_depth) refuse("'" + path_ + "' nests its functions too deep");
+  if (++translated_ > max_nodes) refuse("'" + path_ + "' has too many nodes");  // loops of empty bodies end too
   // A file need not list its nodes in order, though the standard says so.
   for (const onnx::NodeProto& node : nodes) translate_node(node, scope, sets, prefix, depth);
 }
 
-namespace {
+const OnnxGraph::Structure OnnxGraph::structures[] = {
+    {"If", &OnnxGraph::translate_if},
+    {"Loop", &OnnxGraph::translate_loop},
+    {"Scan", &OnnxGraph::translate_scan},
+    {"SequenceConstruct", &OnnxGraph::translate_sequence},
+    {"SequenceEmpty", &OnnxGraph::translate_sequence},
+    {"SequenceInsert", &OnnxGraph::translate_sequence},
+    {"SequenceErase", &OnnxGraph::translate_sequence},
+    {"SequenceAt", &OnnxGraph::translate_sequence},
+    {"SequenceLength", &OnnxGraph::translate_sequence},
+    {"SplitToSequence", &OnnxGraph::translate_split_to_sequence},
+    {"ConcatFromSequence", &OnnxGraph::translate_concat_from_sequence},
+    {"SequenceMap", &OnnxGraph::translate_sequence_map},
+    {"Optional", &OnnxGraph::translate_optional},
+    {"OptionalHasElement", &OnnxGraph::translate_optional},
+    {"OptionalGetElement", &OnnxGraph::translate_optional},
+    {"Gradient", &OnnxGraph::translate_gradient, "ai.onnx.preview.training"},
+};
 
-void add_outer_names(const onnx::GraphProto& graph, std::set<std::string> inside, std::vector<std::string>& names, int depth);
-
-// What a node's graphs read from around them, once each.
-void add_outer_names(const onnx::NodeProto& node, const std::set<std::string>& inside, std::vector<std::string>& names,
-                     int depth) {
-  for (const auto& attribute : node.attribute())
-    if (attribute.has_g()) add_outer_names(attribute.g(), inside, names, depth + 1);
+const OnnxGraph::Structure* OnnxGraph::find_structure(const onnx::NodeProto& node) {
+  for (const Structure& structure : structures)
+    if (structure.type == node.op_type() && structure.domain == domain_of(node.domain())) return &structure;
+  return nullptr;
 }
 
-void add_outer_names(const onnx::GraphProto& graph, std::set<std::string> inside, std::vector<std::string>& names, int depth) {
-  if (depth > max_depth) refuse("the model nests its graphs too deep");
-  const auto read = [&](const std::string& name) {
-    if (!name.empty() && !inside.count(name) && std::find(names.begin(), names.end(), name) == names.end())
-      names.push_back(name);
-  };
-  for (const auto& input : graph.input()) inside.insert(input.name());
-  for (const auto& tensor : graph.initializer()) inside.insert(tensor.name());
-  for (const auto& node : graph.node()) {
-    for (const std::string& input : node.input()) read(input);
-    add_outer_names(node, inside, names, depth);
-    for (const std::string& output : node.output()) inside.insert(output);
+std::string OnnxGraph::name_of(const onnx::NodeProto& node) const {
+  return printable(node.name().empty() ? node.op_type() : node.name());
+}
+
+std::string OnnxGraph::text_of(const Value& value) const {
+  if (value.elements) return "a sequence of " + std::to_string(value.elements->size());
+  return value.is_absent ? "an optional value that is not there" : type_text(value.type);
+}
+
+void OnnxGraph::fail(const Call& call, const std::string& what, const std::string& hint) const {
+  throw CompileError({.stage = "import",
+                      .node = call.prefix + name_of(call.node),
+                      .op = call.node.op_type(),
+                      .what = what,
+                      .hint = hint});
+}
+
+uint32_t OnnxGraph::find_value(const Call& call, const std::string& name) const {
+  const auto found = call.scope.find(name);
+  if (found == call.scope.end())
+    refuse("'" + path_ + "' is damaged: the node '" + printable(call.node.name()) + "' (" + call.node.op_type() +
+           ") reads '" + printable(name) + "', which no node before it makes");
+  return found->second;
+}
+
+std::vector<uint32_t> OnnxGraph::inputs_of(const Call& call) const {
+  std::vector<uint32_t> inputs;
+  for (const std::string& input : call.node.input())
+    inputs.push_back(input.empty() ? UINT32_MAX : find_value(call, input));
+  return inputs;
+}
+
+void OnnxGraph::build(const Call& call, const std::vector<uint32_t>& inputs,
+                      const std::function<void(OnnxNode&)>& build_node) {
+  const auto set = call.sets.find(domain_of(call.node.domain()));
+  OnnxNode node(*this, call.node, inputs, set == call.sets.end() ? 1 : set->second,
+                unique_name(call.node.name().empty() ? "" : call.prefix + call.node.name(), call.node.op_type()));
+  try {
+    build_node(node);
+    finish(node, call.scope);
+  } catch (const CompileError& error) {
+    CompileError::Parts parts = error.parts();
+    if (parts.stage == "import" && parts.node.empty()) throw;
+    parts.node = node.name();
+    parts.op = call.node.op_type();
+    throw CompileError(std::move(parts));
   }
-  for (const auto& output : graph.output()) read(output.name());
 }
 
-std::vector<std::string> outer_names(const onnx::NodeProto& node) {
-  std::vector<std::string> names;
-  add_outer_names(node, {}, names, 0);
-  return names;
+std::vector<uint32_t> OnnxGraph::build_values(const Call& call, const std::vector<uint32_t>& inputs, size_t outputs,
+                                              const std::function<void(OnnxNode&)>& build_node) {
+  onnx::NodeProto& node = expanded_.emplace_back();
+  node.set_op_type(call.node.op_type());
+  node.set_name(call.node.name());
+  for (size_t i = 0; i < outputs; ++i) node.add_output(std::to_string(i));
+  Scope made;
+  build({node, made, call.sets, call.prefix, call.depth}, inputs, build_node);
+  std::vector<uint32_t> values;
+  for (const std::string& output : node.output()) values.push_back(made.at(output));
+  return values;
 }
-
-}  // namespace
 
 void OnnxGraph::translate_node(const onnx::NodeProto& node, Scope& scope, const std::map<std::string, int64_t>& sets,
                                const std::string& prefix, int depth) {
   if (++translated_ > max_nodes) refuse("'" + path_ + "' has too many nodes");
   if (const onnx::FunctionProto* function = find_function(node))
     return call_function(*function, node, scope, prefix, depth);
-  if (domain_of(node.domain()).empty() && node.op_type() == "If") return take_branch(node, scope, sets, prefix, depth);
-  std::vector<uint32_t> inputs;
-  for (const std::string& input : node.input()) {
-    if (input.empty()) {
-      inputs.push_back(UINT32_MAX);
-      continue;
-    }
-    const auto found = scope.find(input);
-    if (found == scope.end())
-      refuse("'" + path_ + "' is damaged: the node '" + printable(node.name()) + "' (" + node.op_type() + ") reads '" +
-             printable(input) + "', which no node before it makes");
-    inputs.push_back(found->second);
-  }
-  std::vector<std::string> captured;
-  for (const std::string& name : outer_names(node)) {
-    const auto found = scope.find(name);
-    if (found == scope.end())
-      refuse("'" + path_ + "' is damaged: the body of '" + printable(node.name()) + "' reads '" + printable(name) +
-             "', which no node before it makes");
-    captured.push_back(name);
-    inputs.push_back(found->second);
+  const Call call{node, scope, sets, prefix, depth};
+  if (const Structure* structure = find_structure(node)) return (this->*structure->translate)(call);
+  const std::vector<uint32_t> inputs = inputs_of(call);
+  for (uint32_t id : inputs) {
+    if (id == UINT32_MAX || (!values_[id].elements && !values_[id].is_absent)) continue;
+    if (node.op_type() == "Identity") return set_outputs(call, inputs);
+    fail(call, "needs tensors but got " + text_of(values_[id]));
   }
   const auto set = sets.find(domain_of(node.domain()));
-  const int64_t version = set == sets.end() ? 1 : set->second;
-  const OnnxOp* op = find_onnx_op(domain_of(node.domain()), node.op_type(), version);
-  if (!op && !is_gradient(node)) refuse("the operator " + node.op_type() + " is not supported");
-  OnnxNode translated(*this, node, std::move(inputs), version,
-                      unique_name(node.name().empty() ? "" : prefix + node.name(), node.op_type()));
-  translated.captured_ = std::move(captured);
-  translated.sets_ = &sets;
-  try {
-    if (!op)
-      build_gradient(translated, scope);
-    else if (!fold_onnx(translated))
-      op->build(translated);
-    finish(translated, scope);
-  } catch (const CompileError& error) {
-    CompileError::Parts parts = error.parts();
-    if (parts.stage == "import" && parts.node.empty()) throw;
-    parts.node = translated.name();
-    parts.op = node.op_type();
-    throw CompileError(std::move(parts));
+  const OnnxOp* op = find_onnx_op(domain_of(node.domain()), node.op_type(), set == sets.end() ? 1 : set->second);
+  if (!op) refuse("the operator " + node.op_type() + " is not supported");
+  build(call, inputs, [&](OnnxNode& translated) {
+    if (!fold_onnx(translated)) op->build(translated);
+  });
+}
+
+namespace {
+
+// What a function's node takes from the attributes of the function's call, in the graphs inside of it too.
+void bind_attributes(onnx::NodeProto& node, const onnx::NodeProto& call) {
+  google::protobuf::RepeatedPtrField<onnx::AttributeProto> attributes;
+  attributes.Swap(node.mutable_attribute());
+  for (onnx::AttributeProto& attribute : attributes) {
+    if (attribute.ref_attr_name().empty()) {
+      if (attribute.has_g())
+        for (onnx::NodeProto& inner : *attribute.mutable_g()->mutable_node()) bind_attributes(inner, call);
+      *node.add_attribute() = std::move(attribute);
+      continue;
+    }
+    for (const auto& given : call.attribute())
+      if (given.name() == attribute.ref_attr_name()) {
+        onnx::AttributeProto* added = node.add_attribute();
+        *added = given;
+        added->set_name(attribute.name());
+      }
   }
 }
+
+}  // namespace
 
 void OnnxGraph::call_function(const onnx::FunctionProto& function, const onnx::NodeProto& node, Scope& scope,
                               const std::string& prefix, int depth) {
@@ -456,19 +517,7 @@ void OnnxGraph::call_function(const onnx::FunctionProto& function, const onnx::N
   google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
   for (const onnx::NodeProto& original : function.node()) {
     onnx::NodeProto& copy = expanded_.emplace_back(original);
-    copy.clear_attribute();
-    for (const auto& attribute : original.attribute()) {
-      if (attribute.ref_attr_name().empty()) {
-        *copy.add_attribute() = attribute;
-        continue;
-      }
-      for (const auto& given : node.attribute())
-        if (given.name() == attribute.ref_attr_name()) {
-          auto* added = copy.add_attribute();
-          *added = given;
-          added->set_name(attribute.name());
-        }
-    }
+    bind_attributes(copy, node);
     for (std::string& input : *copy.mutable_input())
       if (!input.empty() && !inner.count(input) &&
           std::find(function.input().begin(), function.input().end(), input) != function.input().end())
@@ -485,110 +534,6 @@ void OnnxGraph::call_function(const onnx::FunctionProto& function, const onnx::N
              "'");
     scope[node.output(i)] = found->second;
   }
-}
-
-void OnnxGraph::take_branch(const onnx::NodeProto& node, Scope& scope, const std::map<std::string, int64_t>& sets,
-                            const std::string& prefix, int depth) {
-  const auto condition = node.input_size() > 0 ? scope.find(node.input(0)) : scope.end();
-  const Known known = condition == scope.end() ? nullptr : find_known(condition->second);
-  if (!known || known->elements() != 1 || known->is_symbolic())
-    throw CompileError({.stage = "import",
-                        .node = printable(node.name()),
-                        .op = "If",
-                        .what = "an If whose condition is not known when compiling is not supported",
-                        .hint = "export the model with the condition as a constant"});
-  const char* wanted = known->number(0) != 0.0 ? "then_branch" : "else_branch";
-  for (const auto& attribute : node.attribute()) {
-    if (attribute.name() != wanted) continue;
-    Scope inner = scope;
-    for (const auto& tensor : attribute.g().initializer()) {
-      const OnnxTensor read = read_onnx_tensor(tensor, folder_, "the initializer '" + tensor.name() + "'");
-      inner[tensor.name()] = add_value({.name = tensor.name(),
-                                        .type = {read.dtype.dtype, Shape(read.shape.begin(), read.shape.end())},
-                                        .narrow = read.dtype.narrow,
-                                        .known = known_of(read),
-                                        .class_name = "Constant",
-                                        .origin = tensor.name()});
-    }
-    translate_nodes(attribute.g().node(), inner, sets, prefix + (node.name().empty() ? "If" : node.name()) + "/",
-                    depth + 1);
-    for (int i = 0; i < attribute.g().output_size() && i < node.output_size(); ++i) {
-      const auto found = inner.find(attribute.g().output(i).name());
-      if (found == inner.end())
-        refuse("'" + path_ + "' is damaged: a branch of '" + printable(node.name()) + "' lacks an output");
-      scope[node.output(i)] = found->second;
-    }
-    return;
-  }
-  refuse("'" + path_ + "' is damaged: the If '" + printable(node.name()) + "' has no " + wanted);
-}
-
-// The body becomes a model of its own, whose layers are then put into one graph.
-OnnxNode::Body OnnxGraph::translate_body(const onnx::GraphProto& body, const OnnxNode& node, std::span<const Type> types,
-                                         std::span<const Narrow> narrow) {
-  if (static_cast<size_t>(body.input_size()) != types.size())
-    node.fail("gives its body " + std::to_string(types.size()) + " inputs but that has " + std::to_string(body.input_size()));
-  OnnxGraph inner(proto_, path_, options_);
-  inner.depth_ = depth_ + 1;
-  if (inner.depth_ > max_depth) refuse("'" + path_ + "' nests its graphs too deep");
-  Scope scope;
-  OnnxNode::Body result;
-  const auto add_input = [&](const std::string& name, const Type& type, Narrow narrower) {
-    const uint32_t id = inner.add_value(
-        {.name = name, .type = type, .narrow = narrower, .class_name = "InputLayer", .origin = name});
-    inner.add_layer({.name = inner.unique_name(name, "InputLayer"), .class_name = "InputLayer"}, {}, {id});
-    inner.model_.nodes.back().outputs = {type};
-    inner.model_.inputs.push_back(inner.values_[id].ref);
-    scope[name] = id;
-  };
-  for (size_t i = 0; i < types.size(); ++i) add_input(body.input(static_cast<int>(i)).name(), types[i], narrow[i]);
-  for (size_t i = 0; i < node.captured_.size(); ++i) {
-    const size_t index = node.given_inputs() + i;
-    const Value& value = values_[node.inputs_[index]];
-    if (value.known)
-      scope[node.captured_[i]] = inner.add_value(Value(value));
-    else {
-      add_input(node.captured_[i], value.type, value.narrow);
-      result.captured.push_back(index);
-    }
-  }
-  for (const auto& tensor : body.initializer()) {
-    const OnnxTensor read = read_onnx_tensor(tensor, folder_, "the initializer '" + tensor.name() + "'");
-    scope[tensor.name()] = inner.add_value({.name = tensor.name(),
-                                            .type = {read.dtype.dtype, Shape(read.shape.begin(), read.shape.end())},
-                                            .narrow = read.dtype.narrow,
-                                            .known = known_of(read),
-                                            .class_name = "Constant",
-                                            .origin = tensor.name()});
-  }
-  inner.translate_nodes(body.node(), scope, *node.sets_, node.name() + "/", 0);
-  std::vector<TensorRef> outputs;
-  for (const auto& output : body.output()) {
-    const auto found = scope.find(output.name());
-    if (found == scope.end()) node.fail("has a body without its output '" + printable(output.name()) + "'");
-    outputs.push_back(inner.ref_of_output(found->second, output.name()));
-  }
-
-  const Model& model = inner.model_;
-  Builder b(result.graph);
-  std::vector<std::vector<moru::Value>> values(model.nodes.size());
-  std::vector<std::vector<moru::Value>> parameters(model.layers.size());
-  for (const TensorRef& ref : model.inputs) values[ref.node] = {b.input(model.type(ref))};
-  for (size_t i = 0; i < model.layers.size(); ++i)
-    for (const Parameter& parameter : model.layers[i].parameters) {
-      parameters[i].push_back(b.input({parameter.dtype, Shape(parameter.shape.begin(), parameter.shape.end())}));
-      result.tables.push_back(known_of(parameter.dtype, parameter.shape, parameter.bytes()));
-    }
-  for (size_t n = 0; n < model.nodes.size(); ++n) {
-    const Layer& layer = model.layers[model.nodes[n].layer];
-    if (!layer.body) continue;
-    std::vector<moru::Value> given;
-    for (const TensorRef& ref : model.nodes[n].inputs) given.push_back(values[ref.node].at(ref.output));
-    for (const moru::Value& parameter : parameters[model.nodes[n].layer]) given.push_back(parameter);
-    values[n] = append_graph(b, *layer.body, given);
-  }
-  for (const TensorRef& ref : outputs) b.result(values[ref.node].at(ref.output));
-  return result;
 }
 
 // Whether everything that the node computes follows from constants that are no weights, and is small enough to keep.
@@ -655,7 +600,7 @@ void OnnxGraph::finish(OnnxNode& node, Scope& scope) {
     return std::any_of(node.read_order_.begin(), node.read_order_.end(),
                        [&](uint32_t id) { return node.read_.at(id).id == input.value && values_[id].has_ref; });
   });
-  Step step;
+  Step step{};
   std::vector<TensorRef> refs;
   Layer layer{.name = node.name(), .class_name = proto.op_type()};
   std::map<uint32_t, size_t> weight_places;
@@ -667,7 +612,7 @@ void OnnxGraph::finish(OnnxNode& node, Scope& scope) {
         refs.push_back(values_[id].ref);
       } else {
         weight_places[id] = layer.parameters.size();
-        layer.parameters.push_back(weight_of(values_[id].name, values_[id].type, initializer_bytes(id)));
+        layer.parameters.push_back(weight_of(values_[id].name, initializer(id)));
         if (std::find(node.frozen_.begin(), node.frozen_.end(), id) != node.frozen_.end())
           layer.parameters.back().trainable = false;
       }
@@ -681,7 +626,7 @@ void OnnxGraph::finish(OnnxNode& node, Scope& scope) {
   std::map<uint32_t, std::string> weight_names;
   for (const auto& [id, place] : weight_places) weight_names[id] = layer.parameters[place].name;
   for (Node& op : body->nodes) op.origin.clear();
-  step.parameters = layer.parameters;
+  step.layer = model_.layers.size();
 
   const bool folded = fold(node, *body);
   std::vector<HostTensor> numbers;
@@ -791,22 +736,25 @@ void OnnxGraph::prune() {
   model_ = std::move(kept);
 }
 
-Model import_onnx(const std::string& path, const OnnxImportOptions& options) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) refuse("cannot read '" + path + "'");
-  const std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  return import_onnx(std::as_bytes(std::span(content)), path, options);
+namespace {
+
+Model import_file(const OnnxFile& file, const std::string& path, const OnnxImportOptions& options,
+                  std::map<std::string, std::string>* metadata) {
+  if (metadata != nullptr)
+    for (const auto& entry : file.proto.metadata_props()) (*metadata)[entry.key()] = entry.value();
+  return OnnxGraph(file, path, options).take();
+}
+
+}  // namespace
+
+Model import_onnx(const std::string& path, const OnnxImportOptions& options,
+                  std::map<std::string, std::string>* metadata) {
+  return import_file(OnnxFile(path), path, options, metadata);
 }
 
 Model import_onnx(std::span<const std::byte> bytes, const std::string& path, const OnnxImportOptions& options,
                   std::map<std::string, std::string>* metadata) {
-  onnx::ModelProto proto;
-  const bool fits = bytes.size() <= static_cast<size_t>(std::numeric_limits<int>::max());
-  if (!fits || !proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || !proto.has_graph())
-    refuse("'" + path + "' is no ONNX model, or it is damaged", "an ONNX file holds one ModelProto");
-  if (metadata != nullptr)
-    for (const auto& entry : proto.metadata_props()) (*metadata)[entry.key()] = entry.value();
-  return OnnxGraph(proto, path, options).take();
+  return import_file(OnnxFile(bytes, path), path, options, metadata);
 }
 
 }  // namespace moru

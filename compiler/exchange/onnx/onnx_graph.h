@@ -5,11 +5,14 @@
 #include <onnx/onnx_pb.h>
 
 #include <deque>
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "compiler/exchange/onnx/onnx_file.h"
 #include "compiler/exchange/onnx/onnx_import.h"
 #include "compiler/exchange/onnx/onnx_node.h"
 
@@ -17,7 +20,7 @@ namespace moru {
 
 class OnnxGraph {
  public:
-  OnnxGraph(const onnx::ModelProto& proto, std::string path, const OnnxImportOptions& options);
+  OnnxGraph(const OnnxFile& file, std::string path, const OnnxImportOptions& options);
 
   Model take();
 
@@ -34,6 +37,8 @@ class OnnxGraph {
     uint32_t output = 0;
     std::string class_name = {};  // operator and node that made it
     std::string origin = {};
+    std::optional<std::vector<uint32_t>> elements = {};  // of a sequence, which exists only while importing
+    bool is_absent = false;                              // an optional value that is not there
   };
   const Value& value(uint32_t id) const { return values_[id]; }
   /// The value's numbers where they follow from constants and bound inputs; null where they do not.
@@ -42,31 +47,31 @@ class OnnxGraph {
   bool owns_initializer(uint32_t id) const;
   /// Gives an initializer that several layers read a layer of its own.
   void make_parameter_layer(uint32_t id);
-  std::vector<std::byte> initializer_bytes(uint32_t id) const;
+  StoredTensor initializer(uint32_t id) const;
   const std::string& folder() const { return folder_; }
-  OnnxNode::Body translate_body(const onnx::GraphProto& body, const OnnxNode& node, std::span<const Type> types,
-                                std::span<const Narrow> narrow);
 
  private:
   using Scope = std::map<std::string, uint32_t>;
   struct Step {  // of a translated node: how its values are computed, for find_known
     std::shared_ptr<const Graph> body;
     std::vector<uint32_t> tensors;
-    std::vector<Parameter> parameters;
+    size_t layer;  // whose parameters follow the tensors
   };
+  std::span<const Parameter> parameters_of(const Step& step) const { return model_.layers[step.layer].parameters; }
 
+  const OnnxFile& file_;
   const onnx::ModelProto& proto_;
   std::string path_, folder_;
   const OnnxImportOptions& options_;
   Model model_;
   std::vector<Value> values_;
   std::map<std::string, int> uses_;  // of initializers
+  std::map<const onnx::TensorProto*, uint32_t> initializers_;
   std::vector<Step> steps_;
   std::set<std::string> layer_names_;
   std::deque<onnx::NodeProto> expanded_;  // nodes of functions, with the call's attributes
   int symbols_ = 0;
   size_t translated_ = 0;
-  int depth_ = 0;  // of this graph among bodies
 
   std::map<std::string, int64_t> versions(
       const google::protobuf::RepeatedPtrField<onnx::OperatorSetIdProto>& sets) const;
@@ -75,6 +80,7 @@ class OnnxGraph {
   void count_uses();
   std::string unique_name(std::string wanted, const std::string& class_name);
   Type input_type(const onnx::ValueInfoProto& info, Narrow& narrow);
+  void add_initializer(const onnx::TensorProto& tensor, Scope& scope);
   void add_inputs(Scope& scope);
   uint32_t add_value(Value value);
   void translate_nodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& nodes, Scope& scope,
@@ -83,12 +89,77 @@ class OnnxGraph {
                       const std::string& prefix, int depth);
   void call_function(const onnx::FunctionProto& function, const onnx::NodeProto& node, Scope& scope,
                      const std::string& prefix, int depth);
-  void take_branch(const onnx::NodeProto& node, Scope& scope, const std::map<std::string, int64_t>& sets,
-                   const std::string& prefix, int depth);
-  void build_gradient(OnnxNode& node, const Scope& scope);
   void finish(OnnxNode& node, Scope& scope);
   AttributeValue record_node(const OnnxNode& node, const std::vector<uint32_t>& tensors,
                              const std::map<uint32_t, std::string>& weights, const std::vector<uint32_t>& outputs);
+
+  // A node that is translated by what it does to the graph, not by a formula over tensors.
+  struct Call {
+    const onnx::NodeProto& node;
+    Scope& scope;
+    const std::map<std::string, int64_t>& sets;
+    const std::string& prefix;
+    int depth;
+  };
+  struct Structure {
+    std::string_view type;
+    void (OnnxGraph::*translate)(const Call&);
+    std::string_view domain = "";
+  };
+  static const Structure structures[];
+  static const Structure* find_structure(const onnx::NodeProto& node);
+  [[noreturn]] void fail(const Call& call, const std::string& what, const std::string& hint = {}) const;
+  std::string name_of(const onnx::NodeProto& node) const;
+  std::string text_of(const Value& value) const;
+  uint32_t find_value(const Call& call, const std::string& name) const;
+  std::vector<uint32_t> inputs_of(const Call& call) const;
+  void set_outputs(const Call& call, const std::vector<uint32_t>& values);
+  /// The node with `inputs`, built by `build` as an operator builds its own.
+  void build(const Call& call, const std::vector<uint32_t>& inputs, const std::function<void(OnnxNode&)>& build_node);
+  std::vector<uint32_t> build_values(const Call& call, const std::vector<uint32_t>& inputs, size_t outputs,
+                                     const std::function<void(OnnxNode&)>& build_node);
+
+  /// The steps that lead from `sources` to `results` as one graph: its inputs are the sources, of these types, then
+  /// what they need besides, which `outside` holds as values of `node`.
+  struct Composition {
+    Graph graph;
+    std::vector<moru::Value> outside;
+  };
+  Composition compose(OnnxNode& node, const std::vector<uint32_t>& sources, const std::vector<Type>& types,
+                      const std::vector<uint32_t>& results);
+  void translate_gradient(const Call& call);
+
+  // onnx_control.cpp
+  struct Rolling {
+    std::vector<uint32_t> carries, sequences;
+    std::vector<int64_t> axes;               // of the sequences
+    std::vector<bool> reversed;              // sequences that run backwards
+    std::vector<bool> reversed_stacks = {};  // of what is stacked; by default forwards, along axis 0
+    std::vector<int64_t> stack_axes = {};
+    std::vector<size_t> places = {};  // of the body's inputs among carries and sequences; SIZE_MAX: condition
+    uint32_t condition = UINT32_MAX;  // the body's first result must be true
+  };
+  const onnx::GraphProto& body_of(const Call& call, const char* name) const;
+  std::optional<bool> find_truth(uint32_t id);
+  std::vector<uint32_t> run_body(const Call& call, const onnx::GraphProto& body, const std::vector<uint32_t>& inputs);
+  uint32_t add_constant(Known known, const std::string& name);
+  uint32_t add_placeholder(const Type& type, Narrow narrow, const std::string& name);
+  bool roll_loop(const Call& call, const onnx::GraphProto& body, const Rolling& rolling);
+  uint32_t stack_values(const Call& call, const std::vector<uint32_t>& parts, int64_t axis, const Type& like);
+  void translate_if(const Call& call);
+  void translate_loop(const Call& call);
+  void translate_scan(const Call& call);
+
+  // onnx_sequences.cpp
+  uint32_t add_sequence(const Call& call, std::vector<uint32_t> elements);
+  const std::vector<uint32_t>& sequence_of(const Call& call, uint32_t id) const;
+  size_t place_of(const Call& call, uint32_t id, size_t count);
+  void translate_sequence(const Call& call);
+  void translate_split_to_sequence(const Call& call);
+  void translate_concat_from_sequence(const Call& call);
+  void translate_sequence_map(const Call& call);
+  void translate_optional(const Call& call);
+
   bool fold(const OnnxNode& node, const Graph& body);
   void add_layer(Layer layer, std::vector<TensorRef> inputs, const std::vector<uint32_t>& outputs);
   TensorRef ref_of_output(uint32_t id, const std::string& name);

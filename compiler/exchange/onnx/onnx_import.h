@@ -29,9 +29,10 @@ struct OnnxImportOptions {
 
 /// Reads `path`. The file may be hostile. Throws CompileError: for operators that Moru lacks, with all of them and the
 /// names of their nodes; for damaged files, with the place.
-Model import_onnx(const std::string& path, const OnnxImportOptions& options = {});
-/// The same from memory; `path` names the file, and where tensors beside it lie. `metadata`, if given, gets the file's
-/// metadata_props.
+/// `metadata`, if given, gets the file's metadata_props.
+Model import_onnx(const std::string& path, const OnnxImportOptions& options = {},
+                  std::map<std::string, std::string>* metadata = nullptr);
+/// The same from memory; `path` names the file, and where tensors beside it lie.
 Model import_onnx(std::span<const std::byte> bytes, const std::string& path, const OnnxImportOptions& options = {},
                   std::map<std::string, std::string>* metadata = nullptr);
 

@@ -15,10 +15,9 @@ namespace {
 using Attribute = onnx::AttributeProto;
 
 constexpr std::span<const OnnxOp> (*families[])() = {
-    onnx_elementwise_ops, onnx_shape_ops,     onnx_contraction_ops,   onnx_reduction_ops,
-    onnx_indexing_ops,    onnx_window_ops,    onnx_normalization_ops, onnx_recurrent_ops,
-    onnx_loss_ops,        onnx_attention_ops, onnx_resize_ops,        onnx_training_ops,
-    onnx_control_ops,
+    onnx_elementwise_ops, onnx_shape_ops,         onnx_contraction_ops, onnx_reduction_ops,    onnx_indexing_ops,
+    onnx_window_ops,      onnx_normalization_ops, onnx_recurrent_ops,   onnx_loss_ops,         onnx_attention_ops,
+    onnx_resize_ops,      onnx_training_ops,      onnx_selection_ops,   onnx_quantization_ops, onnx_image_ops,
 };
 
 }  // namespace
@@ -129,15 +128,6 @@ Value OnnxNode::in(size_t index) {
   const Value value = raw(index);
   return builder_.cast(value, compute_dtype(value.type().dtype));
 }
-
-OnnxNode::Body OnnxNode::body(std::string_view attribute, std::span<const Type> types,
-                              std::span<const Narrow> narrow) const {
-  const Attribute* found = find(attribute);
-  if (!found || !found->has_g()) fail("lacks the graph '" + std::string(attribute) + "'");
-  return graph_.translate_body(found->g(), *this, types, narrow);
-}
-
-size_t OnnxNode::given_inputs() const { return inputs_.size() - captured_.size(); }
 
 Known OnnxNode::known(size_t index) const { return has_input(index) ? graph_.find_known(inputs_[index]) : nullptr; }
 

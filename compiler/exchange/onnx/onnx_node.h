@@ -80,17 +80,6 @@ class OnnxNode {
   void set_as(size_t index, Value value, ElementType type);
   void set_known(size_t index, Known value);
 
-  /// A graph among the attributes, for inputs of these types. Its inputs are those, then values that it reads from
-  /// around it, which are the node's inputs `captured`, then `tables`.
-  struct Body {
-    Graph graph;
-    std::vector<size_t> captured;
-    std::vector<Known> tables;
-  };
-  Body body(std::string_view attribute, std::span<const Type> types, std::span<const Narrow> narrow) const;
-  /// How many inputs stand in the file; those that graphs among the attributes read from around them come behind.
-  size_t given_inputs() const;
-
   /// axis counted from the front; fails where `rank` has none such.
   int64_t axis(int64_t axis, size_t rank) const;
   std::vector<int64_t> axes(std::vector<int64_t> axes, size_t rank) const;
@@ -126,8 +115,6 @@ class OnnxNode {
   std::map<uint32_t, Value> read_;  // tensors and parameters, by value of the OnnxGraph
   std::vector<uint32_t> read_order_, frozen_;
   std::vector<Table> tables_;
-  std::vector<std::string> captured_;  // names of the inputs behind those that are given
-  const std::map<std::string, int64_t>* sets_ = nullptr;
 
   const onnx::AttributeProto* find(std::string_view attribute) const;
 };
@@ -158,6 +145,8 @@ std::span<const OnnxOp> onnx_loss_ops();
 std::span<const OnnxOp> onnx_attention_ops();
 std::span<const OnnxOp> onnx_resize_ops();
 std::span<const OnnxOp> onnx_training_ops();
-std::span<const OnnxOp> onnx_control_ops();
+std::span<const OnnxOp> onnx_selection_ops();
+std::span<const OnnxOp> onnx_quantization_ops();
+std::span<const OnnxOp> onnx_image_ops();
 
 }  // namespace moru

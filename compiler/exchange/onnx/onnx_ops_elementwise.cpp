@@ -107,7 +107,7 @@ void comparison(OnnxNode& n) {
                                                 : "greater_equal";
   Value a = n.in(0), b = second_operand(n);
   if (n.dtype(0).narrow == Narrow::u64 && op != "equal") {  // held in i64: the order of unsigned numbers
-    const Value lowest = n.materialize(*lowest_integer());
+    const Value lowest = n.materialize(*known_integer(INT64_MIN));
     a = a + lowest;
     b = b + lowest;
   }
@@ -120,6 +120,22 @@ void logic(OnnxNode& n) {
   if (n.op_type() == "And") n.set(0, b.call("logical_and", {x, y}));
   if (n.op_type() == "Or") n.set(0, b.call("logical_or", {x, y}));
   if (n.op_type() == "Xor") n.set(0, b.call("not_equal", {x, y}));
+}
+
+void bits(OnnxNode& n) {
+  Builder& b = n.builder();
+  const Value x = n.in(0);
+  const std::string& type = n.op_type();
+  if (type == "BitwiseNot") return n.set(0, -x - 1.0);
+  if (type != "BitShift") {
+    const char* op = type == "BitwiseAnd" ? "bitwise_and" : type == "BitwiseOr" ? "bitwise_or" : "bitwise_xor";
+    return n.set(0, b.call(op, {x, n.in(1)}));
+  }
+  const std::string direction = n.string("direction");
+  if (direction != "LEFT" && direction != "RIGHT") n.fail("has the unknown direction '" + direction + "'");
+  const Value wide = b.cast(x, DType::i64), count = b.cast(n.in(1), DType::i64);
+  const Value y = b.call(direction == "LEFT" ? "shift_left" : "shift_right", {wide, count});
+  n.set(0, b.cast(y, x.type().dtype));
 }
 
 void variadic(OnnxNode& n) {
@@ -325,6 +341,11 @@ constexpr OnnxOp ops[] = {
     {"And", 1, logic},
     {"Or", 1, logic},
     {"Xor", 1, logic},
+    {"BitwiseAnd", 1, bits},
+    {"BitwiseOr", 1, bits},
+    {"BitwiseXor", 1, bits},
+    {"BitwiseNot", 1, bits},
+    {"BitShift", 1, bits},
     {"Max", 1, variadic},
     {"Min", 1, variadic},
     {"Sum", 1, variadic},

@@ -36,8 +36,10 @@ void layer_normalization(OnnxNode& n) {
   Value y = apart * scale * n.in(1);
   if (n.has_input(2)) y = y + n.in(2);
   n.set(0, y);
-  if (n.wants(1)) n.set_as(1, mean, mean.type().dtype);
-  if (n.wants(2)) n.set_as(2, scale, scale.type().dtype);
+  const ElementType stash =
+      dtype_of_onnx(static_cast<int32_t>(n.integer("stash_type", 1)), "the attribute 'stash_type'");
+  if (n.wants(1)) n.set_as(1, mean, stash);
+  if (n.wants(2)) n.set_as(2, scale, stash);
 }
 
 void rms_normalization(OnnxNode& n) {

@@ -130,11 +130,7 @@ Integers kernel_extents(OnnxNode& n, const Shape& kernel) {
 }
 
 void conv(OnnxNode& n) {
-  const Value x = n.in(0), kernel = n.in(1);
-  if (x.rank() < 3 || kernel.rank() != x.rank())
-    n.fail("needs [batch, channels, space...] and a kernel of as many axes but got " + shape_text(x.shape()) + " and " +
-           shape_text(kernel.shape()));
-  Value y = convolve(n, x, kernel, axes_of(n, x.shape(), kernel_extents(n, kernel.shape())), n.integer("group", 1));
+  Value y = convolution(n, n.in(0), n.in(1));
   if (n.has_input(2)) y = add_bias(y, n.in(2));
   n.set(0, y);
 }
@@ -354,6 +350,13 @@ constexpr OnnxOp ops[] = {
 };
 
 }  // namespace
+
+Value convolution(OnnxNode& n, Value x, Value kernel) {
+  if (x.rank() < 3 || kernel.rank() != x.rank())
+    n.fail("needs [batch, channels, space...] and a kernel of as many axes but got " + shape_text(x.shape()) + " and " +
+           shape_text(kernel.shape()));
+  return convolve(n, x, kernel, axes_of(n, x.shape(), kernel_extents(n, kernel.shape())), n.integer("group", 1));
+}
 
 std::span<const OnnxOp> onnx_window_ops() { return ops; }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "compiler/exchange/onnx/onnx_file.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -56,6 +57,22 @@ std::vector<std::byte> bytes_of(const Numbers& numbers) {
   return bytes;
 }
 
+// A path inside the model's folder: a file may not name others on this machine.
+std::string external_path(const std::string& folder, const std::string& location, const std::string& what) {
+  namespace fs = std::filesystem;
+  const fs::path path(location);
+  const fs::path normal = path.lexically_normal();
+  std::error_code error;
+  const fs::path full = fs::weakly_canonical(fs::path(folder.empty() ? "." : folder) / normal, error);
+  const fs::path root = fs::weakly_canonical(fs::path(folder.empty() ? "." : folder), error);
+  const fs::path inside = full.lexically_relative(root);
+  if (location.empty() || path.is_absolute() || inside.empty() || *inside.begin() == "..")
+    refuse(what, "has its values in '" + location + "', which is outside of the model's folder");
+  return full.string();
+}
+
+}  // namespace
+
 // As raw data would be. Types without a field of their own are in int32_data, f16 as bits.
 std::vector<std::byte> typed_bytes(const Proto& tensor, ElementType type) {
   switch (type.narrow) {
@@ -89,26 +106,7 @@ std::vector<std::byte> typed_bytes(const Proto& tensor, ElementType type) {
   return {};
 }
 
-int64_t stored_bytes(ElementType type) {
-  return type.narrow == Narrow::none ? dtype_bytes(type.dtype) : narrow_bytes(type.narrow);
-}
-
-// A path inside the model's folder: a file may not name others on this machine.
-std::string external_path(const std::string& folder, const std::string& location, const std::string& what) {
-  namespace fs = std::filesystem;
-  const fs::path path(location);
-  const fs::path normal = path.lexically_normal();
-  std::error_code error;
-  const fs::path full = fs::weakly_canonical(fs::path(folder.empty() ? "." : folder) / normal, error);
-  const fs::path root = fs::weakly_canonical(fs::path(folder.empty() ? "." : folder), error);
-  const fs::path inside = full.lexically_relative(root);
-  if (location.empty() || path.is_absolute() || inside.empty() || *inside.begin() == "..")
-    refuse(what, "has its values in '" + location + "', which is outside of the model's folder");
-  return full.string();
-}
-
-std::vector<std::byte> external_bytes(const Proto& tensor, const std::string& folder, uint64_t needed,
-                                      const std::string& what) {
+FileRange external_range(const Proto& tensor, const std::string& folder, uint64_t needed, const std::string& what) {
   std::string location;
   uint64_t offset = 0;
   auto number = [&](const std::string& text) {
@@ -123,24 +121,8 @@ std::vector<std::byte> external_bytes(const Proto& tensor, const std::string& fo
     if (entry.key() == "location") location = entry.value();
     if (entry.key() == "offset") offset = number(entry.value());
   }
-  const std::string path = external_path(folder, location, what);
-  std::error_code error;
-  const uint64_t size = std::filesystem::file_size(path, error);
-  std::ifstream file(path, std::ios::binary);
-  if (error || !file)
-    refuse(what, "has its values in '" + path + "', which cannot be read", "it belongs beside the model");
-  if (offset > size || needed > size - offset)
-    refuse(what, "has its values in '" + path + "', which is too short",
-           "it has " + std::to_string(size) + " bytes but " + std::to_string(needed) + " from " +
-               std::to_string(offset) + " are needed");
-  std::vector<std::byte> bytes(needed);
-  file.seekg(static_cast<std::streamoff>(offset));
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(needed));
-  if (!file) refuse(what, "has its values in '" + path + "', which cannot be read");
-  return bytes;
+  return {external_path(folder, location, what), offset, needed};
 }
-
-}  // namespace
 
 ElementType dtype_of_onnx(int32_t element_type, const std::string& what) {
   for (const Named& named : element_types)
@@ -184,6 +166,13 @@ bool KnownValue::is_symbolic() const {
   for (const Dim& dim : dims)
     if (!dim.is_constant()) return true;
   return false;
+}
+
+Known known_integer(int64_t number, DType dtype) {
+  auto value = std::make_shared<KnownValue>();
+  value->dtype = dtype;
+  value->dims = {Dim(number)};
+  return value;
 }
 
 Known known_of(const HostTensor& tensor) {
@@ -247,27 +236,8 @@ int64_t checked_elements(std::span<const int64_t> shape, const std::string& what
 }
 
 OnnxTensor read_onnx_tensor(const Proto& tensor, const std::string& folder, const std::string& what) {
-  OnnxTensor result;
-  result.dtype = dtype_of_onnx(tensor.data_type(), what);
-  result.shape.assign(tensor.dims().begin(), tensor.dims().end());
-  if (tensor.has_segment()) refuse(what, "is stored in segments, which is not supported");
-  const uint64_t needed =
-      static_cast<uint64_t>(checked_elements(result.shape, what)) * static_cast<uint64_t>(stored_bytes(result.dtype));
-  if (tensor.data_location() == Proto::EXTERNAL) {
-    result.bytes = external_bytes(tensor, folder, needed, what);
-  } else if (tensor.has_raw_data()) {
-    const auto* begin = reinterpret_cast<const std::byte*>(tensor.raw_data().data());
-    result.bytes.assign(begin, begin + tensor.raw_data().size());
-  } else {
-    result.bytes = typed_bytes(tensor, result.dtype);
-  }
-  if (result.bytes.size() != needed)
-    refuse(what, "is damaged: it has " + std::to_string(result.bytes.size()) + " bytes of values but needs " +
-                     std::to_string(needed));
-  if (result.dtype.narrow != Narrow::none) result.bytes = widen_elements(result.bytes, result.dtype.narrow);
-  if (result.dtype == DType::boolean)
-    for (std::byte& element : result.bytes) element = std::byte{element != std::byte{0}};
-  return result;
+  const StoredTensor stored(tensor, folder, what);
+  return {stored.dtype, stored.shape, stored.bytes()};
 }
 
 }  // namespace moru

@@ -42,6 +42,8 @@ struct KnownValue {
 };
 using Known = std::shared_ptr<const KnownValue>;
 
+/// A scalar.
+Known known_integer(int64_t number, DType dtype = DType::i64);
 Known known_of(const HostTensor& tensor);
 HostTensor host_of(const KnownValue& value);
 /// From raw memory, as a `.npy` or a parameter holds it.

@@ -1,0 +1,176 @@
+// Operators of ONNX beside the numbers that ONNX's own documentation of them gives (onnx/backend/test/case/node).
+#include <doctest/doctest.h>
+
+#include "tests/exchange/onnx_case.h"
+
+namespace moru::test {
+namespace {
+
+void check_close(const std::vector<float>& got, const std::vector<float>& wanted, double tolerance) {
+  REQUIRE(got.size() == wanted.size());
+  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(wanted[i]).epsilon(tolerance));
+}
+
+void add_scalar(OnnxCase& model, const std::string& name, float value) {
+  add_initializer<float>(model.graph(), name, onnx_float, {}, {value});
+}
+void add_byte(OnnxCase& model, const std::string& name, uint8_t value) {
+  add_initializer<uint8_t>(model.graph(), name, onnx_byte, {}, {value});
+}
+
+}  // namespace
+
+TEST_CASE("onnx selection: results of as many elements as the data say, where they are known") {
+  OnnxCase model;
+  model.input("x", {"2", "3"});
+  model.node("NonZero", {"x"}, {"places"});
+  model.node("Unique", {"x"}, {"different", "first", "inverse", "counts"});
+  for (const char* output : {"places", "different", "first", "inverse", "counts"}) model.output(output);
+  const SavedTensor x = floats("x", {2, 3}, {3, 0, 1, 0, 3, 3});
+  const auto outputs = model.run({x}, true);
+  CHECK(outputs[0].shape == std::vector<int64_t>{2, 4});
+  CHECK(values_of<int64_t>(outputs[0]) == std::vector<int64_t>{0, 0, 1, 1, 0, 2, 1, 2});
+  CHECK(values_of<float>(outputs[1]) == std::vector<float>{0, 1, 3});
+  CHECK(values_of<int64_t>(outputs[2]) == std::vector<int64_t>{1, 2, 0});
+  CHECK(values_of<int64_t>(outputs[3]) == std::vector<int64_t>{2, 0, 1, 0, 2, 2});
+  CHECK(values_of<int64_t>(outputs[4]) == std::vector<int64_t>{2, 1, 3});
+  CHECK(model.error({x}) ==
+        "layer 'the_NonZero' (NonZero): needs the values of its input 'x' when compiling, since shapes depend on them\n"
+        "  hint: moru run takes them from the inputs that it is given; for other commands, make them constants of the "
+        "model");
+}
+
+TEST_CASE("onnx selection: boxes that overlap a better one are left out") {
+  OnnxCase model(11);
+  model.input("boxes", {"1", "6", "4"});
+  model.input("scores", {"1", "1", "6"});
+  add_initializer<int64_t>(model.graph(), "most", onnx_long, {1}, {3});
+  add_initializer<float>(model.graph(), "overlap", onnx_float, {1}, {0.5f});
+  add_initializer<float>(model.graph(), "least", onnx_float, {1}, {0.4f});
+  model.node("NonMaxSuppression", {"boxes", "scores", "most", "overlap"}, {"all"});
+  model.node("NonMaxSuppression", {"boxes", "scores", "most", "overlap", "least"}, {"good"});
+  for (const char* output : {"all", "good"}) model.output(output);
+  const auto outputs = model.run({floats("boxes", {1, 6, 4}, {0, 0,  1, 1,  0, 0.1f,  1, 1.1f,  0, -0.1f, 1, 0.9f,
+                                                              0, 10, 1, 11, 0, 10.1f, 1, 11.1f, 0, 100,   1, 101}),
+                                  floats("scores", {1, 1, 6}, {0.9f, 0.75f, 0.6f, 0.95f, 0.5f, 0.3f})},
+                                 true);
+  CHECK(values_of<int64_t>(outputs[0]) == std::vector<int64_t>{0, 0, 3, 0, 0, 0, 0, 0, 5});
+  CHECK(values_of<int64_t>(outputs[1]) == std::vector<int64_t>{0, 0, 3, 0, 0, 0});
+}
+
+TEST_CASE("onnx quantization: numbers become bytes and back") {
+  OnnxCase model(19);
+  model.input("x", {"6"});
+  add_scalar(model, "scale", 2.0f);
+  add_byte(model, "zero", 128);
+  model.node("QuantizeLinear", {"x", "scale", "zero"}, {"q"});
+  model.node("DequantizeLinear", {"q", "scale", "zero"}, {"y"});
+  for (const char* output : {"q", "y"}) model.output(output);
+  const auto outputs = model.run({floats("x", {6}, {0, 2, 3, 1000, -254, -1000})});
+  CHECK(values_of<int32_t>(outputs[0]) == std::vector<int32_t>{128, 129, 130, 255, 1, 0});
+  CHECK(values_of<float>(outputs[1]) == std::vector<float>{0, 2, 4, 254, -254, -256});
+}
+
+TEST_CASE("onnx quantization: a scale for each place of an axis, and for each block along it") {
+  OnnxCase model(21);
+  model.input("x", {"2", "4"});
+  add_initializer<float>(model.graph(), "rows", onnx_float, {2}, {1, 2});
+  add_initializer<float>(model.graph(), "blocks", onnx_float, {2, 2}, {1, 2, 4, 8});
+  add_initializer<int8_t>(model.graph(), "zeros", onnx::TensorProto::INT8, {2, 2}, {0, 1, 0, 1});
+  set_integer(model.node("QuantizeLinear", {"x", "rows"}, {"a"}), "axis", 0);
+  onnx::NodeProto& blocked = model.node("QuantizeLinear", {"x", "blocks", "zeros"}, {"b"});
+  set_integer(blocked, "axis", 1);
+  set_integer(blocked, "block_size", 2);
+  for (const char* output : {"a", "b"}) model.output(output);
+  const auto outputs = model.run({floats("x", {2, 4}, {0.5f, 1.5f, 4, -6, 8, 16, 24, -1032})});
+  CHECK(values_of<int32_t>(outputs[0]) == std::vector<int32_t>{0, 2, 4, 0, 4, 8, 12, 0});  // halves go to even numbers
+  CHECK(values_of<int32_t>(outputs[1]) == std::vector<int32_t>{0, 2, 3, -2, 2, 4, 4, -128});
+}
+
+TEST_CASE("onnx quantization: a scale and a zero point from the data") {
+  OnnxCase model(11);
+  model.input("x", {"6"});
+  model.node("DynamicQuantizeLinear", {"x"}, {"y", "scale", "zero"});
+  for (const char* output : {"y", "scale", "zero"}) model.output(output);
+  const auto outputs = model.run({floats("x", {6}, {0, 2, -3, -2.5f, 1.34f, 0.5f})});
+  CHECK(values_of<int32_t>(outputs[0]) == std::vector<int32_t>{153, 255, 0, 26, 221, 179});
+  check_close(values_of<float>(outputs[1]), {0.0196078438f}, 1e-7);
+  CHECK(values_of<int32_t>(outputs[2]) == std::vector<int32_t>{153});
+  const auto below = model.run({floats("x", {6}, {-1, -2.1f, -1.3f, -2.5f, -3.34f, -4})});
+  CHECK(values_of<int32_t>(below[0]) == std::vector<int32_t>{191, 121, 172, 96, 42, 0});
+  check_close(values_of<float>(below[1]), {0.0156862754f}, 1e-7);
+  CHECK(values_of<int32_t>(below[2]) == std::vector<int32_t>{255});
+}
+
+TEST_CASE("onnx quantization: products of bytes are sums of whole numbers") {
+  OnnxCase model(10);
+  model.input("a", {"4", "3"}, onnx_byte);
+  model.input("b", {"3", "2"}, onnx_byte);
+  add_byte(model, "a_zero", 12);
+  add_byte(model, "b_zero", 0);
+  model.node("MatMulInteger", {"a", "b", "a_zero", "b_zero"}, {"y"});
+  model.output("y");
+  const auto outputs = model.run({ints("a", {4, 3}, {11, 7, 3, 10, 6, 2, 9, 5, 1, 8, 4, 0}), ints("b", {3, 2}, {1, 4, 2, 5, 3, 6})});
+  CHECK(values_of<int32_t>(outputs[0]) == std::vector<int32_t>{-38, -83, -44, -98, -50, -113, -56, -128});
+
+  OnnxCase scaled(21);
+  scaled.input("a", {"2", "4"}, onnx_byte);
+  scaled.input("b", {"4", "3"}, onnx_byte);
+  add_scalar(scaled, "a_scale", 0.0066f);
+  add_byte(scaled, "a_zero", 113);
+  add_scalar(scaled, "b_scale", 0.00705f);
+  add_byte(scaled, "b_zero", 114);
+  add_scalar(scaled, "y_scale", 0.0107f);
+  add_byte(scaled, "y_zero", 118);
+  scaled.node("QLinearMatMul", {"a", "a_scale", "a_zero", "b", "b_scale", "b_zero", "y_scale", "y_zero"}, {"y"});
+  scaled.output("y");
+  const auto rounded = scaled.run({ints("a", {2, 4}, {208, 236, 0, 238, 3, 214, 255, 29}),
+                                   ints("b", {4, 3}, {152, 51, 244, 60, 26, 255, 0, 127, 246, 127, 254, 247})});
+  CHECK(values_of<int32_t>(rounded[0]) == std::vector<int32_t>{168, 115, 255, 1, 66, 151});
+}
+
+TEST_CASE("onnx quantization: convolutions of bytes pad with the zero point") {
+  OnnxCase model(10);
+  model.input("x", {"1", "1", "3", "3"}, onnx_byte);
+  add_initializer<uint8_t>(model.graph(), "w", onnx_byte, {2, 1, 2, 2}, std::vector<uint8_t>(8, 1));
+  add_byte(model, "x_zero", 1);
+  add_initializer<uint8_t>(model.graph(), "w_zeros", onnx_byte, {2}, {0, 1});
+  onnx::NodeProto& conv = model.node("ConvInteger", {"x", "w", "x_zero", "w_zeros"}, {"y"});
+  for (int i = 0, first = 1; i < 4; ++i, first = 0)
+    (first ? attribute(conv, "pads", onnx::AttributeProto::INTS) : *conv.mutable_attribute(0)).add_ints(1);
+  model.output("y");
+  const auto outputs = model.run({ints("x", {1, 1, 3, 3}, {2, 3, 4, 5, 6, 7, 8, 9, 10})});
+  std::vector<int32_t> wanted = {1, 3, 5, 3, 5, 12, 16, 9, 11, 24, 28, 15, 7, 15, 17, 9};
+  wanted.resize(32, 0);
+  CHECK(values_of<int32_t>(outputs[0]) == wanted);
+}
+
+TEST_CASE("onnx image: samples outside of an image are zeros, its border, or mirrored") {
+  const std::pair<const char*, std::vector<float>> cases[] = {
+      {"zeros", {0, 0, 1.7f, 0, 0, 1.7f, 0, 0}},
+      {"border", {0, 0, 1.7f, 5, 5, 1.7f, 5, 5}},
+      {"reflection", {2.5f, 0, 1.7f, 2.5f, 2.5f, 1.7f, 5, 2.5f}}};
+  for (const auto& [padding, wanted] : cases) {
+    CAPTURE(padding);
+    OnnxCase model(16);
+    model.input("x", {"1", "1", "3", "2"});
+    model.input("grid", {"1", "2", "4", "2"});
+    attribute(model.node("GridSample", {"x", "grid"}, {"y"}), "padding_mode", onnx::AttributeProto::STRING).set_s(padding);
+    model.output("y");
+    const auto outputs = model.run({floats("x", {1, 1, 3, 2}, {0, 1, 2, 3, 4, 5}),
+                                    floats("grid", {1, 2, 4, 2}, {-10, -10, -5, -5, -0.2f, -0.2f, 10, 10, 10, 10, -0.2f,
+                                                                  -0.2f, 5, 5, 10, 10})});
+    check_close(values_of<float>(outputs[0]), wanted, 1e-6);
+  }
+}
+
+TEST_CASE("onnx: determinants of stacked matrices, of those with a zero in the corner too") {
+  OnnxCase model(11);
+  model.input("x", {"4", "2", "2"});
+  model.node("Det", {"x"}, {"y"});
+  model.output("y");
+  const auto outputs = model.run({floats("x", {4, 2, 2}, {1, 2, 3, 4, 1, 2, 2, 1, 1, 3, 3, 1, 0, 2, 3, 5})});
+  check_close(values_of<float>(outputs[0]), {-2, -3, -8, -6}, 1e-6);
+}
+
+}  // namespace moru::test
