@@ -355,6 +355,25 @@ void Lowering::assign_storage(Region& r, const std::vector<Destination>& destina
   }
 }
 
+// Another place for a value, and for the views of it. Both places are row-major, so that what was a view stays one.
+void Lowering::move_storage(Region& r, ValueId value, const View& view) {
+  const Graph& g = *r.graph;
+  r.storage[value] = view;
+  r.own[value] = false;
+  std::set<ValueId> moved = {value};
+  for (const Node& node : g.nodes) {
+    if (!is_view(*node.op) || !moved.count(node.inputs[0])) continue;
+    for (size_t k = 0; k < node.outputs.size(); ++k) {
+      const ValueId output = node.outputs[k];
+      if (!r.storage[output] || r.own[output]) continue;
+      r.storage[output] =
+          view_through(node, k, *r.storage[node.inputs[0]], g.type(node.inputs[0]).shape, g.type(output).shape);
+      check_internal(r.storage[output].has_value(), "a view of contiguous memory is one of any other");
+      moved.insert(output);
+    }
+  }
+}
+
 // Whether computing `value` in its group reads the input `old`.
 bool Lowering::reads_in_group(const Region& r, ValueId value, ValueId old) const {
   const uint32_t group = r.group_of[r.producer[value]];
@@ -452,8 +471,7 @@ Region Lowering::plan(const Graph& graph, const std::vector<View>& inputs, const
       continue;
     }
     ValueId value = (*unread)->value;
-    r.storage[value] = (*unread)->view;
-    r.own[value] = false;
+    move_storage(r, value, (*unread)->view);
     r.store_rank[value] = rank;
     in_place.erase(unread);
   }

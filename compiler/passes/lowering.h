@@ -101,6 +101,7 @@ class Lowering {
   void find_layouts(Region& region);
   void choose_anchors(Region& region);
   void form_groups(Region& region);
+  void move_storage(Region& region, ValueId value, const View& view);
   void assign_storage(Region& region, const std::vector<Destination>& destinations);
   void collect_dependencies(const Region& region, ValueId value, bool aligned, const Shape& space,
                             std::map<uint32_t, bool>& groups, std::set<ValueId>& reads) const;

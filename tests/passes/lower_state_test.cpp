@@ -99,3 +99,49 @@ TEST_CASE("lower: a contraction may replace state, but not what it reads") {
     }
   })");
 }
+
+TEST_CASE("lower: views of a state that is written in place are read where it lies") {
+  check_text(R"(module {
+    slot layer_state "a": f32[4, 6]
+    slot output "y": f32[6, 4]
+    slot output "repeated": f32[8, 6]
+    entry step {
+      %0 = input "a": f32[4, 6]
+      %1: f32[4, 6] = square(%0)
+      %2: f32[6, 4] = transpose(%1) {permutation=(1, 0)}
+      %4: f32[4, 1, 6] = reshape(%1) {shape=[4, 1, 6]}
+      %5: f32[4, 2, 6] = broadcast_to(%4) {shape=[4, 2, 6]}
+      %6: f32[8, 6] = reshape(%5) {shape=[8, 6]}
+      %7: f32[8, 6] = exp(%6)
+      result "a" = %1
+      result "y" = %2
+      result "repeated" = %7
+    }
+  })");
+}
+
+TEST_CASE("lower: a carry's views in the step that computes it") {
+  check_text(R"(module {
+    slot input "x": f32[3, 2, 4]
+    slot output "last": f32[2, 4]
+    slot output "products": f32[3, 4, 1]
+    entry step {
+      %0 = input "x": f32[3, 2, 4]
+      %1: f32[2, 4] = fill() {dtype="f32", shape=[2, 4], value=0.0}
+      %2: f32[2, 4], %3: f32[3, 4, 1] = scan(%1, %0) {axes=(0), carries=1, output_axes=(0), recompute=false, reverse=false, sequences=1} body {
+        %0 = input: f32[2, 4]
+        %1 = input: f32[2, 4]
+        %2: f32[2, 4] = add(%0, %1)
+        %3: f32[2, 1, 4] = reshape(%2) {shape=[2, 1, 4]}
+        %4: f32[2, 2, 4] = broadcast_to(%3) {shape=[2, 2, 4]}
+        %5: f32[4, 4] = reshape(%4) {shape=[4, 4]}
+        %6: f32[4, 1] = fill() {dtype="f32", shape=[4, 1], value=0.5}
+        %7: f32[4, 1] = contract(%5, %6) {spec="ik,kj->ij"}
+        result %2
+        result %7
+      }
+      result "last" = %2
+      result "products" = %3
+    }
+  })");
+}
