@@ -17,11 +17,11 @@ namespace {
 // parameters, which costs a superfluous `prepare` at worst.
 bool reads_derived_slots(std::string_view entry) {
   return entry != "train_step" && entry != "init" && entry != "prepare" && entry != "reset_metrics" &&
-         entry != "metric_results" && entry != "finish_training";
+         entry != "reset_states" && entry != "metric_results" && entry != "finish_training";
 }
 bool changes_parameters(std::string_view entry) {
   return entry != "predict" && entry != "evaluate" && entry != "prepare" && entry != "reset_metrics" &&
-         entry != "metric_results";
+         entry != "reset_states" && entry != "metric_results";
 }
 /// Kinds that a session without parameters of its own borrows, or, for layer state, copies.
 bool is_shareable(SlotKind kind) { return kind == SlotKind::parameter || kind == SlotKind::layer_state; }

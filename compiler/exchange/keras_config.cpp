@@ -6,6 +6,8 @@
 
 #include "compiler/model/functional.h"
 #include "compiler/model/infer_model.h"
+#include "compiler/ops/layer.h"
+#include "compiler/ops/recurrent_cells.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -54,7 +56,8 @@ bool is_neutral(const Json& value) {
 
 class ConfigReader {
  public:
-  ConfigReader(KerasConfig& result, const std::string& source) : result_(result), source_(source) {}
+  ConfigReader(KerasConfig& result, const std::string& source, bool fixed_batch = false)
+      : result_(result), source_(source), fixed_batch_(fixed_batch) {}
 
   [[noreturn]] void refuse(const std::string& path, const std::string& what, std::string hint = {}) const {
     throw CompileError({.stage = "import",
@@ -103,6 +106,7 @@ class ConfigReader {
  private:
   KerasConfig& result_;
   const std::string& source_;
+  bool fixed_batch_;  // stateful layers keep a state for each row of the batch; otherwise any batch size will do
 
   const KerasDialect& dialect() const { return result_.dialect; }
 
@@ -152,6 +156,7 @@ class ConfigReader {
         continue;
       }
       if (!names.insert(layer.name).second) refuse(layer_path, "a second layer is named '" + layer.name + "'");
+      if (ignores_masks(layer.class_name)) layer.masks = {std::vector<KerasMask>{{.name = "mask"}}};
       if (model.layers.empty() && !model.input) {
         model.input = first_layer_input(layers[i], layer, layer_path);
         model.input_name = layer.name + "_input";
@@ -188,10 +193,12 @@ class ConfigReader {
   Attributes input_attributes(const Json& shape_json, const std::string& dtype_name, const std::string& path) {
     // Keras writes several shapes where a layer has several inputs; a Sequential's first layer has one.
     if (!shape_json.is_array() || shape_json.empty()) refuse(path, "must be a shape but is " + json_text(shape_json));
-    Shape shape = {Dim::symbol("batch")};
-    for (size_t i = 1; i < shape_json.size(); ++i) {
+    Shape shape;
+    for (size_t i = 0; i < shape_json.size(); ++i) {
       const Json& extent = shape_json[i];
-      if (extent.is_null()) {
+      if (i == 0 && (extent.is_null() || !fixed_batch_)) {
+        shape.push_back(Dim::symbol("batch"));
+      } else if (extent.is_null()) {
         shape.push_back(open_extent);
       } else if (extent.is_number_integer() && extent.get<int64_t>() > 0 &&
                  extent.get<int64_t>() < (int64_t{1} << 40)) {
@@ -249,6 +256,11 @@ class ConfigReader {
       read_input_layer(layer, config, path);
     } else if (layer.class_name == "Bidirectional" || layer.class_name == "TimeDistributed") {
       read_wrapper(layer, config, path, depth);
+    } else if (layer.class_name == "RNN") {
+      Json rest = config;
+      rest.erase("cell");
+      layer.attributes = read_attributes(layer.name, layer.class_name, rest);
+      layer.attributes.set("cell", read_cell(layer.name, get(config, "cell", path + ".config"), path + ".config.cell", depth + 1));
     } else {
       layer.attributes = read_attributes(layer.name, layer.class_name, config);
     }
@@ -306,6 +318,26 @@ class ConfigReader {
     if (backward.class_name != mirrored.class_name || !(backward.attributes == mirrored.attributes)) {
       layer.attributes.set("backward_layer", with_class(backward));
     }
+  }
+
+  // A cell, or several in StackedRNNCells, as the attribute `cell` of RNN has it.
+  Attributes read_cell(const std::string& layer, const Json& json, const std::string& path, int depth) {
+    if (depth > max_depth) refuse(path, "cells nest deeper than " + std::to_string(max_depth) + " levels");
+    const std::string class_name = get_string(json, "class_name", path);
+    const Json& config = get(json, "config", path);
+    Attributes cell;
+    if (class_name == "StackedRNNCells") {
+      const Json& cells = get(config, "cells", path + ".config");
+      if (!cells.is_array()) refuse(path + ".config.cells", "must be a list but is " + json_text(cells));
+      for (size_t i = 0; i < cells.size(); ++i)
+        cell.set("cell_" + std::to_string(i), read_cell(layer, cells[i], path + ".config.cells[" + std::to_string(i) + "]", depth + 1));
+    } else if (const Cell* known = find_cell(class_name); known != nullptr && class_name == known->class_name) {
+      cell = read_attributes(layer, std::string(get_op(known->op).class_name), config);
+    } else {
+      problem(layer, "RNN", "runs a cell of the class '" + class_name + "', which is not supported");
+    }
+    cell.set("class", class_name);
+    return cell;
   }
 
   static Attributes with_class(const KerasLayerConfig& layer) {
@@ -402,6 +434,7 @@ class ConfigReader {
     std::vector<KerasTensor> tensors = {};
     std::map<std::string, KerasTensor, std::less<>> keywords = {};  // of inputs that Keras passes by their names
     Attributes arguments = {};                                      // of attributes that belong to the call
+    std::vector<KerasMask> masks = {};
   };
 
   void read_calls(const Json& inbound, KerasLayerConfig& layer, const std::string& path) {
@@ -410,6 +443,7 @@ class ConfigReader {
     for (size_t k = 0; k < inbound.size(); ++k) {
       Call call = read_call(inbound[k], layer, path + "[" + std::to_string(k) + "]");
       layer.calls.push_back(place_keywords(call, layer));
+      layer.masks.push_back(std::move(call.masks));
       if (k == 0) {
         arguments = std::move(call.arguments);
       } else if (!(call.arguments == arguments)) {
@@ -494,6 +528,7 @@ class ConfigReader {
   Call read_call(const Json& json, const KerasLayerConfig& layer, const std::string& path) {
     Call call;
     std::vector<KerasTensor>& inputs = call.tensors;
+    if (ignores_masks(layer.class_name)) call.masks.push_back({.name = "mask"});
     if (json.is_object() && json.contains("args")) {
       for (const Json& argument : json["args"]) read_argument(argument, layer, path + ".args", inputs);
       const auto kwargs = json.find("kwargs");
@@ -520,6 +555,35 @@ class ConfigReader {
     }
     for (const Json* kwargs : keyword_arguments) read_kwargs(*kwargs, layer, path, call);
     return call;
+  }
+
+  // Layers that use masks today and did not in the Keras that wrote the file.
+  bool ignores_masks(std::string_view class_name) const {
+    if (dialect().major >= 3) return false;
+    if (class_name == "Multiply" || class_name == "Maximum" || class_name == "Minimum") return true;
+    if (class_name == "Softmax") return dialect().multi_backend_2;
+    return class_name == "BatchNormalization" && !dialect().version.starts_with("2.14") && !dialect().version.starts_with("2.15");
+  }
+
+  // mask=tensor, or a list with one for each input: [query, value]. Keras 3 writes tensors as objects, Keras 2 as lists.
+  void read_mask(const std::string& key, const Json& value, const KerasLayerConfig& layer, const std::string& path, Call& call) {
+    std::erase_if(call.masks, [&](const KerasMask& mask) { return mask.name == key; });
+    const auto read = [&](const std::string& name, const Json& tensor) {
+      if (is_keras3_tensor(tensor)) {
+        call.masks.push_back({name, read_history(get(get(tensor, "config", path), "keras_history", path), path)});
+      } else if (is_history(tensor)) {
+        call.masks.push_back({name, read_history(tensor, path)});
+      } else if (!tensor.is_null()) {
+        problem(layer.name, layer.class_name,
+                "is called with " + name + "=" + json_text(tensor) + ", which is not a tensor of the model");
+      }
+    };
+    const Op* op = op_of(layer);
+    if (!value.is_array() || is_history(value)) return read(key, value);
+    for (size_t i = 0; i < value.size(); ++i) {
+      const bool named = op != nullptr && value.size() > 1 && i < op->inputs.size();
+      read(named ? std::string(op->inputs[i].name) + "_mask" : key, value[i]);
+    }
   }
 
   void read_argument(const Json& argument, const KerasLayerConfig& layer, const std::string& path,
@@ -563,6 +627,11 @@ class ConfigReader {
           tensors = read_tensors(value, path + "." + key);
         }
         inputs.insert(inputs.end(), tensors.begin(), tensors.end());
+        // Keras 3 hands a layer the mask of its input only where that is its one tensor argument.
+        const bool given = std::ranges::any_of(call.masks, [](const KerasMask& mask) { return mask.name == "mask"; });
+        if (key == "initial_state" && dialect().major >= 3 && !given) call.masks.push_back({.name = "mask"});
+      } else if (is_supplied(key) && key.ends_with("mask")) {
+        read_mask(key, value, layer, path + "." + key, call);
       } else if (find_keyword(layer, key) != nullptr) {
         const bool keras3 = is_keras3_tensor(value);
         if (!keras3 && !is_history(value)) {
@@ -601,9 +670,15 @@ class ConfigReader {
       for (std::vector<KerasTensor>& call : layer.calls) {
         for (KerasTensor& tensor : call) inner[tensor.layer].push_back(&tensor);
       }
+      for (std::vector<KerasMask>& masks : layer.masks) {
+        for (KerasMask& mask : masks) {
+          if (mask.tensor) inner[mask.tensor->layer].push_back(&*mask.tensor);
+        }
+      }
       const bool is_input = layer.class_name == "InputLayer";
       if (is_input && !layer.calls.empty()) refuse(path, "the InputLayer '" + layer.name + "' has inbound nodes");
       if (is_input) layer.calls.emplace_back();
+      layer.masks.resize(layer.calls.size());
     }
     for (KerasTensor& tensor : model.outputs) outer[tensor.layer].push_back(&tensor);
     for (KerasTensor& tensor : model.inputs) outer[tensor.layer].push_back(&tensor);
@@ -642,6 +717,11 @@ class ConfigReader {
           if (tensor.layer == source) return layer.name;
         }
       }
+      for (const auto& masks : layer.masks) {
+        for (const KerasMask& mask : masks) {
+          if (mask.tensor && mask.tensor->layer == source) return layer.name;
+        }
+      }
     }
     return "?";
   }
@@ -660,6 +740,12 @@ bool looks_like_keras3(const Json& json, int depth = 0) {
     }
   }
   return false;
+}
+
+bool has_stateful_layers(const Json& json, int depth = 0) {
+  if (depth > 200 || !json.is_structured()) return false;
+  if (json.is_object() && json.contains("stateful") && json["stateful"] == true) return true;
+  return std::any_of(json.begin(), json.end(), [&](const Json& element) { return has_stateful_layers(element, depth + 1); });
 }
 
 KerasDialect find_dialect(const Json& root, std::string version) {
@@ -701,7 +787,7 @@ KerasConfig read_keras_config(const Json& root, const std::string& source, const
     reader.refuse({}, "was written by Keras " + result.dialect.version + ", which is not supported",
                   "load and save it with Keras 2 first");
   }
-  result.model = ConfigReader(result, source).read_model(*model, "model", 0);
+  result.model = ConfigReader(result, source, has_stateful_layers(*model)).read_model(*model, "model", 0);
   return result;
 }
 

@@ -25,6 +25,12 @@ struct KerasTensor {
   int64_t tensor = 0;
 };
 
+/// A mask that a call is given by the keyword `name`; none: the layer does without.
+struct KerasMask {
+  std::string name;
+  std::optional<KerasTensor> tensor = {};
+};
+
 struct KerasLayerConfig {
   std::string name;
   std::string class_name;  // Moru's: "Functional" for Keras 2's "Model"
@@ -34,6 +40,7 @@ struct KerasLayerConfig {
   std::vector<std::vector<KerasTensor>> calls;  // Functional models only
   std::optional<KerasOperation> operation;      // where this is one of keras.ops, not a layer; without a call
   std::vector<KerasOperation> operations;       // then: by call
+  std::vector<std::vector<KerasMask>> masks;    // by call
 };
 
 struct KerasModelConfig {

@@ -7,6 +7,7 @@
 #include "compiler/exchange/keras_values.h"
 #include "compiler/model/functional.h"
 #include "compiler/model/infer_model.h"
+#include "compiler/ops/recurrent_cells.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -48,6 +49,30 @@ Json export_model(const Model& model, bool trainable, Problems& problems);
 Json export_inner_layer(const Attributes& nested, const std::string& name, bool trainable, const std::string& node,
                         Problems& problems);
 
+// The cell of an RNN: what is given of its arguments, or its cells.
+Json export_cell(const Attributes& cell, const std::string& node) {
+  const std::string& class_name = cell.string("class");
+  Json config = Json::object();
+  if (class_name == "StackedRNNCells") {
+    config["cells"] = Json::array();
+    for (size_t i = 0; cell.has("cell_" + std::to_string(i)); ++i)
+      config["cells"].push_back(export_cell(cell.nested("cell_" + std::to_string(i)), node));
+    return layer_object("keras.layers", class_name, std::move(config));
+  }
+  const Cell* known = find_cell(class_name);
+  if (known == nullptr) refuse(node, class_name, "is no Keras cell");
+  for (const AttributeSpec& spec : get_op(known->op).attributes) {
+    const AttributeValue* given = cell.find(spec.name);
+    if (given == nullptr || !is_keras_attribute(spec)) continue;
+    try {
+      config[std::string(spec.name)] = export_value(*given, spec);
+    } catch (const KerasValueError& error) {
+      refuse(node, class_name, "cannot be written as Keras 3: attribute '" + std::string(spec.name) + "' " + error.what);
+    }
+  }
+  return layer_object("keras.layers", class_name, std::move(config));
+}
+
 Json export_layer_config(const std::string& name, const std::string& class_name, const Attributes& attributes,
                          bool trainable, const std::string& node, Problems& problems) {
   const Op* op = find_layer(class_name);
@@ -63,7 +88,12 @@ Json export_layer_config(const std::string& name, const std::string& class_name,
     if (!is_keras_attribute(spec)) continue;
     const std::string key(spec.name);
     const AttributeValue* given = attributes.find(spec.name);
+    if (given == nullptr && attributes.has("class")) continue;  // of a layer inside a wrapper: what is given says enough
     const AttributeValue& value = given == nullptr ? spec.default_value : *given;
+    if (spec.name == "cell") {
+      config[key] = export_cell(attributes.nested("cell"), node);
+      continue;
+    }
     if (spec.type == AttributeType::nested) {
       if (const auto* nested = std::get_if<AttributeValue::Nested>(&value.value); nested != nullptr && *nested) {
         const std::string prefix = class_name != "Bidirectional" ? "" : key == "layer" ? "forward_" : "backward_";
@@ -177,7 +207,7 @@ Json export_call(const Model& model, const ModelNode& node, const std::vector<in
   const Op* op = layer.submodel == nullptr ? find_layer(layer.class_name) : nullptr;
   const bool by_name = op != nullptr && op->inputs.size() > 1 && op->inputs[1].keyword;
   const bool recurrent = op != nullptr && (op->inputs.size() > 1 && op->inputs[1].name.starts_with("initial"));
-  if (recurrent || layer.class_name == "Bidirectional") {
+  if (recurrent || layer.class_name == "Bidirectional" || layer.class_name == "RNN") {
     args.push_back(tensors[0]);
     if (tensors.size() > 1) {
       kwargs["initial_state"] = Json::array();
@@ -195,6 +225,9 @@ Json export_call(const Model& model, const ModelNode& node, const std::vector<in
     for (const AttributeSpec& spec : op->attributes)
       if (const AttributeValue* given = layer.attributes.find(spec.name); spec.of_call && given)
         if (!(*given == spec.default_value)) kwargs[std::string(spec.name)] = export_value(*given, spec);
+  for (const KeywordTensor& keyword : node.keywords) {
+    if (keyword.tensor) kwargs[keyword.name] = export_tensor(model, *keyword.tensor, calls);
+  }
   Json call = Json::object();
   call["args"] = std::move(args);
   call["kwargs"] = std::move(kwargs);

@@ -110,9 +110,10 @@ class ModelConnector {
     Tensor tensor;
     const std::string name = config.input_name.empty() ? "input_layer" : config.input_name;
     if (config.input) {
-      tensor = builder.input(name, input_shape(*config.input), input_layer_type_of(*config.input).dtype);
+      const Type type = input_layer_type_of(*config.input);
+      tensor = builder.input(name, input_shape(*config.input), type.dtype, type.shape.at(0));
     } else if (input != nullptr) {
-      tensor = builder.input(name, Shape(input->shape.begin() + 1, input->shape.end()), input->dtype);
+      tensor = builder.input(name, Shape(input->shape.begin() + 1, input->shape.end()), input->dtype, input->shape.at(0));
     } else {
       refuse(source_, "the Sequential '" + config.name + "' does not say the shape of its input",
              "build the model before saving it, or give its first layer an input_shape");
@@ -122,7 +123,10 @@ class ModelConnector {
       const std::shared_ptr<Model> submodel = spec.submodel;
       const LayerCall call = builder.add(std::move(spec));
       connect_waiting(layer, submodel, {&tensor, 1});
-      const std::vector<Tensor> outputs = call.call_all({tensor});
+      Keywords masks;
+      if (!layer.masks.empty())
+        for (const KerasMask& mask : layer.masks[0]) masks.emplace_back(mask.name, Tensor{});
+      const std::vector<Tensor> outputs = call.call_all({tensor}, masks);
       if (outputs.size() != 1) {
         throw CompileError(
             {.stage = "import",
@@ -153,8 +157,8 @@ class ModelConnector {
       const KerasLayerConfig& layer = config.layers[i];
       index[layer.name] = i;
       if (layer.class_name == "InputLayer") {
-        const DType dtype = input_layer_type_of(layer.attributes).dtype;
-        tensors[i] = {{builder.input(layer.name, input_shape(layer.attributes), dtype)}};
+        const Type type = input_layer_type_of(layer.attributes);
+        tensors[i] = {{builder.input(layer.name, input_shape(layer.attributes), type.dtype, type.shape.at(0))}};
       } else if (layer.operation) {
         tensors[i].resize(layer.calls.size());
       } else {
@@ -183,7 +187,10 @@ class ModelConnector {
         continue;
       }
       connect_waiting(config.layers[layer], submodels[layer], inputs);
-      tensors[layer][call] = LayerCall(builder, builder_layer[layer]).call_all(inputs);
+      Keywords masks;
+      for (const KerasMask& mask : config.layers[layer].masks[call])
+        masks.emplace_back(mask.name, mask.tensor ? find(*mask.tensor) : Tensor{});
+      tensors[layer][call] = LayerCall(builder, builder_layer[layer]).call_all(inputs, masks);
     }
     std::vector<Tensor> inputs, outputs;
     for (const KerasTensor& ref : config.inputs) inputs.push_back(find(ref));
@@ -227,6 +234,9 @@ class ModelConnector {
         if (k > 0) wait_for(id - 1);  // so that calls keep their numbers
         for (const KerasTensor& ref : config.layers[i].calls[k]) {
           wait_for(first[index.at(ref.layer)] + static_cast<size_t>(ref.call));
+        }
+        for (const KerasMask& mask : config.layers[i].masks[k]) {
+          if (mask.tensor) wait_for(first[index.at(mask.tensor->layer)] + static_cast<size_t>(mask.tensor->call));
         }
       }
     }
@@ -280,6 +290,33 @@ Model import_keras_json(std::string_view text, const std::string& source, const 
   return model;
 }
 
+namespace {
+
+// TensorFlow.js leaves depth_multiplier out of the config of separable convolutions. It is the last extent of
+// their depthwise kernel, so a weight that differs from the layer's there alone says what the layer's arguments are.
+bool take_depth_multiplier(Model& model, std::string_view layer_path, const Parameter& parameter, std::span<const int64_t> shape) {
+  const bool differs_last = shape.size() == parameter.shape.size() && !shape.empty() && shape.back() != parameter.shape.back() &&
+                            std::equal(shape.begin(), shape.end() - 1, parameter.shape.begin());
+  const size_t slash = layer_path.find('/');
+  for (Layer& layer : model.layers) {
+    if (layer.name != layer_path.substr(0, slash)) continue;
+    if (slash != std::string_view::npos) {
+      if (layer.submodel == nullptr || !take_depth_multiplier(*layer.submodel, layer_path.substr(slash + 1), parameter, shape)) return false;
+    } else {
+      const AttributeValue* multiplier = layer.attributes.find("depth_multiplier");
+      const bool separable = layer.class_name.starts_with("Separable") && parameter.name == "depthwise_kernel";
+      if (!differs_last || !separable || multiplier == nullptr || !(*multiplier == AttributeValue(1))) return false;
+      layer.attributes.set("depth_multiplier", shape.back());
+      layer.parameters.clear();
+    }
+    infer_again(model);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void assign_weight(Model& model, std::string_view layer_path, std::string_view name, std::span<const float> data,
                    std::span<const int64_t> shape) {
   const std::string path = std::string(layer_path) + "/" + std::string(name);
@@ -291,6 +328,7 @@ void assign_weight(Model& model, std::string_view layer_path, std::string_view n
     }
     Parameter& parameter = *candidate.parameter;
     if (!std::equal(shape.begin(), shape.end(), parameter.shape.begin(), parameter.shape.end())) {
+      if (take_depth_multiplier(model, layer_path, parameter, shape)) return assign_weight(model, layer_path, name, data, shape);
       throw CompileError({.stage = "import",
                           .node = candidate.layer->name,
                           .op = candidate.layer->class_name,

@@ -59,7 +59,8 @@ std::optional<int64_t> number_in(const std::string& name, const std::string& bas
 }
 
 bool is_recurrent(const std::string& class_name) {
-  return class_name == "LSTM" || class_name == "GRU" || class_name == "SimpleRNN" || class_name == "Bidirectional";
+  return class_name == "LSTM" || class_name == "GRU" || class_name == "SimpleRNN" || class_name == "Bidirectional" ||
+         class_name.starts_with("ConvLSTM");
 }
 
 // The inner layer of a wrapper's parameter: "forward" of "forward/kernel".
@@ -79,6 +80,28 @@ std::string projection_group(const std::string& prefix) {
 /// How versions of Keras may call the group of an inner layer.
 std::vector<std::string> group_names(const std::string& prefix) {
   return {prefix, prefix + "_layer", projection_group(prefix), "_" + projection_group(prefix)};
+}
+
+// Where Keras 3 has the weights of a stacked cell, "cells/1" of Moru: by its class, which is numbered from the second on.
+std::string cell_group(const Layer& layer, const std::string& prefix) {
+  constexpr std::string_view cells = "cells/";
+  if (!prefix.starts_with(cells)) return prefix;
+  const Attributes& stack = layer.attributes.nested("cell");
+  const auto class_of = [&](int64_t i) { return stack.nested("cell_" + std::to_string(i)).string("class"); };
+  const int64_t index = std::stoll(prefix.substr(cells.size()));
+  int64_t before = 0;
+  for (int64_t i = 0; i < index; ++i) before += class_of(i) == class_of(index);
+  return "cell/cells/" + default_layer_name(class_of(index)) + (before > 0 ? "_" + std::to_string(before) : "");
+}
+
+const Hdf5Group* find_inner_group(const Hdf5Group& group, const std::string& path) {
+  const Hdf5Group* found = &group;
+  for (size_t begin = 0; found != nullptr && begin <= path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    found = found->find_group(path.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return found;
 }
 
 // --- Keras 3 ---
@@ -145,12 +168,12 @@ class Keras3Reader {
     }
     std::map<std::string, size_t> next;  // by group
     for (Parameter& parameter : layer.parameters) {
-      const std::string prefix = group_prefix(parameter);
+      const std::string prefix = cell_group(layer, group_prefix(parameter));
       const Hdf5Group* owner = &group;
       std::string owner_path = path;
       if (!prefix.empty())
         for (const std::string& name : group_names(prefix))
-          if (const Hdf5Group* inner = group.find_group(name)) {
+          if (const Hdf5Group* inner = find_inner_group(group, name)) {
             owner = inner;
             owner_path = path + "/" + name;
             break;
@@ -187,7 +210,7 @@ void write_keras3_layer(const Layer& layer, Hdf5Group& group) {
     write_keras3_weights(*layer.submodel, layer.class_name == "TimeDistributed" ? group.make_group("layer") : group);
   std::map<std::string, size_t> next;
   for (const Parameter& parameter : layer.parameters) {
-    std::string path = group_prefix(parameter);
+    std::string path = cell_group(layer, group_prefix(parameter));
     if (layer.class_name == "Bidirectional") path += "_layer";
     // GroupedQueryAttention has no other attributes than private ones.
     if (is_projection(layer.class_name))

@@ -134,13 +134,26 @@ class Writer {
     return builder_.CreateVectorOfStructs(tensors);
   }
 
+  flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<fbs::ModelKeyword>>> write_keywords(
+      const std::vector<KeywordTensor>& given) {
+    std::vector<flatbuffers::Offset<fbs::ModelKeyword>> keywords;
+    for (const KeywordTensor& keyword : given) {
+      const TensorRef ref = keyword.tensor.value_or(TensorRef{});
+      const fbs::ModelTensor tensor(ref.node, ref.output);
+      keywords.push_back(fbs::CreateModelKeyword(builder_, builder_.CreateString(keyword.name),
+                                                 keyword.tensor ? &tensor : nullptr));
+    }
+    return builder_.CreateVector(keywords);
+  }
+
   flatbuffers::Offset<fbs::Model> write_model(const Model& model, bool outermost) {
     std::vector<flatbuffers::Offset<fbs::ModelLayer>> layers;
     for (const Layer& layer : model.layers) layers.push_back(write_layer(layer));
     std::vector<flatbuffers::Offset<fbs::ModelNode>> nodes;
     for (const ModelNode& node : model.nodes) {
       const auto inputs = write_tensors(node.inputs);
-      nodes.push_back(fbs::CreateModelNode(builder_, node.layer, inputs, builder_.CreateString(node.name)));
+      const auto keywords = write_keywords(node.keywords);
+      nodes.push_back(fbs::CreateModelNode(builder_, node.layer, inputs, builder_.CreateString(node.name), keywords));
     }
     const auto name = builder_.CreateString(model.name);
     const auto layer_vector = builder_.CreateVector(layers);
@@ -392,23 +405,35 @@ class Reader {
     ModelNode node{.layer = stored.layer(), .inputs = {}, .outputs = {}, .name = stored.name()->str()};
     check(node.layer < model.layers.size(), "the node '" + node.name + "' calls a layer that does not exist");
     node.inputs = read_tensors(stored.inputs(), model.nodes.size(), "the inputs of '" + node.name + "'");
+    if (stored.keywords() != nullptr) {
+      for (const fbs::ModelKeyword* keyword : *stored.keywords()) {
+        node.keywords.push_back({.name = keyword->name()->str()});
+        const fbs::ModelTensor* tensor = keyword->tensor();
+        if (tensor == nullptr) continue;
+        check(tensor->node() < model.nodes.size(), "'" + node.name + "' takes a tensor that does not exist before it");
+        node.keywords.back().tensor = TensorRef{tensor->node(), tensor->output()};
+      }
+    }
     check(model.layers[node.layer].class_name != "InputLayer" || node.inputs.empty(),
           "the input '" + node.name + "' is called on a tensor");
     return node;
   }
 
   void infer_types(Model& model) const {
-    std::vector<Type> inputs;
+    MaskedTypes inputs;
     for (const TensorRef& ref : model.inputs) {
-      inputs.push_back(input_layer_type(model.layers[model.nodes[ref.node].layer]));
+      inputs.types.push_back(input_layer_type(model.layers[model.nodes[ref.node].layer]));
     }
-    std::vector<std::vector<Type>> types;
+    std::vector<MaskedTypes> types;
     try {
       infer_model(model, "", inputs, &types);
     } catch (const std::out_of_range&) {
       refuse("is damaged: a node or an output names an output that its layer does not have");
     }
-    for (size_t i = 0; i < types.size(); ++i) model.nodes[i].outputs = std::move(types[i]);
+    for (size_t i = 0; i < types.size(); ++i) {
+      model.nodes[i].outputs = std::move(types[i].types);
+      model.nodes[i].masks = std::move(types[i].masks);
+    }
   }
 };
 

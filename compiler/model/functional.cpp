@@ -78,8 +78,8 @@ const Type& Tensor::type() const {
   return builder->drawn().type(ref);
 }
 
-std::vector<Tensor> LayerCall::call_all(std::span<const Tensor> inputs) const {
-  return builder_->call_layer(layer_, inputs);
+std::vector<Tensor> LayerCall::call_all(std::span<const Tensor> inputs, const Keywords& keywords) const {
+  return builder_->call_layer(layer_, inputs, keywords);
 }
 
 ModelBuilder::ModelBuilder(std::string name) { model_.name = std::move(name); }
@@ -93,8 +93,8 @@ std::string ModelBuilder::unique_name(std::string_view class_name) const {
   return name;
 }
 
-Tensor ModelBuilder::input(std::string name, Shape shape, DType dtype) {
-  Type type{dtype, {Dim::symbol("batch")}};
+Tensor ModelBuilder::input(std::string name, Shape shape, DType dtype, const Dim& batch) {
+  Type type{dtype, {batch}};
   for (const Dim& dim : shape) {
     if (dim.is_constant() && dim.constant() < 0) {
       ++open_extents_;
@@ -106,7 +106,7 @@ Tensor ModelBuilder::input(std::string name, Shape shape, DType dtype) {
     }
   }
   LayerSpec spec{.class_name = "InputLayer", .attributes = input_layer_attributes(type), .name = std::move(name)};
-  return call_layer(add(std::move(spec)).index(), {}).front();
+  return call_layer(add(std::move(spec)).index(), {}, {}).front();
 }
 
 LayerCall ModelBuilder::add(LayerSpec spec) {
@@ -120,7 +120,7 @@ LayerCall ModelBuilder::add(LayerSpec spec) {
   Layer layer{.name = spec.name,
               .class_name = spec.class_name,
               .attributes = std::move(spec.attributes),
-              .parameters = {},
+              .parameters = std::move(spec.parameters),
               .trainable = spec.trainable,
               .submodel = std::move(spec.submodel),
               .body = std::move(spec.body)};
@@ -147,26 +147,37 @@ LayerCall ModelBuilder::nested(Model model, std::string name) {
       {.class_name = shared->sequential ? "Sequential" : "Functional", .name = std::move(name), .submodel = shared});
 }
 
-std::vector<Tensor> ModelBuilder::call_layer(uint32_t index, std::span<const Tensor> inputs) {
+std::vector<Tensor> ModelBuilder::call_layer(uint32_t index, std::span<const Tensor> inputs, const Keywords& keywords) {
   Layer& layer = model_.layers[index];
   std::string name = layer.name;
   if (calls_[index] > 0) name += ":" + std::to_string(calls_[index] + 1);
   ModelNode node{.layer = index, .inputs = {}, .outputs = {}, .name = name};
   std::vector<Type> types;
   std::vector<InputSource> sources;
+  const auto check_own = [&](const Tensor& tensor) {
+    if (tensor.builder == this) return;
+    refuse(name, layer.class_name, "is called on a tensor of another model",
+           "draw both in one ModelBuilder, or nest one model in the other");
+  };
+  for (const auto& [keyword, tensor] : keywords) {
+    if (tensor.builder != nullptr) check_own(tensor);
+    node.keywords.push_back({keyword, tensor.builder != nullptr ? std::optional(tensor.ref) : std::nullopt});
+  }
   for (const Tensor& tensor : inputs) {
-    if (tensor.builder != this) {
-      refuse(name, layer.class_name, "is called on a tensor of another model",
-             "draw both in one ModelBuilder, or nest one model in the other");
-    }
+    check_own(tensor);
     node.inputs.push_back(tensor.ref);
     types.push_back(tensor.type());
     sources.push_back(describe_source(model_, tensor.ref));
   }
-  LayerTypes inferred = infer_layer(layer, name, types, sources);
+  // Without a mask there is nothing to do without.
+  if (std::ranges::none_of(node.inputs, [&](TensorRef ref) { return model_.mask(ref).has_value(); }))
+    std::erase_if(node.keywords, [](const KeywordTensor& keyword) { return !keyword.tensor; });
+  const auto at = [&](TensorRef ref) { return std::pair(model_.type(ref), model_.mask(ref)); };
+  LayerTypes inferred = infer_layer(layer, name, types, call_masks(node, at), sources);
   if (calls_[index] == 0) layer.parameters = make_parameters(inferred.parameters, layer);
   ++calls_[index];
   node.outputs = std::move(inferred.outputs);
+  node.masks = std::move(inferred.masks);
   model_.nodes.push_back(std::move(node));
   std::vector<Tensor> outputs;
   const auto node_index = static_cast<uint32_t>(model_.nodes.size() - 1);
@@ -184,6 +195,8 @@ Model ModelBuilder::build(std::span<const Tensor> outputs, std::span<const Tenso
   for (size_t i = model_.nodes.size(); i-- > 0;) {
     if (!needed[i]) continue;
     for (const TensorRef& ref : model_.nodes[i].inputs) needed[ref.node] = true;
+    for (const KeywordTensor& keyword : model_.nodes[i].keywords)
+      if (keyword.tensor) needed[keyword.tensor->node] = true;
   }
   std::vector<uint32_t> input_nodes;
   if (inputs.empty()) {
@@ -231,6 +244,8 @@ Model ModelBuilder::build(std::span<const Tensor> outputs, std::span<const Tenso
     ModelNode node = model_.nodes[i];
     node.layer = new_layer[node.layer];
     for (TensorRef& ref : node.inputs) ref.node = new_node[ref.node];
+    for (KeywordTensor& keyword : node.keywords)
+      if (keyword.tensor) keyword.tensor->node = new_node[keyword.tensor->node];
     model.nodes.push_back(std::move(node));
   }
   for (uint32_t i : input_nodes) model.inputs.push_back({new_node[i], 0});
@@ -260,7 +275,8 @@ Model sequential(std::vector<LayerSpec> stack, std::string name, const Type& inp
     stack.erase(stack.begin());
   }
   if (stack.empty()) refuse(builder.drawn().name, "Sequential", "has no layers");
-  Tensor tensor = builder.input(input_name, Shape(input.shape.begin() + 1, input.shape.end()), input.dtype);
+  Tensor tensor =
+      builder.input(input_name, Shape(input.shape.begin() + 1, input.shape.end()), input.dtype, input.shape.at(0));
   for (LayerSpec& spec : stack) {
     const std::vector<Tensor> outputs = builder.add(std::move(spec)).call_all({tensor});
     if (outputs.size() != 1) {

@@ -6,6 +6,7 @@
 //   h = m.layer("LSTM", {{"units", 32}})(h);                       // any layer by its Keras class
 //   LayerCall shared = m.add(layers::dense(8));                    // a layer that is called more than once
 //   Tensor y = m.call(layers::add(), {shared(a), shared(b)});
+//   y = m.call(layers::lstm(8), y, {{"mask", real}});              // a mask of one's own, as Keras' keyword argument
 //   Model model = m.build({y});
 //
 // Types are inferred at each call, so a wrong shape is refused where it was drawn: CompileError names the layer, what
@@ -17,6 +18,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "compiler/model/model.h"
@@ -39,6 +41,7 @@ struct LayerSpec {
   std::shared_ptr<Model> submodel = {};
   /// What the layer computes where that is not one of Moru's layers (model.h); the class may then have any name.
   std::shared_ptr<const Graph> body = {};
+  std::vector<Parameter> parameters = {};  // of a body: its inputs behind the tensors
 };
 
 /// A tensor of the model that is being drawn.
@@ -49,16 +52,21 @@ struct Tensor {
   const Shape& shape() const { return type().shape; }
 };
 
+/// Tensors given by keyword: {{"mask", tensor}}. A Tensor{} means: without, even where the input has a mask.
+using Keywords = std::vector<std::pair<std::string, Tensor>>;
+
 /// A layer of the model that is being drawn; each call applies the same weights.
 class LayerCall {
  public:
   LayerCall(ModelBuilder& builder, uint32_t layer) : builder_(&builder), layer_(layer) {}
-  Tensor operator()(Tensor input) const { return call_all({input}).front(); }
-  Tensor operator()(std::initializer_list<Tensor> inputs) const { return call_all(inputs).front(); }
+  Tensor operator()(Tensor input, const Keywords& keywords = {}) const { return call_all({input}, keywords).front(); }
+  Tensor operator()(std::initializer_list<Tensor> inputs, const Keywords& keywords = {}) const {
+    return call_all(inputs, keywords).front();
+  }
   /// All outputs: an LSTM with return_state gives {y, h, c}.
-  std::vector<Tensor> call_all(std::span<const Tensor> inputs) const;
-  std::vector<Tensor> call_all(std::initializer_list<Tensor> inputs) const {
-    return call_all(std::span<const Tensor>(inputs.begin(), inputs.size()));
+  std::vector<Tensor> call_all(std::span<const Tensor> inputs, const Keywords& keywords = {}) const;
+  std::vector<Tensor> call_all(std::initializer_list<Tensor> inputs, const Keywords& keywords = {}) const {
+    return call_all(std::span<const Tensor>(inputs.begin(), inputs.size()), keywords);
   }
   uint32_t index() const { return layer_; }
 
@@ -73,8 +81,9 @@ class ModelBuilder {
   ModelBuilder(const ModelBuilder&) = delete;
   ModelBuilder& operator=(const ModelBuilder&) = delete;
 
-  /// An input of shape [batch, shape...]. Symbols in it (Dim::symbol) are the caller's; open_extent makes one.
-  Tensor input(std::string name, Shape shape, DType dtype = DType::f32);
+  /// An input of shape [batch, shape...]. Symbols in it (Dim::symbol) are the caller's; open_extent makes one. Stateful
+  /// layers need a fixed batch size.
+  Tensor input(std::string name, Shape shape, DType dtype = DType::f32, const Dim& batch = Dim::symbol("batch"));
 
   /// Adds a layer without calling it. Checks its attributes.
   LayerCall add(LayerSpec spec);
@@ -82,10 +91,14 @@ class ModelBuilder {
   /// Adds a model as a layer: it may be called on as many inputs as it has, any number of times.
   LayerCall nested(Model model, std::string name = {});
 
-  Tensor call(LayerSpec spec, Tensor input) { return add(std::move(spec))(input); }
-  Tensor call(LayerSpec spec, std::initializer_list<Tensor> inputs) { return add(std::move(spec))(inputs); }
-  std::vector<Tensor> call_all(LayerSpec spec, std::initializer_list<Tensor> inputs) {
-    return add(std::move(spec)).call_all(inputs);
+  Tensor call(LayerSpec spec, Tensor input, const Keywords& keywords = {}) {
+    return add(std::move(spec))(input, keywords);
+  }
+  Tensor call(LayerSpec spec, std::initializer_list<Tensor> inputs, const Keywords& keywords = {}) {
+    return add(std::move(spec))(inputs, keywords);
+  }
+  std::vector<Tensor> call_all(LayerSpec spec, std::initializer_list<Tensor> inputs, const Keywords& keywords = {}) {
+    return add(std::move(spec)).call_all(inputs, keywords);
   }
 
   /// The model from its inputs (all that were made, in order, or those given) to `outputs`; layers that no output needs
@@ -104,7 +117,7 @@ class ModelBuilder {
   int open_extents_ = 0;
 
   std::string unique_name(std::string_view class_name) const;
-  std::vector<Tensor> call_layer(uint32_t layer, std::span<const Tensor> inputs);
+  std::vector<Tensor> call_layer(uint32_t layer, std::span<const Tensor> inputs, const Keywords& keywords);
 };
 
 /// A plain stack of layers. The first is layers::input(...), or the stack is built for `input` when that is given.

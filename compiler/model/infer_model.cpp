@@ -56,11 +56,51 @@ struct Presence {
   std::span<const bool> span() const { return {flags.get(), size}; }
 };
 
+// What a layer may be given by keyword: its mask inputs.
+void check_keywords(const Op& op, std::string_view class_name, const std::string& node,
+                    const CallMasks<std::optional<Type>>& masks) {
+  for (const auto& [name, tensor] : masks.keywords) {
+    std::string known;
+    bool found = false;
+    for (const InputSpec& spec : op.inputs) {
+      if (!is_supplied(spec.name) || spec.name == "seed" || spec.name == "step") continue;
+      found |= spec.name == name;
+      known += (known.empty() ? "" : ", ") + std::string(spec.name);
+    }
+    if (found || !tensor) continue;
+    throw CompileError({.stage = "infer_shapes",
+                        .node = node,
+                        .op = std::string(class_name),
+                        .what = "takes no tensor '" + name + "'",
+                        .detail = {},
+                        .hint = known.empty() ? "layers of this class use no masks" : "it takes " + known});
+  }
+}
+
+// The rule of a layer is a function on graphs; here it is applied to one that is thrown away.
+MaskTypes infer_masks(const Op& op, const Attributes& attributes, const std::string& node, std::span<const Type> inputs,
+                      const CallMasks<std::optional<Type>>& masks) {
+  MaskTypes result;
+  if (!op.mask) return result;
+  Graph scratch;
+  Builder builder(scratch, node);
+  std::vector<Value> tensors, given;
+  for (const Type& type : inputs) tensors.push_back(builder.input(type));
+  for (const std::optional<Type>& mask : masks.seen(op)) given.push_back(mask ? builder.input(*mask) : Value{});
+  given.resize(tensors.size());
+  for (const Value& mask : op.mask({builder, attributes, tensors, given}))
+    result.push_back(mask ? std::optional(mask.type()) : std::nullopt);
+  return result;
+}
+
 LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std::string& node,
-                          std::span<const Type> inputs) {
+                          std::span<const Type> inputs, const CallMasks<std::optional<Type>>& masks) {
+  check_keywords(op, op.class_name, node, masks);
   const bool supplied = std::ranges::any_of(op.inputs, [](const InputSpec& spec) { return is_supplied(spec.name); });
   if (!op.parameters && !supplied)
-    return {infer_node(op, inputs, Presence(inputs.size()).span(), attributes, {}, node), {}};
+    return {.outputs = infer_node(op, inputs, Presence(inputs.size()).span(), attributes, {}, node),
+            .parameters = {},
+            .masks = infer_masks(op, attributes, node, inputs, masks)};
   if (inputs.empty()) {
     throw CompileError({.stage = "infer_shapes",
                         .node = node,
@@ -77,8 +117,12 @@ LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std:
   LayerTypes result;
   if (op.parameters) result.parameters = op.parameters(probe);
 
+  // What a stateful layer keeps fills the inputs of its names, unless the call gives tensors for them.
+  std::vector<ParameterSpec> filled;
+  if (op.states && inputs.size() == 1) filled = op.states(probe);
+  filled.insert(filled.end(), result.parameters.begin(), result.parameters.end());
   std::vector<std::string> names;
-  for (const ParameterSpec& parameter : result.parameters) names.push_back(parameter.name);
+  for (const ParameterSpec& parameter : filled) names.push_back(parameter.name);
   const std::vector<InputPlace> places = place_inputs(op, inputs.size(), names);
   const auto placed = std::ranges::count(places, InputKind::tensor, &InputPlace::kind);
   if (static_cast<size_t>(placed) < inputs.size()) {
@@ -96,16 +140,25 @@ LayerTypes infer_op_layer(const Op& op, const Attributes& attributes, const std:
     const InputPlace& place = places[i];
     present.flags[i] = place.kind == InputKind::tensor;
     if (place.kind == InputKind::tensor) all[i] = inputs[place.index];
+    if (place.kind != InputKind::supplied) continue;
+    if (const std::optional<Type> mask = masks.find(op, op.inputs[place.index].name)) {
+      present.flags[i] = true;
+      all[i] = *mask;
+    }
   }
-  if (op.parameters && inputs.size() > 1)
+  if (op.parameters && inputs.size() > 1) {
     result.parameters = op.parameters(OpContext{all, present.span(), attributes, {}, node});
+    std::copy(result.parameters.begin(), result.parameters.end(), filled.end() - std::ssize(result.parameters));
+  }
   for (size_t i = 0; i < places.size(); ++i) {
     if (places[i].kind != InputKind::parameter) continue;
-    const ParameterSpec& parameter = result.parameters[places[i].index];
+    const ParameterSpec& parameter = filled[places[i].index];
     present.flags[i] = true;
     all[i] = {parameter.dtype, parameter.shape};
   }
   result.outputs = infer_node(op, all, present.span(), attributes, {}, node);
+  if (op.replaces) result.outputs.resize(result.outputs.size() - op.replaces(attributes).size());
+  result.masks = infer_masks(op, attributes, node, inputs, masks);
   return result;
 }
 
@@ -136,9 +189,10 @@ void check_layer_parameters(const Layer& layer, const std::string& node, const s
   }
 }
 
-// TimeDistributed over a model: every step goes through the model as if it were one more row of the batch.
-std::vector<Type> infer_time_distributed_model(const Layer& layer, const std::string& node,
-                                               std::span<const Type> inputs) {
+// TimeDistributed over a model: every step goes through the model as if it were one more row of the batch. A mask of the
+// steps goes past the model; what it says of the axes behind them goes through it.
+MaskedTypes infer_time_distributed_model(const Layer& layer, const std::string& node, std::span<const Type> inputs,
+                                         const MaskTypes& masks) {
   if (inputs.size() != 1) refuse(node, layer, "takes 1 input but got " + std::to_string(inputs.size()));
   const Shape& shape = inputs[0].shape;
   if (shape.size() < 3) {
@@ -146,9 +200,15 @@ std::vector<Type> infer_time_distributed_model(const Layer& layer, const std::st
   }
   Type step = inputs[0];
   step.shape.erase(step.shape.begin() + 1);
-  std::vector<Type> outputs = infer_model(*layer.submodel, node, std::span<const Type>(&step, 1));
+  MaskedTypes row{{step}};
+  const std::optional<Type> mask = masks.empty() ? std::nullopt : masks[0];
+  if (mask && mask->shape.size() > 2) {
+    row.masks = {mask};
+    row.masks[0]->shape.erase(row.masks[0]->shape.begin() + 1);
+  }
+  std::vector<Type> outputs = infer_model(*layer.submodel, node, row).types;
   for (Type& output : outputs) output.shape.insert(output.shape.begin() + 1, shape[1]);
-  return outputs;
+  return {outputs, {mask}};
 }
 
 // The types that a nested model was drawn with must hold at each call; symbols in them take any extent.
@@ -270,20 +330,26 @@ InputSource describe_source(const Model& model, TensorRef ref) {
 }
 
 LayerTypes infer_layer(const Layer& layer, const std::string& node, std::span<const Type> inputs,
-                       std::span<const InputSource> sources) {
+                       const CallMasks<std::optional<Type>>& masks, std::span<const InputSource> sources) {
   try {
     if (layer.class_name == "InputLayer") {
       if (!inputs.empty()) refuse(node, layer, "is an input and cannot be called on a tensor");
-      return {{input_layer_type(layer)}, {}};
+      return {.outputs = {input_layer_type(layer)}, .parameters = {}};
     }
     if (layer.submodel != nullptr) {
-      if (layer.class_name == "TimeDistributed") return {infer_time_distributed_model(layer, node, inputs), {}};
-      return {infer_model(*layer.submodel, node, inputs), {}};
+      // A model takes a mask as a layer of one tensor does.
+      const Op& wrapper = get_op("time_distributed");
+      check_keywords(wrapper, layer.class_name, node, masks);
+      const MaskTypes seen = masks.seen(wrapper);
+      MaskedTypes result = layer.class_name == "TimeDistributed"
+                               ? infer_time_distributed_model(layer, node, inputs, seen)
+                               : infer_model(*layer.submodel, node, {{inputs.begin(), inputs.end()}, seen});
+      return {std::move(result.types), {}, std::move(result.masks)};
     }
     if (layer.body != nullptr) return infer_body(layer, node, inputs);
     const Op* op = find_layer(layer.class_name);
     if (op == nullptr) refuse(node, layer, "there is no layer of this class");
-    LayerTypes result = infer_op_layer(*op, layer.attributes, node, inputs);
+    LayerTypes result = infer_op_layer(*op, layer.attributes, node, inputs, masks);
     if (!layer.parameters.empty()) check_layer_parameters(layer, node, result.parameters);
     return result;
   } catch (const CompileError& error) {
@@ -291,28 +357,34 @@ LayerTypes infer_layer(const Layer& layer, const std::string& node, std::span<co
   }
 }
 
-std::vector<Type> infer_model(const Model& model, const std::string& node, std::span<const Type> inputs,
-                              std::vector<std::vector<Type>>* nodes) {
-  check_model_inputs(model, node, inputs);
-  std::vector<std::vector<Type>> types(model.nodes.size());
-  for (size_t i = 0; i < inputs.size(); ++i) types[model.inputs[i].node] = {inputs[i]};
+MaskedTypes infer_model(const Model& model, const std::string& node, const MaskedTypes& inputs,
+                        std::vector<MaskedTypes>* nodes) {
+  check_model_inputs(model, node, inputs.types);
+  std::vector<MaskedTypes> types(model.nodes.size());
+  const auto mask_at = [](const MaskTypes& masks, size_t i) { return i < masks.size() ? masks[i] : std::nullopt; };
+  const auto at = [&](TensorRef ref) {
+    const MaskedTypes& of = types[ref.node];
+    return std::pair(of.types.at(ref.output), mask_at(of.masks, ref.output));
+  };
+  for (size_t i = 0; i < inputs.types.size(); ++i)
+    types[model.inputs[i].node] = {{inputs.types[i]}, {mask_at(inputs.masks, i)}};
   for (size_t i = 0; i < model.nodes.size(); ++i) {
     const ModelNode& call = model.nodes[i];
     const Layer& layer = model.layers[call.layer];
     if (layer.class_name == "InputLayer") {
-      if (types[i].empty()) types[i] = {input_layer_type(layer)};
+      if (types[i].types.empty()) types[i] = {{input_layer_type(layer)}};
       continue;
     }
     std::vector<Type> call_inputs;
     std::vector<InputSource> sources;
     for (const TensorRef& ref : call.inputs) {
-      call_inputs.push_back(types[ref.node].at(ref.output));
+      call_inputs.push_back(at(ref).first);
       sources.push_back(describe_source(model, ref));
     }
     try {
-      LayerTypes inferred = infer_layer(layer, call.name, call_inputs, sources);
+      LayerTypes inferred = infer_layer(layer, call.name, call_inputs, call_masks(call, at), sources);
       if (layer.submodel == nullptr) check_layer_parameters(layer, call.name, inferred.parameters);
-      types[i] = std::move(inferred.outputs);
+      types[i] = {std::move(inferred.outputs), std::move(inferred.masks)};
     } catch (const CompileError& error) {
       if (node.empty()) throw;
       CompileError::Parts parts = error.parts();
@@ -320,10 +392,33 @@ std::vector<Type> infer_model(const Model& model, const std::string& node, std::
       throw CompileError(std::move(parts));
     }
   }
-  std::vector<Type> outputs;
-  for (const TensorRef& ref : model.outputs) outputs.push_back(types[ref.node].at(ref.output));
+  MaskedTypes outputs;
+  for (const TensorRef& ref : model.outputs) {
+    outputs.types.push_back(at(ref).first);
+    outputs.masks.push_back(at(ref).second);
+  }
   if (nodes != nullptr) *nodes = std::move(types);
   return outputs;
+}
+
+void infer_again(Model& model) {
+  for (size_t i = 0; i < model.nodes.size(); ++i) {
+    ModelNode& node = model.nodes[i];
+    Layer& layer = model.layers[node.layer];
+    if (layer.class_name == "InputLayer") continue;
+    std::vector<Type> inputs;
+    std::vector<InputSource> sources;
+    for (const TensorRef& ref : node.inputs) {
+      inputs.push_back(model.type(ref));
+      sources.push_back(describe_source(model, ref));
+    }
+    const auto at = [&](TensorRef ref) { return std::pair(model.type(ref), model.mask(ref)); };
+    LayerTypes inferred = infer_layer(layer, node.name, inputs, call_masks(node, at), sources);
+    if (layer.parameters.empty() && layer.submodel == nullptr && layer.body == nullptr)
+      layer.parameters = make_parameters(inferred.parameters, layer);
+    node.outputs = std::move(inferred.outputs);
+    node.masks = std::move(inferred.masks);
+  }
 }
 
 std::vector<Parameter> make_parameters(const std::vector<ParameterSpec>& specs, const Layer& layer) {

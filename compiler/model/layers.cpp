@@ -22,6 +22,9 @@ LayerSpec recurrent(std::string class_name, int64_t units, RecurrentOptions opti
                            {"return_sequences", options.return_sequences},
                            {"return_state", options.return_state},
                            {"go_backwards", options.go_backwards}};
+  if (options.stateful) attributes.set("stateful", true);
+  if (options.dropout != 0.0) attributes.set("dropout", options.dropout);
+  if (options.recurrent_dropout != 0.0) attributes.set("recurrent_dropout", options.recurrent_dropout);
   set_if_given(attributes, "activation", options.activation);
   set_if_given(attributes, "recurrent_activation", options.recurrent_activation);
   set_if_given(attributes, "reset_after", options.reset_after);
@@ -44,8 +47,8 @@ LayerSpec plain(std::string class_name, Attributes attributes, std::string name)
 
 }  // namespace
 
-LayerSpec input(Shape shape, std::string name, DType dtype) {
-  shape.insert(shape.begin(), Dim::symbol("batch"));
+LayerSpec input(Shape shape, std::string name, DType dtype, const Dim& batch) {
+  shape.insert(shape.begin(), batch);
   return plain("InputLayer", input_layer_attributes({dtype, std::move(shape)}), std::move(name));
 }
 

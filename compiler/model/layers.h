@@ -27,6 +27,8 @@ struct RecurrentOptions {
   bool return_sequences = false;
   bool return_state = false;
   bool go_backwards = false;
+  bool stateful = false;  // needs an input with a fixed batch size
+  double dropout = 0.0, recurrent_dropout = 0.0;
   AttributeValue reset_after = {};  // GRU: true
   AttributeValue kernel_initializer = {}, recurrent_initializer = {}, bias_initializer = {};
   AttributeValue kernel_regularizer = {}, recurrent_regularizer = {}, bias_regularizer = {}, activity_regularizer = {};
@@ -34,8 +36,8 @@ struct RecurrentOptions {
   bool trainable = true;
 };
 
-/// First layer of a sequential(): the shape without the batch axis.
-LayerSpec input(Shape shape, std::string name = {}, DType dtype = DType::f32);
+/// First layer of a sequential(): the shape without the batch axis, whose size is open unless it is given.
+LayerSpec input(Shape shape, std::string name = {}, DType dtype = DType::f32, const Dim& batch = Dim::symbol("batch"));
 
 LayerSpec dense(int64_t units, DenseOptions options = {});
 LayerSpec simple_rnn(int64_t units, RecurrentOptions options = {});

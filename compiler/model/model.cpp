@@ -56,6 +56,11 @@ void print_model(std::string& out, const Model& model, const std::string& indent
       if (i > 0) out += ", ";
       print_ref(out, model, node.inputs[i]);
     }
+    for (const KeywordTensor& keyword : node.keywords) {
+      out += ", " + keyword.name + "=";
+      if (keyword.tensor) print_ref(out, model, *keyword.tensor);
+      else out += "none";
+    }
     out += ")";
     for (size_t i = 0; i < node.outputs.size(); ++i) out += (i == 0 ? " : " : ", ") + type_text(node.outputs[i]);
     out += '\n';
@@ -79,6 +84,11 @@ std::vector<std::string> Model::input_names() const {
   std::vector<std::string> names;
   for (const TensorRef& ref : inputs) names.push_back(layers[nodes[ref.node].layer].name);
   return names;
+}
+
+std::optional<Type> Model::mask(TensorRef ref) const {
+  const std::vector<std::optional<Type>>& masks = nodes[ref.node].masks;
+  return ref.output < masks.size() ? masks[ref.output] : std::nullopt;
 }
 
 Narrow stored_as(const Model& model, TensorRef ref) {

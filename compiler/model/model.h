@@ -57,12 +57,22 @@ struct TensorRef {
   bool operator==(const TensorRef&) const = default;
 };
 
+/// A tensor that a call takes by keyword: "mask", "query_mask". Without a tensor the layer does without, even where its
+/// input has a mask.
+struct KeywordTensor {
+  std::string name;
+  std::optional<TensorRef> tensor = {};
+  bool operator==(const KeywordTensor&) const = default;
+};
+
 /// One call of a layer.
 struct ModelNode {
   uint32_t layer = 0;
   std::vector<TensorRef> inputs = {};  // in call order; for RNNs: x, then initial states
   std::vector<Type> outputs = {};      // inferred when the node is made
   std::string name;                    // "lstm_1", second call "lstm_1:2"
+  std::vector<KeywordTensor> keywords = {};
+  std::vector<std::optional<Type>> masks = {};  // of the outputs, inferred with them; nullopt where there is none
 };
 
 struct Model {
@@ -77,6 +87,7 @@ struct Model {
   std::string dialect = {};                    // "keras 2.15.0"; empty for native ones
 
   const Type& type(TensorRef ref) const { return nodes[ref.node].outputs[ref.output]; }
+  std::optional<Type> mask(TensorRef ref) const;
   std::vector<std::string> input_names() const;
 };
 

@@ -6,14 +6,16 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "compiler/model/infer_model.h"
+
 namespace moru {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t column_count = 4;
-using Row = std::array<std::string, column_count>;  // layer, output shape, parameters, connected to
-constexpr std::array<size_t, column_count> most_width = {32, 22, 11, 22};
+enum Column : size_t { layer_column, shape_column, parameters_column, connections_column, mask_column, column_count };
+using Row = std::array<std::string, column_count>;
+constexpr std::array<size_t, column_count> most_width = {32, 22, 11, 22, 22};
 
 struct Counts {
   int64_t total = 0;
@@ -91,7 +93,10 @@ std::vector<std::string> connections(const Model& model, uint32_t layer) {
   std::vector<std::string> texts;
   for (const ModelNode& node : model.nodes) {
     if (node.layer != layer) continue;
-    for (const TensorRef& ref : node.inputs) {
+    std::vector<TensorRef> read = node.inputs;
+    for (const KeywordTensor& keyword : node.keywords)
+      if (keyword.tensor) read.push_back(*keyword.tensor);
+    for (const TensorRef& ref : read) {
       texts.push_back(model.layers[model.nodes[ref.node].layer].name + "[" + std::to_string(call_of[ref.node]) + "][" +
                       std::to_string(ref.output) + "]");
     }
@@ -106,6 +111,22 @@ const ModelNode* first_call(const Model& model, uint32_t layer) {
   return nullptr;
 }
 
+// What the layer does to the masks of its inputs at this call.
+std::string mask_text(const Model& model, const ModelNode& node) {
+  const Layer& layer = model.layers[node.layer];
+  const auto at = [&](TensorRef ref) { return std::pair(model.type(ref), model.mask(ref)); };
+  const CallMasks<std::optional<Type>> masks = call_masks(node, at);
+  bool arrives = false, used = false;
+  for (const std::optional<Type>& mask : masks.of_tensors) arrives |= mask.has_value();
+  for (const auto& [name, mask] : masks.keywords) arrives |= mask.has_value();
+  if (const Op* op = layer.submodel == nullptr ? find_layer(layer.class_name) : nullptr)
+    for (const InputSpec& input : op->inputs)
+      used |= input.name != "seed" && input.name != "step" && is_supplied(input.name) && masks.find(*op, input.name).has_value();
+  const auto out = std::ranges::find_if(node.masks, [](const std::optional<Type>& mask) { return mask.has_value(); });
+  if (out == node.masks.end()) return used ? "uses it" : arrives ? "ends it" : "-";
+  return (!arrives ? "makes " : used ? "uses, passes " : "passes ") + keras_shape((*out)->shape);
+}
+
 void collect_rows(const Model& model, const SummaryOptions& options, const std::string& indent,
                   std::vector<Row>& rows) {
   for (uint32_t i = 0; i < model.layers.size(); ++i) {
@@ -115,7 +136,8 @@ void collect_rows(const Model& model, const SummaryOptions& options, const std::
     std::string connected;
     for (const std::string& source : connections(model, i)) connected += (connected.empty() ? "" : ", ") + source;
     rows.push_back({indent + layer.name + " (" + layer.class_name + ")", node == nullptr ? "?" : output_text(*node),
-                    with_commas(count_parameters(layer, true).total), connected.empty() ? "-" : connected});
+                    with_commas(count_parameters(layer, true).total), connected.empty() ? "-" : connected,
+                    node == nullptr ? "?" : mask_text(model, *node)});
     if (options.expand_nested && layer.submodel != nullptr) {
       collect_rows(*layer.submodel, options, indent.empty() ? "  └ " : "  " + indent, rows);
     }
@@ -167,9 +189,9 @@ std::string repeated(std::string_view piece, size_t times) {
 
 class Table {
  public:
-  Table(std::vector<Row> rows, Row header, size_t columns)
-      : rows_(std::move(rows)), header_(std::move(header)), columns_(columns) {
-    for (size_t column = 0; column < columns_; ++column) {
+  Table(std::vector<Row> rows, Row header, std::vector<Column> columns)
+      : rows_(std::move(rows)), header_(std::move(header)), columns_(std::move(columns)) {
+    for (Column column : columns_) {
       widths_[column] = display_width(header_[column]);
       for (const Row& row : rows_) widths_[column] = std::max(widths_[column], display_width(row[column]));
       widths_[column] = std::min(widths_[column], most_width[column]);
@@ -188,13 +210,13 @@ class Table {
  private:
   std::vector<Row> rows_;
   Row header_;
-  size_t columns_;
+  std::vector<Column> columns_;
   std::array<size_t, column_count> widths_ = {};
 
   std::string rule(std::string_view left, std::string_view bar, std::string_view middle, std::string_view right) const {
     std::string text(left);
-    for (size_t column = 0; column < columns_; ++column) {
-      if (column > 0) text += middle;
+    for (Column column : columns_) {
+      if (column != columns_.front()) text += middle;
       text += repeated(bar, widths_[column] + 2);
     }
     return text + std::string(right) + "\n";
@@ -203,16 +225,16 @@ class Table {
   std::string line(const Row& row, std::string_view bar) const {
     std::array<std::vector<std::string>, column_count> cells;
     size_t height = 1;
-    for (size_t column = 0; column < columns_; ++column) {
+    for (Column column : columns_) {
       cells[column] = wrap(row[column], widths_[column]);
       height = std::max(height, cells[column].size());
     }
     std::string text;
     for (size_t i = 0; i < height; ++i) {
-      for (size_t column = 0; column < columns_; ++column) {
+      for (Column column : columns_) {
         const std::string cell = i < cells[column].size() ? cells[column][i] : "";
         const std::string padding = repeated(" ", widths_[column] - std::min(widths_[column], display_width(cell)));
-        const bool number = column == 2;
+        const bool number = column == parameters_column;
         text += std::string(bar) + " " + (number ? padding + cell : cell + padding) + " ";
       }
       text += std::string(bar) + "\n";
@@ -267,6 +289,7 @@ Json layers_json(const Model& model, bool trainable) {
     json["outputs"] = Json::array();
     if (const ModelNode* node = first_call(model, i); node != nullptr) {
       for (const Type& type : node->outputs) json["outputs"].push_back(tensor_json(type));
+      json["mask"] = mask_text(model, *node);
     }
     json["parameters"] = count_parameters(layer, true).total;
     json["trainable"] = trainable && layer.trainable;
@@ -288,9 +311,12 @@ Json layers_json(const Model& model, bool trainable) {
 std::string summary_text(const Model& model, const SummaryOptions& options) {
   std::vector<Row> rows;
   collect_rows(model, options, "", rows);
-  const Row header = {"Layer (type)", "Output Shape", "Param #", "Connected to"};
+  const Row header = {"Layer (type)", "Output Shape", "Param #", "Connected to", "Mask"};
+  std::vector<Column> columns = {layer_column, shape_column, parameters_column};
+  if (!model.sequential) columns.push_back(connections_column);
+  if (options.masks) columns.push_back(mask_column);
   std::string out = "Model: \"" + model.name + "\"\n";
-  out += Table(std::move(rows), header, model.sequential ? 3 : 4).text();
+  out += Table(std::move(rows), header, std::move(columns)).text();
   const Counts counts = count_parameters(model);
   const auto total = [&](const char* label, int64_t number) {
     out += std::string(" ") + label + " params: " + with_commas(number) + " (" + size_text(number) + ")\n";

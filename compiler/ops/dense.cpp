@@ -92,6 +92,7 @@ Op dense() {
                      {.name = "bias_constraint", .type = AttributeType::constraint, .optional = true}},
       .infer = infer_dense,
       .parameters = dense_parameters,
+      .mask = keep_mask,
       .reference = dense_reference,
       .expand = expand_dense,
       .examples = {{.inputs = {{{5, 7}}}, .attributes = {{"units", 3}}},
@@ -301,7 +302,7 @@ Op embedding() {
       .name = "embedding",
       .family = OpFamily::layer,
       .doc = "y[..., :] = embeddings[x[...], :].   x: [batch, ...], integers or whole floats in 0 .. input_dim-1   "
-             "embeddings: [input_dim, output_dim]   ->   y: [batch, ..., output_dim]",
+             "embeddings: [input_dim, output_dim]   ->   y: [batch, ..., output_dim].   With mask_zero its mask is x != 0",
       .class_name = "Embedding",
       .inputs = {{"x"}, {"embeddings"}},
       .attributes = {{.name = "input_dim", .type = AttributeType::integer, .least = 1, .doc = "size of the vocabulary"},
@@ -310,11 +311,10 @@ Op embedding() {
                      {.name = "embeddings_regularizer", .type = AttributeType::regularizer, .optional = true},
                      {.name = "activity_regularizer", .type = AttributeType::regularizer, .optional = true},
                      {.name = "embeddings_constraint", .type = AttributeType::constraint, .optional = true},
-                     {.name = "mask_zero", .type = AttributeType::boolean, .default_value = false, .doc = "unsupported"},
+                     {.name = "mask_zero", .type = AttributeType::boolean, .default_value = false, .doc = "0 is padding, which a mask leaves out"},
                      {.name = "input_length", .type = AttributeType::integer, .optional = true, .doc = "ignored"}},
       .infer = [](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op("embedding");
-        refuse_attributes(context, op, {"mask_zero"});
         const Type& x = context.inputs[0];
         if (x.dtype == DType::boolean) fail(context, op, "needs integer indices but got booleans");
         check_parameters(context, op);
@@ -328,6 +328,11 @@ Op embedding() {
                  .shape = {a.integer("input_dim"), a.integer("output_dim")},
                  .initializer = initializer_of(a, "embeddings_initializer"),
                  .regularizer = regularizer_of(a, "embeddings_regularizer")}};
+      },
+      .mask = [](const MaskContext& context) -> std::vector<Value> {
+        const Value x = context.inputs[0];
+        if (!context.attributes.boolean("mask_zero")) return {};
+        return {context.builder.call("not_equal", {x, context.builder.constant(0.0, x.type().dtype)})};
       },
       .reference = [](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> {
         const HostTensor& x = inputs[0];
@@ -353,6 +358,55 @@ Op embedding() {
   };
 }
 
+// 1 where any feature of a step differs from mask_value.
+Value real_steps(Builder& b, Value x, const Attributes& a, bool keep_dims) {
+  const Value differs = b.call("not_equal", {x, b.constant(a.real("mask_value"), x.type().dtype)});
+  const auto last = static_cast<int64_t>(x.rank()) - 1;
+  return b.cast(b.reduce("reduce_max", b.cast(differs, DType::i32), {last}, keep_dims), DType::boolean);
+}
+
+Op masking() {
+  return {
+      .name = "masking",
+      .family = OpFamily::layer,
+      .doc = "y = x, but 0 in the steps whose features all equal mask_value; its mask says which others there are.   x, y: "
+             "[batch, ..., features]",
+      .class_name = "Masking",
+      .inputs = {{"x"}},
+      .attributes = {{.name = "mask_value", .type = AttributeType::real, .default_value = 0.0}},
+      .infer = [](const OpContext& context) -> std::vector<Type> {
+        const Type& x = context.inputs[0];
+        if (x.shape.size() < 2 || x.dtype == DType::boolean)
+          fail(context, get_op("masking"), "needs numbers [batch, ..., features] but got " + type_text(x));
+        return {x};
+      },
+      .mask = [](const MaskContext& context) -> std::vector<Value> {
+        return {real_steps(context.builder, context.inputs[0], context.attributes, false)};
+      },
+      .reference = [](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
+        HostTensor y = inputs[0];
+        // The value as the elements' own type has it.
+        const double value = y.dtype == DType::f32 ? static_cast<double>(static_cast<float>(a.real("mask_value"))) : a.real("mask_value");
+        const auto width = static_cast<size_t>(y.shape.back());
+        for (size_t row = 0; row + width <= y.data.size(); row += width) {
+          bool real = false;
+          for (size_t k = 0; k < width; ++k) real |= y.data[row + k] != value;
+          for (size_t k = 0; k < width && !real; ++k) y.data[row + k] = 0.0;
+        }
+        return {y};
+      },
+      .expand = [](Builder& b, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
+        const Value x = inputs[0];
+        return {x * b.cast(real_steps(b, x, a, true), x.type().dtype)};
+      },
+      .examples = {{.inputs = {{.shape = {2, 3, 2}, .values = {1, 0, 0, 0, 0, 2, 0, 0, 3, 4, 0, 0}}}, .differentiable = false},
+                   {.inputs = {{.shape = {5, 3}, .values = {-1, -1, -1, 2, -1, 3, 0, 0, 0, -1, -1, -1, 4, 5, 6}}},
+                    .attributes = {{"mask_value", -1.0}},
+                    .differentiable = false},
+                   {.inputs = {{{3, 4, 17}}}, .attributes = {{"mask_value", 2.0}}}},
+  };
+}
+
 }  // namespace
 
 std::vector<Op> dense_ops() {
@@ -360,6 +414,7 @@ std::vector<Op> dense_ops() {
   ops.push_back(dense());
   ops.push_back(embedding());
   ops.push_back(identity());
+  ops.push_back(masking());
   ops.push_back(flatten());
   ops.push_back(reshape_layer());
   ops.push_back(permute());

@@ -24,6 +24,17 @@ bool is_supplied(std::string_view input) {
   return std::ranges::find(names, input) != std::end(names);
 }
 
+std::optional<size_t> mask_owner(const Op& op, std::string_view input) {
+  if (input == "mask") return 0;
+  size_t tensor = 0;
+  for (const InputSpec& spec : op.inputs) {
+    if (is_supplied(spec.name)) continue;
+    if (std::string(spec.name) + "_mask" == input) return tensor;
+    ++tensor;
+  }
+  return std::nullopt;
+}
+
 std::vector<InputPlace> place_inputs(const Op& op, size_t tensors, std::span<const std::string> parameters) {
   std::vector<InputPlace> places;
   size_t next = 0;
@@ -50,6 +61,22 @@ std::vector<InputPlace> place_inputs(const Op& op, size_t tensors, std::span<con
 }
 
 std::vector<Value> keep_mask(const MaskContext& context) { return {context.masks[0]}; }
+
+InputSpec mask_input() { return {.name = "mask", .optional = true}; }
+
+void check_step_mask(const OpContext& context, const Op& op, size_t index) {
+  if (!has_input(context, index)) return;
+  const Type &x = context.inputs[0], &mask = context.inputs[index];
+  const Shape steps(x.shape.begin(), x.shape.begin() + std::min<std::ptrdiff_t>(2, std::ssize(x.shape)));
+  if (mask.shape != steps)
+    fail(context, op, "needs a mask " + shape_text(steps) + ", one value for each step, but got " + shape_text(mask.shape));
+}
+
+Value mask_like(Value mask, Value x) {
+  Shape shape = mask.shape();
+  shape.resize(std::max(x.rank(), shape.size()), Dim(1));
+  return mask.builder->reshape(mask.builder->cast(mask, DType::boolean), shape);
+}
 
 void check_parameters(const OpContext& context, const Op& op) {
   for (const ParameterSpec& parameter : op.parameters(context)) {

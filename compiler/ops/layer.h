@@ -1,9 +1,11 @@
 // What the entries of layers share: the inputs they may leave out, their activation, the checks users see.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "compiler/ops/op.h"
@@ -17,8 +19,8 @@ Value find_input(std::span<const Value> inputs, size_t index);                  
 const HostTensor* find_input(std::span<const HostTensor> inputs, size_t index);       // nullptr where it is absent
 
 /// What fills each of a layer's inputs, in the order of its op: tensors that it is called on, its parameters, and what
-/// passes/make_entries supplies in neither's name: "seed" and "step" (training only), "mask" and
-/// those of several tensors, "query_mask".
+/// passes/make_entries supplies in neither's name: "seed" and "step" (training only), and masks: "mask" is that of the
+/// first tensor, "query_mask" that of the input "query", unless the call gives one by that name.
 enum class InputKind : uint8_t { absent, tensor, parameter, supplied };
 struct InputPlace {
   InputKind kind = InputKind::absent;
@@ -41,8 +43,40 @@ std::vector<Item> placed_inputs(const Op& op, std::span<const Item> tensors, std
   return inputs;
 }
 
+/// Which of the tensors the mask input `input` is the mask of: 0 for "mask"; nullopt where it belongs to none.
+std::optional<size_t> mask_owner(const Op& op, std::string_view input);
+
+/// The masks that a call's tensors bring, and what it gives by keyword: masks too, or nothing in place of one. An Item is
+/// a Value or a std::optional<Type>.
+template <typename Item>
+struct CallMasks {
+  std::vector<Item> of_tensors;
+  std::vector<std::pair<std::string, Item>> keywords = {};
+
+  /// What the layer's input `input` gets.
+  Item find(const Op& op, std::string_view input) const {
+    for (const auto& [name, item] : keywords)
+      if (name == input) return item;
+    const std::optional<size_t> owner = mask_owner(op, input);
+    return owner && *owner < of_tensors.size() ? of_tensors[*owner] : Item{};
+  }
+  /// What Op::mask sees: a mask that is given takes the place of the tensor's own.
+  std::vector<Item> seen(const Op& op) const {
+    std::vector<Item> masks = of_tensors;
+    for (const auto& [name, item] : keywords)
+      if (const std::optional<size_t> owner = mask_owner(op, name); item && owner && *owner < masks.size())
+        masks[*owner] = item;
+    return masks;
+  }
+};
+
 /// Op::mask of layers that leave a mask as it is.
 std::vector<Value> keep_mask(const MaskContext& context);
+/// The input `mask`, and its check: one value for each step of x, [batch, time] for [batch, time, ...].
+InputSpec mask_input();
+void check_step_mask(const OpContext& context, const Op& op, size_t index);
+/// 1 where the mask says so, of the rank of x: for [batch, time], [batch, time, 1, ...].
+Value mask_like(Value mask, Value x);
 
 /// Fails unless every parameter that is among the inputs has the shape that `parameters` says.
 void check_parameters(const OpContext& context, const Op& op);

@@ -24,10 +24,19 @@ size_t largest_rank(std::span<const Type> types) {
   return rank;
 }
 
+// Behind the tensors stand the masks of those that `masked` counts.
+std::vector<int64_t> masked_inputs(const Attributes& attributes) {
+  return attributes.has("masked") ? attributes.integers("masked") : std::vector<int64_t>{};
+}
+template <typename Item>
+std::span<const Item> tensors_of(std::span<const Item> inputs, const Attributes& attributes) {
+  return inputs.first(inputs.size() - std::min(inputs.size(), masked_inputs(attributes).size()));
+}
+
 void check_merge(const OpContext& context, const Op& op) {
-  if (context.inputs.size() < 2)
-    fail(context, op, "needs at least two inputs but got " + std::to_string(context.inputs.size()));
-  for (const Type& type : context.inputs) {
+  const std::span<const Type> tensors = tensors_of(context.inputs, context.attributes);
+  if (tensors.size() < 2) fail(context, op, "needs at least two inputs but got " + std::to_string(tensors.size()));
+  for (const Type& type : tensors) {
     if (type.shape.empty()) fail(context, op, "needs inputs [batch, ...] but got a scalar");
     if (type.dtype != context.inputs[0].dtype)
       fail(context, op,
@@ -37,12 +46,13 @@ void check_merge(const OpContext& context, const Op& op) {
 
 std::vector<Type> infer_merge(const OpContext& context, const Op& op) {
   check_merge(context, op);
-  size_t rank = largest_rank(context.inputs);
+  const std::span<const Type> tensors = tensors_of(context.inputs, context.attributes);
+  size_t rank = largest_rank(tensors);
   Shape shape = aligned(context.inputs[0].shape, rank);
-  for (const Type& type : context.inputs) {
+  for (const Type& type : tensors) {
     std::optional<Shape> wider = broadcast_shapes(shape, aligned(type.shape, rank));
     if (!wider)
-      fail(context, op, "needs inputs of equal shapes but got " + shapes_text(context.inputs),
+      fail(context, op, "needs inputs of equal shapes but got " + shapes_text(tensors),
            "axes must be equal or 1; rank may differ, axes are then added behind the batch axis");
     shape = *wider;
   }
@@ -94,6 +104,84 @@ std::vector<Example> merge_examples(bool only_two) {
   return examples;
 }
 
+// Masks. Keras takes the output of Add, Subtract, Average, Maximum, Minimum and Multiply as real where any input is, if
+// all have masks.
+std::vector<Value> any_mask(const MaskContext& context) {
+  Value any;
+  for (const Value& mask : context.masks) {
+    if (!mask) return {};
+    const Value real = context.builder.cast(mask, DType::boolean);
+    any = any ? context.builder.call("logical_or", {any, real}) : real;
+  }
+  return {any};
+}
+
+// Concatenate: an input without a mask is real everywhere; along the features a step is real where any input is.
+std::vector<Value> joined_mask(const MaskContext& context) {
+  Builder& b = context.builder;
+  if (std::ranges::none_of(context.masks, [](Value mask) { return static_cast<bool>(mask); })) return {};
+  const size_t rank = context.inputs[0].rank();
+  const int64_t axis = context.attributes.integer("axis"), from_front = axis < 0 ? axis + static_cast<int64_t>(rank) : axis;
+  std::vector<Value> masks;
+  for (size_t i = 0; i < context.inputs.size(); ++i) {
+    Shape shape = context.inputs[i].shape();
+    if (!context.masks[i]) {
+      masks.push_back(b.fill(1.0, shape, DType::i32));
+      continue;
+    }
+    Value mask = b.cast(context.masks[i], DType::boolean);
+    if (mask.rank() < rank) mask = mask_like(mask, context.inputs[i]);
+    masks.push_back(b.broadcast_to(b.cast(mask, DType::i32), shape));
+  }
+  const Value all = b.concat(masks, from_front);
+  return {b.cast(b.reduce("reduce_max", all, {static_cast<int64_t>(rank) - 1}), DType::boolean)};
+}
+
+// What Multiply, Maximum and Minimum do where an input is masked: its element does not count; where all inputs have masks
+// and none is real Multiply yields 0 and the others fold what is there.
+struct MaskedElement {
+  double x = 0.0;
+  bool has_mask = false, real = true;
+};
+double merge_masked(std::span<const MaskedElement> elements, const std::function<double(double, double)>& fold, bool product) {
+  double result = product ? 1.0 : 0.0;
+  bool all_masked = true, any_real = false;
+  for (size_t k = 0; k < elements.size(); ++k) {
+    MaskedElement e = elements[k];
+    if (product) {
+      result *= e.real ? e.x : 1.0;
+      all_masked &= e.has_mask, any_real |= e.real;
+    } else if (k == 0) {
+      result = e.x, all_masked = e.has_mask, any_real = e.real;
+    } else {
+      if (!e.real) e.x = result;
+      if (all_masked && !any_real) result = e.x;
+      result = fold(result, e.x);
+      all_masked &= e.has_mask, any_real |= e.real;
+    }
+  }
+  return product && all_masked && !any_real ? 0.0 : result;
+}
+
+Value merge_masked(std::span<const Value> tensors, std::span<const Value> masks, std::string_view op, bool product) {
+  Builder& b = *tensors[0].builder;
+  const auto zero_or_one = [&](double value) { return b.constant(value, tensors[0].type().dtype); };
+  Value y, real;
+  for (size_t k = 0; k < tensors.size(); ++k) {
+    Value x = tensors[k];
+    if (product && masks[k]) x = b.select(masks[k], x, zero_or_one(1.0));
+    if (k == 0) {
+      y = x, real = masks[0];
+      continue;
+    }
+    if (!product && masks[k]) x = b.select(masks[k], x, y);
+    if (!product && real) y = b.select(real, y, x);
+    y = b.call(op, {y, x});
+    real = real && masks[k] ? b.call("logical_or", {real, masks[k]}) : Value{};
+  }
+  return product && real ? b.select(real, y, zero_or_one(0.0)) : y;
+}
+
 /// Folds `op` over the inputs from left to right, then multiplies by `scale(count)`.
 Op merge_layer(std::string_view name, std::string_view class_name, std::string_view doc, std::string_view op,
                std::function<double(double, double)> fold, bool average = false, bool only_two = false) {
@@ -104,6 +192,7 @@ Op merge_layer(std::string_view name, std::string_view class_name, std::string_v
       .class_name = class_name,
       .inputs = only_two ? std::vector<InputSpec>{{"a"}, {"b"}} : std::vector<InputSpec>{{.name = "inputs", .variadic = true}},
       .infer = [name](const OpContext& context) { return infer_merge(context, get_op(name)); },
+      .mask = any_mask,
       .reference = [fold, average](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> {
         HostTensor y = merged_tensor(inputs);
         for_each_merged(inputs, y, [&](std::span<const double> elements) {
@@ -126,6 +215,62 @@ Op merge_layer(std::string_view name, std::string_view class_name, std::string_v
       .cheap = true,
       .examples = merge_examples(only_two),
   };
+}
+
+// A merge layer that looks at the masks of its inputs, as Keras 3 does.
+Op masked_merge_layer(std::string_view name, std::string_view class_name, std::string_view doc, std::string_view op_name,
+                      std::function<double(double, double)> fold) {
+  Op op = merge_layer(name, class_name, doc, op_name, fold);
+  const Op plain = op;
+  const bool product = op_name == "mul";
+  op.attributes.push_back({.name = "masked",
+                           .type = AttributeType::integers,
+                           .optional = true,
+                           .doc = "the inputs that have masks; these follow the inputs",
+                           .internal = true});
+  op.reference = [plain, fold, product](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
+    const std::vector<int64_t> masked = masked_inputs(a);
+    if (masked.empty()) return plain.reference(inputs, a);
+    const size_t count = inputs.size() - masked.size();
+    HostTensor y = merged_tensor(inputs.first(count));
+    std::vector<HostTensor> all(inputs.begin(), inputs.end());
+    for (size_t k = 0; k < masked.size(); ++k)
+      all[count + k].shape.resize(inputs[static_cast<size_t>(masked[k])].shape.size(), 1);
+    std::vector<MaskedElement> each(count);
+    for_each_merged(all, y, [&](std::span<const double> elements) {
+      for (size_t k = 0; k < count; ++k) each[k] = {.x = elements[k]};
+      for (size_t k = 0; k < masked.size(); ++k) {
+        MaskedElement& e = each[static_cast<size_t>(masked[k])];
+        e.has_mask = true, e.real = elements[count + k] != 0.0;
+      }
+      return merge_masked(each, fold, product);
+    });
+    return {y};
+  };
+  op.expand = [plain, op_name, product](Builder& b, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
+    const std::vector<int64_t> masked = masked_inputs(a);
+    if (masked.empty()) return plain.expand(b, inputs, a);
+    const size_t count = inputs.size() - masked.size();
+    std::vector<Value> tensors(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(count)), masks(count);
+    size_t rank = 0;
+    for (const Value& x : tensors) rank = std::max(rank, x.rank());
+    const auto align = [&](Value x) { return b.reshape(x, aligned(x.shape(), rank)); };
+    for (size_t k = 0; k < masked.size(); ++k) {
+      const auto at = static_cast<size_t>(masked[k]);
+      masks[at] = align(mask_like(inputs[count + k], tensors[at]));
+    }
+    for (Value& x : tensors) x = align(x);
+    return {merge_masked(tensors, masks, op_name, product)};
+  };
+  const auto mask = [](std::vector<double> values) {
+    return Example::Tensor{.shape = {2, 3}, .dtype = DType::boolean, .values = std::move(values)};
+  };
+  const Example::Tensor x{{2, 3, 4}};
+  using Integers = std::vector<int64_t>;
+  op.examples.push_back({.inputs = {x, x, mask({1, 0, 1, 0, 0, 1}), mask({1, 1, 0, 0, 0, 1})}, .attributes = {{"masked", Integers{0, 1}}}});
+  op.examples.push_back({.inputs = {x, x, x, mask({1, 0, 1, 0, 0, 1}), mask({1, 1, 0, 0, 1, 1})}, .attributes = {{"masked", Integers{0, 2}}}});
+  op.examples.push_back({.inputs = {{{2, 4}}, x, mask({0, 1, 0, 1, 1, 0})}, .attributes = {{"masked", Integers{1}}}});
+  return op;
 }
 
 Op concatenate() {
@@ -153,6 +298,7 @@ Op concatenate() {
         }
         return {{context.inputs[0].dtype, shape}};
       },
+      .mask = joined_mask,
       .reference = [](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
         int64_t rank = static_cast<int64_t>(inputs[0].shape.size()), axis = a.integer("axis");
         if (axis < 0) axis += rank;
@@ -313,13 +459,13 @@ std::vector<Op> merging_ops() {
                             [](double a, double b) { return a + b; }));
   ops.push_back(merge_layer("subtract_layer", "Subtract", "y = a - b, broadcasting.   a, b: [batch, ...]", "sub",
                             [](double a, double b) { return a - b; }, false, true));
-  ops.push_back(merge_layer("multiply_layer", "Multiply", "y = a * b * ..., broadcasting.   inputs: [batch, ...]", "mul",
+  ops.push_back(masked_merge_layer("multiply_layer", "Multiply", "y = a * b * ..., broadcasting.   inputs: [batch, ...]", "mul",
                             [](double a, double b) { return a * b; }));
   ops.push_back(merge_layer("average_layer", "Average", "y = (a + b + ...) / count, broadcasting.   inputs: [batch, ...]",
                             "add", [](double a, double b) { return a + b; }, true));
-  ops.push_back(merge_layer("maximum_layer", "Maximum", "y = max(a, b, ...), broadcasting.   inputs: [batch, ...]", "maximum",
+  ops.push_back(masked_merge_layer("maximum_layer", "Maximum", "y = max(a, b, ...), broadcasting.   inputs: [batch, ...]", "maximum",
                             [](double a, double b) { return std::max(a, b); }));
-  ops.push_back(merge_layer("minimum_layer", "Minimum", "y = min(a, b, ...), broadcasting.   inputs: [batch, ...]", "minimum",
+  ops.push_back(masked_merge_layer("minimum_layer", "Minimum", "y = min(a, b, ...), broadcasting.   inputs: [batch, ...]", "minimum",
                             [](double a, double b) { return std::min(a, b); }));
   ops.push_back(concatenate());
   ops.push_back(dot());

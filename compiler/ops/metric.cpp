@@ -14,6 +14,19 @@ namespace moru {
 
 std::vector<InputSpec> metric_inputs() { return {{"y_true"}, {"y_pred"}, {.name = "sample_weight", .optional = true}}; }
 
+std::vector<InputSpec> masked_metric_inputs() {
+  std::vector<InputSpec> inputs = metric_inputs();
+  inputs.push_back(mask_input());
+  return inputs;
+}
+
+void check_metric_mask(const OpContext& context, const Op& op, const Shape& values) {
+  if (!has_input(context, 3)) return;
+  const Shape& mask = context.inputs[3].shape;
+  if (mask.empty() || mask.size() > values.size() || !std::equal(mask.begin(), mask.end(), values.begin()))
+    fail(context, op, "gives values " + shape_text(values) + ", which the mask " + shape_text(mask) + " of the predictions does not fit");
+}
+
 void check_metric_weight(const OpContext& context, const Op& op, size_t index) {
   const Shape& values = context.inputs[0].shape;
   if (values.empty()) fail(context, op, "needs values [batch, ...] but got a scalar");
@@ -37,15 +50,22 @@ Value samplewise(Value values) {
 
 }  // namespace
 
-std::vector<Value> mean_increments(Value values, Value weight) {
+std::vector<Value> mean_increments(Value values, Value weight, Value mask) {
   Builder& builder = *values.builder;
+  if (mask) {
+    const Value real = builder.cast(mask_like(mask, values), DType::f64);
+    const Value count = samplewise(real);
+    const Value each = samplewise(builder.cast(values, DType::f64) * real);
+    const Value by = weight ? builder.cast(weight, DType::f64) : Value{};
+    return {builder.reduce("reduce_sum", by ? each * by : each, {0}), builder.reduce("reduce_sum", by ? count * by : count, {0})};
+  }
   Value each = samplewise(values);
   if (!weight) return {builder.reduce("reduce_sum", each, {0}), builder.dim_value(each.dim(0), DType::f64)};
   weight = builder.cast(weight, DType::f64);
   return {builder.reduce("reduce_sum", each * weight, {0}), builder.reduce("reduce_sum", weight, {0})};
 }
 
-std::vector<HostTensor> mean_increments(const HostTensor& values, const HostTensor* weight) {
+std::vector<HostTensor> mean_increments(const HostTensor& values, const HostTensor* weight, const HostTensor* mask) {
   HostTensor total = make_tensor(DType::f64, {}), count = total;
   if (values.shape.empty()) {  // one number for the whole batch
     for (double w : weight ? weight->data : std::vector<double>{1.0}) {
@@ -56,10 +76,15 @@ std::vector<HostTensor> mean_increments(const HostTensor& values, const HostTens
   }
   auto batch = static_cast<size_t>(values.shape[0]);
   size_t width = batch == 0 ? 0 : values.data.size() / batch;
+  const size_t steps = mask && batch > 0 ? mask->data.size() / batch : width;
   for (size_t i = 0; i < batch; ++i) {
     double w = weight ? weight->data[i] : 1.0;
-    for (size_t k = 0; k < width; ++k) total.data[0] += w * values.data[i * width + k] / static_cast<double>(width);
-    count.data[0] += w;
+    for (size_t k = 0; k < width; ++k) {
+      const double real = mask ? mask->data[i * steps + k / (width / steps)] : 1.0;
+      total.data[0] += w * real * values.data[i * width + k] / static_cast<double>(width);
+      if (mask) count.data[0] += w * real / static_cast<double>(width);
+    }
+    if (!mask) count.data[0] += w;
   }
   return {total, count};
 }
@@ -152,6 +177,22 @@ std::vector<Example> weighted_examples(std::vector<Example> examples) {
   return examples;
 }
 
+std::vector<Example> masked_examples(std::vector<Example> examples, size_t mask_rank) {
+  examples = weighted_examples(std::move(examples));
+  const size_t unmasked = examples.size();
+  for (size_t i = 0; i < unmasked; ++i) {
+    Example example = examples[i];
+    std::vector<int64_t> shape = example.inputs[1].shape;
+    if (shape.size() != mask_rank + 1 || sums_samples(example.attributes) || example.attributes.has("axis")) continue;
+    shape.resize(mask_rank);
+    if (example.inputs.size() < 3) example.inputs.push_back({.shape = {}, .absent = true});
+    example.inputs.push_back({.shape = shape, .dtype = DType::boolean, .values = {1, 1, 0, 1, 0, 1, 1}});
+    examples.push_back(std::move(example));
+  }
+  for (Example& example : examples) example.differentiable = false;
+  return examples;
+}
+
 namespace {
 
 // The mean of a loss over the samples.
@@ -160,8 +201,8 @@ Op loss_metric(std::string_view name, std::string_view loss, const Op& loss_op) 
       .name = name,
       .family = OpFamily::metric,
       .doc = "The loss of the same name as a metric: sum of value * weight and sum of weights.   y_true, y_pred as the loss has "
-             "them, sample_weight: [batch] -> f64[], f64[]",
-      .inputs = metric_inputs(),
+             "them, sample_weight: [batch], mask: [batch, steps...] -> f64[], f64[]",
+      .inputs = masked_metric_inputs(),
       .attributes = loss_op.attributes,
       .infer = [name, loss](const OpContext& context) -> std::vector<Type> {
         check_metric_weight(context, get_op(name), 2);
@@ -170,16 +211,17 @@ Op loss_metric(std::string_view name, std::string_view loss, const Op& loss_op) 
         if (has_input(context, 2) && !values.empty() && values[0] != context.inputs[0].shape[0])
           fail(context, get_op(name), "cannot be weighted, since it gives " + shape_text(values) + " for the whole batch",
                "leave the batch out of its 'axis'");
+        check_metric_mask(context, get_op(name), values);
         return mean_states();
       },
       .reference = [loss](std::span<const HostTensor> inputs, const Attributes& a) {
-        return mean_increments(get_op(loss).reference(inputs.first(2), a).at(0), find_input(inputs, 2));
+        return mean_increments(get_op(loss).reference(inputs.first(2), a).at(0), find_input(inputs, 2), find_input(inputs, 3));
       },
       .expand = [loss](Builder& builder, std::span<const Value> inputs, const Attributes& a) {
-        return mean_increments(get_op(loss).expand(builder, inputs.first(2), a).at(0), find_input(inputs, 2));
+        return mean_increments(get_op(loss).expand(builder, inputs.first(2), a).at(0), find_input(inputs, 2), find_input(inputs, 3));
       },
       .differentiable = false,
-      .examples = weighted_examples(loss_op.examples),
+      .examples = masked_examples(loss_op.examples, 2),
   };
 }
 
@@ -194,23 +236,24 @@ Op accuracy(std::string_view name, std::string_view doc, bool indices, MatchesFn
       .name = name,
       .family = OpFamily::metric,
       .doc = doc,
-      .inputs = metric_inputs(),
+      .inputs = masked_metric_inputs(),
       .attributes = std::move(attributes),
       .infer = [name, indices](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op(name);
         check_metric_weight(context, op, 2);
         refuse_attributes(context, op, {"from_sorted_ids"});
         indices ? check_class_indices(context, op) : check_targets(context, op);
+        check_metric_mask(context, op, context.inputs[1].shape);
         return mean_states();
       },
       .reference = [reference](std::span<const HostTensor> inputs, const Attributes& a) {
-        return mean_increments(reference(inputs[0], inputs[1], a), find_input(inputs, 2));
+        return mean_increments(reference(inputs[0], inputs[1], a), find_input(inputs, 2), find_input(inputs, 3));
       },
       .expand = [matches](Builder& builder, std::span<const Value> inputs, const Attributes& a) {
-        return mean_increments(builder.cast(matches(inputs[0], inputs[1], a), DType::f32), find_input(inputs, 2));
+        return mean_increments(builder.cast(matches(inputs[0], inputs[1], a), DType::f32), find_input(inputs, 2), find_input(inputs, 3));
       },
       .differentiable = false,
-      .examples = weighted_examples(std::move(examples)),
+      .examples = masked_examples(std::move(examples), 2),
   };
 }
 
@@ -316,7 +359,7 @@ Op row_metric(std::string_view name, std::string_view doc, RowFn row_value, RowF
       .name = name,
       .family = OpFamily::metric,
       .doc = doc,
-      .inputs = metric_inputs(),
+      .inputs = masked_metric_inputs(),
       .attributes = {class_axis()},
       .infer = [name](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op(name);
@@ -325,6 +368,7 @@ Op row_metric(std::string_view name, std::string_view doc, RowFn row_value, RowF
         size_t rank = context.inputs[1].shape.size();
         if (checked_axis(context, op, context.attributes.integer("axis"), rank) == 0)
           fail(context, op, "cannot go along the batch", "give an 'axis' from 1, or -1");
+        check_metric_mask(context, op, without_axis(context.inputs[1], loss_axis(context.attributes, rank)).shape);
         return mean_states();
       },
       .reference = [row_value](std::span<const HostTensor> inputs, const Attributes& a) {
@@ -340,15 +384,16 @@ Op row_metric(std::string_view name, std::string_view doc, RowFn row_value, RowF
           }
           values.data[at] = row_value(s);
         });
-        return mean_increments(values, find_input(inputs, 2));
+        return mean_increments(values, find_input(inputs, 2), find_input(inputs, 3));
       },
       .expand = [formula](Builder& b, std::span<const Value> inputs, const Attributes& a) {
         Value p = b.cast(inputs[1], DType::f64), t = b.cast(align_target(inputs[0], inputs[1]), DType::f64);
-        return mean_increments(formula(t, p, static_cast<int64_t>(loss_axis(a, p.rank()))), find_input(inputs, 2));
+        return mean_increments(formula(t, p, static_cast<int64_t>(loss_axis(a, p.rank()))), find_input(inputs, 2), find_input(inputs, 3));
       },
       .differentiable = false,
-      .examples = weighted_examples({{.inputs = {{{5, 7}, 0.2, 2}, {{5, 7}, -1, 2}}},
-                                     {.inputs = {{{3, 4, 17}, -2, 1}, {{3, 4, 17}, -1, 2}}, .attributes = {{"axis", 1}}}}),
+      .examples = masked_examples({{.inputs = {{{5, 7}, 0.2, 2}, {{5, 7}, -1, 2}}},
+                                   {.inputs = {{{3, 4, 5}, -2, 1}, {{3, 4, 5}, -1, 2}}},
+                                   {.inputs = {{{3, 4, 17}, -2, 1}, {{3, 4, 17}, -1, 2}}, .attributes = {{"axis", 1}}}}, 2),
   };
 }
 

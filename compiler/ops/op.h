@@ -103,7 +103,7 @@ struct MaskContext {
   Builder& builder;
   const Attributes& attributes;
   std::span<const Value> inputs;  // the tensors that the layer is called on
-  std::span<const Value> masks;   // of these tensors; no value where there is none
+  std::span<const Value> masks;   // of these tensors, or given in the call; no value where there is none
 };
 
 struct Example {
@@ -112,6 +112,7 @@ struct Example {
     double low = -1.0, high = 1.0;  // uniform random values; integers: low <= v < high
     DType dtype = DType::f32;
     std::vector<double> values = {};  // or exactly these
+    bool absent = false;              // an optional input that is left out, before one that is not
   };
   std::vector<Tensor> inputs;  // tensors, then parameters (parameters may be left out: made from
                                // ParameterSpec with random values)
@@ -151,10 +152,14 @@ struct Op {
   std::function<std::vector<Type>(const OpContext&)> infer;
   std::function<std::vector<ParameterSpec>(const OpContext&)> parameters = {};  // layers with weights
 
+  /// What the layer carries from one call to the next and is no weight (the state of a stateful layer): inputs by name like
+  /// parameters, zero before the first call and after the entry `reset_states`. `replaces` names them too.
+  std::function<std::vector<ParameterSpec>(const OpContext&)> states = {};
   /// Names of inputs whose new values are the op's last outputs, in this order, behind those that the user sees: what a
   /// layer changes by itself (moving statistics in training, the carry of a stateful layer).
   std::function<std::vector<std::string>(const Attributes&)> replaces = {};
   /// Masks of the outputs, by output, from those of the inputs; what is behind the list has none. Absent: masks end here.
+  /// A layer that uses a mask has an input `mask`, or `query_mask` for its input `query`; make_entries fills it.
   std::function<std::vector<Value>(const MaskContext&)> mask = {};
 
   /// The meaning, by plain loops in doubles. Needs concrete shapes only. Dim-valued attributes were bound before.

@@ -205,6 +205,57 @@ Op global_pooling(std::string_view name, std::string_view class_name, size_t ran
   };
 }
 
+// Over time there may be a mask of the steps; NaN where it leaves none, as in Keras.
+Op masked_average_pooling() {
+  Op op = global_pooling("global_average_pooling_1d", "GlobalAveragePooling1D", 1, false);
+  const Op plain = op;
+  op.doc = "y[b, c] = the mean of x[b, time, c] over the steps, those that the mask says where there is one.   x: [batch, time, "
+           "channels]   mask: [batch, time]   ->   [batch, channels], or 1 in place of time with keepdims";
+  op.inputs.push_back(mask_input());
+  op.infer = [plain](const OpContext& context) {
+    const OpContext unmasked{context.inputs.first(1), context.present.first(1), context.attributes, {}, context.node};
+    std::vector<Type> types = plain.infer(unmasked);
+    const Shape& x = context.inputs[0].shape;
+    const Shape steps{x[0], x[channels_first(context.attributes) ? 2 : 1]};
+    if (has_input(context, 1) && context.inputs[1].shape != steps)
+      fail(context, get_op("global_average_pooling_1d"), "needs a mask " + shape_text(steps) + " but got " + shape_text(context.inputs[1].shape));
+    return types;
+  };
+  op.reference = [plain](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
+    std::vector<HostTensor> outputs = plain.reference(inputs.first(1), a);
+    const HostTensor* mask = find_input(inputs, 1);
+    if (!mask) return outputs;
+    const HostTensor x = channels_first(a) ? channels_to_back(inputs[0]) : inputs[0];
+    const auto time = static_cast<size_t>(x.shape[1]), channels = static_cast<size_t>(x.shape[2]);
+    for (size_t i = 0; i < outputs[0].data.size(); ++i) {
+      double sum = 0.0, count = 0.0;
+      for (size_t row = i / channels * time; row < (i / channels + 1) * time; ++row) {
+        if (mask->data[row] == 0.0) continue;
+        sum += x.data[row * channels + i % channels];
+        count += 1.0;
+      }
+      outputs[0].data[i] = sum / count;
+    }
+    return outputs;
+  };
+  op.expand = [plain](Builder& b, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
+    const Value x = inputs[0];
+    Value mask = find_input(inputs, 1);
+    if (!mask) return plain.expand(b, inputs.first(1), a);
+    const int64_t time = channels_first(a) ? 2 : 1;
+    mask = b.cast(mask, DType::boolean);
+    mask = b.reshape(mask, time == 1 ? Shape{x.dim(0), x.dim(1), 1} : Shape{x.dim(0), 1, x.dim(2)});
+    const Value zero = b.constant(0.0, x.type().dtype);
+    const bool keep = a.boolean("keepdims");
+    return {b.reduce("reduce_sum", b.select(b.broadcast_to(mask, x.shape()), x, zero), {time}, keep) /
+            b.reduce("reduce_sum", b.cast(mask, x.type().dtype), {time}, keep)};
+  };
+  const Example::Tensor mask{.shape = {3, 4}, .dtype = DType::boolean, .values = {1, 0, 1, 1, 0, 0, 1, 0, 1, 1, 1, 1}};
+  op.examples.push_back({.inputs = {{{3, 4, 17}}, mask}});
+  op.examples.push_back({.inputs = {{{3, 5, 4}}, mask}, .attributes = {{"data_format", "channels_first"}, {"keepdims", true}}});
+  return op;
+}
+
 // ---- padding, cropping ----
 
 // Front and back of each axis of space, from n | (n, m) for each axis | ((a, b), (c, d)), flat; one axis: n | (a, b).
@@ -294,7 +345,7 @@ std::vector<Op> pooling_ops() {
           global_pooling("global_max_pooling_1d", "GlobalMaxPooling1D", 1, true),
           global_pooling("global_max_pooling_2d", "GlobalMaxPooling2D", 2, true),
           global_pooling("global_max_pooling_3d", "GlobalMaxPooling3D", 3, true),
-          global_pooling("global_average_pooling_1d", "GlobalAveragePooling1D", 1, false),
+          masked_average_pooling(),
           global_pooling("global_average_pooling_2d", "GlobalAveragePooling2D", 2, false),
           global_pooling("global_average_pooling_3d", "GlobalAveragePooling3D", 3, false),
           end_layer("zero_padding_1d", "ZeroPadding1D", 1, false),

@@ -1,353 +1,441 @@
-// Recurrent layers: SimpleRNN, GRU, LSTM. Each expands into one scan over time whose body is the cell, written as in the
-// textbook: x_t . kernel + bias + h . recurrent_kernel, all gates in one contraction. That the part without h can be
-// computed for all steps at once is the business of a general pass (hoist_scan).
+// Recurrent layers: SimpleRNN, LSTM, GRU, RNN over cells, and what ConvLSTM shares with them. Each expands into one scan over
+// time whose body is its cells (recurrent_cells.h); masks, states that are kept and dropout are the same for all.
 #include "compiler/ops/recurrent.h"
 
-#include <cmath>
-#include <functional>
+#include <algorithm>
 
 #include "compiler/ops/layer.h"
+#include "compiler/ops/recurrent_cells.h"
+#include "compiler/ops/recurrent_loop.h"
 #include "compiler/support/error.h"
 
 namespace moru {
 
 namespace {
 
-// A cell is what differs between the three layers. Weights: kernel [in, gates*units], recurrent_kernel
-// [units, gates*units], bias [gates*units] (GRU with reset_after: [2, gates*units]).
-struct Cell {
-  std::string_view op;
-  int64_t gates = 1;
-  size_t states = 1;
+using Integers = std::vector<int64_t>;
 
-  /// Weights as they enter the scan, prepared once outside it.
-  std::vector<Value> (*invariants)(Builder&, std::span<const Value> weights, const Attributes&);
-  /// One step in the body: the next states; the first is the output.
-  std::vector<Value> (*step)(Builder&, Value x, std::span<const Value> states, std::span<const Value> invariants,
-                             const Attributes&);
-  /// The same by plain loops: weights are kernel, recurrent kernel and bias (null without one).
-  std::vector<HostTensor> (*reference_step)(const HostTensor& x, std::span<const HostTensor> states,
-                                            std::span<const HostTensor* const> weights, const Attributes&);
+// A cell of a layer. SimpleRNN, LSTM, GRU and ConvLSTM have one, whose attributes are the layer's own; RNN runs any number,
+// each on the output of the one before.
+struct Part {
+  const Cell* cell = nullptr;
+  Attributes attributes;
+  std::string prefix = {};  // of its weights' names: "cell/", "cells/0/"
+};
+using Parts = std::vector<Part>;
+
+constexpr std::string_view stacked = "StackedRNNCells";
+
+Part resolve_cell(Attributes nested, std::string prefix, std::string_view node) {
+  const std::string class_name = nested.has("class") ? nested.string("class") : "";
+  const Cell* cell = class_name.ends_with("Cell") ? find_cell(class_name) : nullptr;
+  if (!cell)
+    throw CompileError({.stage = "infer_shapes",
+                        .node = std::string(node),
+                        .op = "RNN",
+                        .what = "runs a cell of the class '" + class_name + "', which is unsupported",
+                        .detail = {},
+                        .hint = "use SimpleRNNCell, LSTMCell, GRUCell or StackedRNNCells of them"});
+  for (std::string_view name : {"class", "name", "trainable", "dtype"}) nested.erase(name);
+  return {cell, check_attributes(get_op(cell->op), std::move(nested), node), std::move(prefix)};
+}
+
+Parts parts_of(const Op& op, const Attributes& attributes, std::string_view node) {
+  if (op.name != "rnn") return Parts{Part{find_cell(op.name), attributes}};
+  const Attributes& cell = attributes.nested("cell");
+  if (!cell.has("class") || cell.string("class") != stacked) return Parts{resolve_cell(cell, "cell/", node)};
+  Parts parts;
+  for (size_t i = 0; cell.has("cell_" + std::to_string(i)); ++i)
+    parts.push_back(resolve_cell(cell.nested("cell_" + std::to_string(i)), "cells/" + std::to_string(i) + "/", node));
+  if (parts.empty())
+    throw CompileError({.stage = "infer_shapes",
+                        .node = std::string(node),
+                        .op = "RNN",
+                        .what = "has StackedRNNCells without cells",
+                        .detail = {},
+                        .hint = "give it at least one cell, as cell_0"});
+  return parts;
+}
+
+// The shapes of all states in order, from that of one step of the input; and of what each part reads.
+struct StepShapes {
+  std::vector<Shape> states, inputs;
+};
+StepShapes shapes_of(const Parts& parts, Shape x) {
+  StepShapes shapes;
+  for (const Part& part : parts) {
+    shapes.inputs.push_back(x);
+    x = part.cell->state(*part.cell, x, part.attributes);
+    shapes.states.insert(shapes.states.end(), part.cell->states, x);
+  }
+  return shapes;
+}
+
+Shape step_of(const Shape& sequence) {
+  Shape step = sequence;
+  if (step.size() > 1) step.erase(step.begin() + 1);
+  return step;
+}
+
+size_t state_count(const Parts& parts) {
+  size_t count = 0;
+  for (const Part& part : parts) count += part.cell->states;
+  return count;
+}
+
+size_t weight_count(const Part& part) { return part.attributes.boolean("use_bias") ? 3 : 2; }
+
+// An op's inputs by what they are. A layer with one cell has them by name: x, the initial states, kernel, recurrent kernel,
+// bias, mask, seed, step. RNN has x, mask, seed, step, then the initial states and the weights of all cells.
+struct Places {
+  size_t mask = 0, seed = 0, states = 0, weights = 0;
+};
+Places places_of(const Op& op, const Parts& parts, size_t inputs) {
+  const size_t states = state_count(parts);
+  if (op.name != "rnn") return {.mask = states + 4, .seed = states + 5, .states = 1, .weights = states + 1};
+  size_t weights = 0;
+  for (const Part& part : parts) weights += weight_count(part);
+  // When a model is drawn, weights are not given yet.
+  const size_t given = std::max<size_t>(inputs, 4) - 4;
+  return {.mask = 1, .seed = 2, .states = 4, .weights = 4 + (given >= weights ? given - weights : given)};
+}
+
+template <typename Item>
+struct Arguments {
+  Item x, mask;
+  std::span<const Item> random;  // seed and step, or nothing
+  std::vector<Item> states;      // as many as there are, or none
+  std::vector<std::vector<Item>> weights;  // by part: kernel, recurrent kernel, bias or nothing
 };
 
-const AttributeValue& activation_of(const Attributes& attributes) { return *attributes.find("activation"); }
-const AttributeValue& recurrent_activation_of(const Attributes& attributes) {
-  return *attributes.find("recurrent_activation");
-}
+bool is_given(const Value& value) { return static_cast<bool>(value); }
+const HostTensor* or_null(const HostTensor& tensor) { return find_input(std::span<const HostTensor>(&tensor, 1), 0); }
+bool is_given(const HostTensor& tensor) { return or_null(tensor) != nullptr; }
 
-std::vector<int64_t> equal_parts(int64_t units, size_t count) { return std::vector<int64_t>(count, units); }
-
-// ---- expansion ----
-
-// x . kernel + bias + h . recurrent_kernel over all gates
-Value projected(Builder& builder, Value x, Value h, std::span<const Value> weights) {
-  Value sum = builder.contract(x, weights[0], "ab,bc->ac");
-  if (weights.size() > 2) sum = sum + weights[2];
-  return sum + builder.contract(h, weights[1], "ab,bc->ac");
-}
-
-std::vector<Value> present_weights(Builder&, std::span<const Value> weights, const Attributes&) {
-  std::vector<Value> present;
-  for (const Value& weight : weights)
-    if (weight) present.push_back(weight);
-  return present;
-}
-
-std::vector<Value> simple_rnn_step(Builder& builder, Value x, std::span<const Value> states, std::span<const Value> weights,
-                                   const Attributes& attributes) {
-  return {apply_activation(projected(builder, x, states[0], weights), activation_of(attributes))};
-}
-
-std::vector<Value> lstm_step(Builder& builder, Value x, std::span<const Value> states, std::span<const Value> weights,
-                             const Attributes& attributes) {
-  const AttributeValue& activation = activation_of(attributes);
-  const AttributeValue& recurrent_activation = recurrent_activation_of(attributes);
-  int64_t units = attributes.integer("units");
-  std::vector<Value> gates = builder.split(projected(builder, x, states[0], weights), 1, equal_parts(units, 4));
-  Value input = apply_activation(gates[0], recurrent_activation);
-  Value forget = apply_activation(gates[1], recurrent_activation);
-  Value candidate = apply_activation(gates[2], activation);
-  Value output = apply_activation(gates[3], recurrent_activation);
-  Value c = forget * states[1] + input * candidate;
-  return {output * apply_activation(c, activation), c};
-}
-
-// reset_after: kernel, recurrent kernel and the two rows of the bias.
-// Otherwise the candidate's recurrent contraction takes r*h instead of h: the recurrent kernel in two parts, then the bias.
-std::vector<Value> gru_invariants(Builder& builder, std::span<const Value> weights, const Attributes& attributes) {
-  int64_t units = attributes.integer("units");
-  Value bias = find_input(weights, 2);
-  std::vector<Value> invariants = {weights[0]};
-  if (attributes.boolean("reset_after")) {
-    invariants.push_back(weights[1]);
-    if (bias)
-      for (int64_t row : {0, 1}) invariants.push_back(builder.reshape(builder.slice(bias, 0, row, 1), {3 * units}));
-  } else {
-    for (Value part : builder.split(weights[1], 1, {2 * units, units})) invariants.push_back(part);
-    if (bias) invariants.push_back(bias);
+template <typename Item>
+Arguments<Item> arguments_of(const Op& op, const Parts& parts, std::span<const Item> inputs) {
+  const Places places = places_of(op, parts, inputs.size());
+  const auto at = [&](size_t i) { return i < inputs.size() ? inputs[i] : Item{}; };
+  Arguments<Item> a{.x = at(0), .mask = at(places.mask), .random = {}, .states = {}, .weights = {}};
+  if (is_given(at(places.seed))) a.random = inputs.subspan(places.seed, 2);
+  for (size_t i = places.states; i < places.weights && is_given(at(i)); ++i) a.states.push_back(at(i));
+  size_t next = places.weights;
+  for (const Part& part : parts) {
+    a.weights.push_back({at(next), at(next + 1), weight_count(part) == 3 ? at(next + 2) : Item{}});
+    next += weight_count(part);
   }
-  return invariants;
+  return a;
 }
 
-std::vector<Value> gru_step(Builder& builder, Value x, std::span<const Value> states, std::span<const Value> invariants,
-                            const Attributes& attributes) {
-  const AttributeValue& activation = activation_of(attributes);
-  const AttributeValue& recurrent_activation = recurrent_activation_of(attributes);
-  int64_t units = attributes.integer("units");
-  bool use_bias = attributes.boolean("use_bias");
-  Value h = states[0];
-  Value from_x = builder.contract(x, invariants[0], "ab,bc->ac");
-  Value update, candidate;
-  if (attributes.boolean("reset_after")) {
-    Value from_h = builder.contract(h, invariants[1], "ab,bc->ac");
-    if (use_bias) {
-      from_x = from_x + invariants[2];
-      from_h = from_h + invariants[3];
+// ---- states that are kept ----
+
+std::string state_name(const Op& op, size_t index) {
+  if (op.name == "rnn") return "state_" + std::to_string(index);
+  return index == 0 ? "initial_h" : "initial_c";  // the inputs that they fill
+}
+
+std::vector<ParameterSpec> kept_states(const OpContext& context, const Op& op) {
+  std::vector<ParameterSpec> states;
+  if (!context.attributes.boolean("stateful")) return states;
+  const Type& x = context.inputs[0];
+  for (const Shape& shape : shapes_of(parts_of(op, context.attributes, context.node), step_of(x.shape)).states)
+    states.push_back({.name = state_name(op, states.size()),
+                      .shape = shape,
+                      .initializer = Attributes{{"class", "Zeros"}},
+                      .trainable = false,
+                      .dtype = float_dtype(x.dtype)});
+  return states;
+}
+
+std::vector<std::string> replaced_states(const Op& op, const Attributes& attributes) {
+  std::vector<std::string> names;
+  if (!attributes.boolean("stateful")) return names;
+  const size_t count = state_count(parts_of(op, attributes, {}));
+  while (names.size() < count) names.push_back(state_name(op, names.size()));
+  return names;
+}
+
+// ---- dropout ----
+
+// Keras' cells leave a rate of 1 out.
+bool drops(const Attributes& attributes, std::string_view rate) {
+  return attributes.real(rate) > 0.0 && attributes.real(rate) < 1.0;
+}
+
+// Keras draws numbers for each gate with implementation 1, which recurrent dropout turns on; else one for all of them.
+int64_t dropout_gates(const Part& part) {
+  const AttributeValue* implementation = part.attributes.find("implementation");  // ConvLSTM has one, as if it were 1
+  const bool each = !implementation || part.attributes.integer("implementation") == 1 || part.attributes.real("recurrent_dropout") > 0.0;
+  return each ? part.cell->gates : 1;
+}
+
+// [batch, ...] as [batch, gates, ...]
+template <typename Extent>
+std::vector<Extent> for_gates(std::vector<Extent> shape, int64_t gates) {
+  shape.insert(shape.begin() + 1, Extent(gates));
+  return shape;
+}
+
+// What dropout leaves, drawn once for the sequence: 1 / (1 - rate) or 0.
+Value kept_part(Builder& builder, std::span<const Value> random, const Shape& shape, double rate, int64_t stream, DType dtype) {
+  const Value uniform = builder.call_all("random_uniform", random, {{"shape", shape}, {"stream", stream}})[0];
+  const DType drawn = uniform.type().dtype;
+  const Value kept = builder.call("greater_equal", {uniform, builder.constant(rate, drawn)});
+  return builder.select(kept, builder.constant(1.0 / (1.0 - rate), dtype), builder.constant(0.0, dtype));
+}
+
+HostTensor kept_part(std::span<const HostTensor> random, const Integers& shape, double rate, int64_t stream) {
+  const Op& op = get_op("random_uniform");
+  const Attributes attributes = check_attributes(op, {{"shape", Shape(shape.begin(), shape.end())}, {"stream", stream}}, {});
+  HostTensor kept = op.reference(random, attributes).at(0);
+  for (double& value : kept.data) value = value >= rate ? 1.0 / (1.0 - rate) : 0.0;
+  return kept;
+}
+
+// Every part of a call has two streams: of its input and of its state.
+int64_t stream_of(const Attributes& layer, const Parts& parts, size_t part, bool state) {
+  const auto count = static_cast<int64_t>(parts.size());
+  return 2 * (layer.integer("stream") * count + static_cast<int64_t>(part)) + (state ? 1 : 0);
+}
+
+// One step x times what is kept of it, [batch, gates, ...] where each gate has numbers of its own.
+Value dropped(Builder& builder, Value x, Value kept) {
+  if (kept.dim(1).is_constant(1)) return x * builder.reshape(kept, x.shape());
+  return builder.reshape(x, for_gates(x.shape(), 1)) * kept;
+}
+
+// The same for all steps of [batch, time, ...].
+Value dropped_sequence(Builder& builder, Value x, Value kept) {
+  if (kept.dim(1).is_constant(1)) return x * kept;
+  Shape each = x.shape(), of_kept = kept.shape();
+  each.insert(each.begin() + 2, Dim(1));
+  of_kept.insert(of_kept.begin() + 1, Dim(1));
+  return builder.reshape(x, each) * builder.reshape(kept, of_kept);
+}
+
+// ---- the layers ----
+
+std::vector<ParameterSpec> recurrent_parameters(const OpContext& context, const Op& op) {
+  std::vector<ParameterSpec> parameters;
+  const Parts parts = parts_of(op, context.attributes, context.node);
+  const StepShapes shapes = shapes_of(parts, step_of(context.inputs[0].shape));
+  for (size_t p = 0; p < parts.size(); ++p)
+    for (ParameterSpec& parameter : parts[p].cell->parameters(*parts[p].cell, shapes.inputs[p], parts[p].attributes)) {
+      parameter.name = parts[p].prefix + parameter.name;
+      parameters.push_back(std::move(parameter));
     }
-    std::vector<Value> of_x = builder.split(from_x, 1, equal_parts(units, 3));
-    std::vector<Value> of_h = builder.split(from_h, 1, equal_parts(units, 3));
-    update = apply_activation(of_x[0] + of_h[0], recurrent_activation);
-    Value reset = apply_activation(of_x[1] + of_h[1], recurrent_activation);
-    candidate = apply_activation(of_x[2] + reset * of_h[2], activation);
-  } else {
-    if (use_bias) from_x = from_x + invariants[3];
-    std::vector<Value> of_x = builder.split(from_x, 1, {2 * units, units});
-    Value gates = of_x[0] + builder.contract(h, invariants[1], "ab,bc->ac");
-    std::vector<Value> of_h = builder.split(apply_activation(gates, recurrent_activation), 1, equal_parts(units, 2));
-    update = of_h[0];
-    candidate = apply_activation(of_x[1] + builder.contract(of_h[1] * h, invariants[2], "ab,bc->ac"), activation);
+  return parameters;
+}
+
+std::vector<Type> infer_recurrent(const OpContext& context, const Op& op) {
+  const Attributes& a = context.attributes;
+  refuse_attributes(context, op, {"time_major"});
+  const Parts parts = parts_of(op, a, context.node);
+  for (const Part& part : parts) {
+    const OpContext of_cell{context.inputs, context.present, part.attributes, {}, context.node};
+    check_activation(of_cell, op, "activation");
+    check_activation(of_cell, op, "recurrent_activation");
   }
-  return {update * h + (1.0 - update) * candidate};
+  const Type& x = context.inputs[0];
+  const Shape step = step_of(x.shape);
+  parts[0].cell->check(context, op, *parts[0].cell, step, parts[0].attributes);
+  if (a.boolean("stateful") && !x.shape[0].is_constant())
+    fail(context, op, "is stateful and needs a fixed batch size, but its input is " + shape_text(x.shape),
+         "give the model's input a batch size (batch_shape in Keras): a state belongs to one row of the batch");
+  const std::vector<Shape> states = shapes_of(parts, step).states;
+  const Places places = places_of(op, parts, context.inputs.size());
+  size_t given = 0;
+  for (size_t i = 0; i < places.weights - places.states; ++i) {
+    if (!has_input(context, places.states + i)) continue;
+    ++given;
+    const Shape& initial = context.inputs[places.states + i].shape;
+    if (i < states.size() && initial != states[i])
+      fail(context, op, "needs an initial state " + shape_text(states[i]) + " but got " + shape_text(initial),
+           op.name == "rnn" ? "" : "a state has one column for each of the " + states[i].back().text() + " units");
+  }
+  if (given != 0 && given != states.size())
+    fail(context, op, states.size() == 2 && parts.size() == 1
+                          ? "needs two initial states, h and c, but got one"
+                          : "needs " + std::to_string(states.size()) + " initial states but got " + std::to_string(given));
+  check_step_mask(context, op, places.mask);
+  if (has_input(context, places.seed) != has_input(context, places.seed + 1))
+    fail(context, op, "needs seed and step, or neither");
+  if (op.name != "rnn") check_parameters(context, op);
+  const DType dtype = float_dtype(x.dtype);
+  std::vector<Type> kept;
+  for (const Shape& state : states) kept.push_back({dtype, state});
+  std::vector<Type> outputs = {{dtype, states[states.size() - parts.back().cell->states]}};
+  if (a.boolean("return_sequences")) outputs[0].shape.insert(outputs[0].shape.begin() + 1, x.shape[1]);
+  for (const char* flag : {"return_state", "stateful"})
+    if (a.boolean(flag)) outputs.insert(outputs.end(), kept.begin(), kept.end());
+  return outputs;
+}
+
+std::vector<Value> expand_recurrent(const Op& op, Builder& builder, std::span<const Value> inputs, const Attributes& attributes,
+                                    bool in_time_order) {
+  const Parts parts = parts_of(op, attributes, builder.origin());
+  const Arguments<Value> arguments = arguments_of<Value>(op, parts, inputs);
+  RecurrentLoop loop{.x = to_float(arguments.x), .mask = arguments.mask, .states = {}, .invariants = {}, .step = {}};
+  const DType dtype = loop.x.type().dtype;
+  const StepShapes shapes = shapes_of(parts, step_of(loop.x.shape()));
+  for (size_t i = 0; i < shapes.states.size(); ++i)
+    loop.states.push_back(arguments.states.empty() ? builder.fill(0.0, shapes.states[i], dtype) : to_float(arguments.states[i]));
+
+  // All numbers of dropout are drawn outside of the loop, which multiplies by them; the input of the first cell is
+  // multiplied out here as well.
+  std::vector<Value> kept_x(parts.size()), kept_h(parts.size());
+  for (size_t p = 0; p < parts.size() && !arguments.random.empty(); ++p) {
+    const Attributes& a = parts[p].attributes;
+    const auto draw = [&](const Shape& shape, int64_t gates, const char* rate, bool state) {
+      return kept_part(builder, arguments.random, for_gates(shape, gates), a.real(rate), stream_of(attributes, parts, p, state), dtype);
+    };
+    if (drops(a, "dropout")) kept_x[p] = draw(shapes.inputs[p], dropout_gates(parts[p]), "dropout", false);
+    if (drops(a, "recurrent_dropout"))
+      kept_h[p] = draw(parts[p].cell->state(*parts[p].cell, shapes.inputs[p], a), parts[p].cell->gates, "recurrent_dropout", true);
+  }
+  if (kept_x[0]) loop.x = dropped_sequence(builder, loop.x, kept_x[0]);
+  kept_x[0] = {};
+
+  // Where what belongs to each part stands among the invariants: weights, then factors.
+  struct Place {
+    size_t first = 0, weights = 0;
+  };
+  std::vector<Place> places;
+  for (size_t p = 0; p < parts.size(); ++p) {
+    const std::vector<Value> weights = parts[p].cell->invariants(builder, arguments.weights[p], parts[p].attributes);
+    places.push_back({loop.invariants.size(), weights.size()});
+    loop.invariants.insert(loop.invariants.end(), weights.begin(), weights.end());
+    for (const Value& kept : {kept_x[p], kept_h[p]})
+      if (kept) loop.invariants.push_back(kept);
+  }
+  loop.step = [&](Builder& step, Value x, std::span<const Value> states, std::span<const Value> invariants) {
+    std::vector<Value> next;
+    for (size_t p = 0; p < parts.size(); ++p) {
+      size_t at = places[p].first + places[p].weights;
+      if (kept_x[p]) x = dropped(step, x, invariants[at++]);
+      const std::vector<Value> of_part = parts[p].cell->step(step, x, states.subspan(next.size(), parts[p].cell->states),
+                                                             invariants.subspan(places[p].first, places[p].weights),
+                                                             kept_h[p] ? invariants[at] : Value{}, parts[p].attributes);
+      x = of_part[0];
+      next.insert(next.end(), of_part.begin(), of_part.end());
+    }
+    return std::pair(x, next);
+  };
+  loop.return_sequences = attributes.boolean("return_sequences");
+  loop.go_backwards = attributes.boolean("go_backwards");
+  loop.zero_output_for_mask = attributes.boolean("zero_output_for_mask");
+  loop.in_time_order = in_time_order;
+  loop.output_is_state = arguments.states.empty();
+  const std::vector<Value> run = run_recurrent_loop(builder, loop);
+  std::vector<Value> outputs = {run[0]};
+  for (const char* flag : {"return_state", "stateful"})
+    if (attributes.boolean(flag)) outputs.insert(outputs.end(), run.begin() + 1, run.end());
+  return outputs;
 }
 
 // ---- reference ----
 
-double dot(const HostTensor& a, size_t row, const HostTensor& matrix, size_t column) {
-  auto depth = static_cast<size_t>(matrix.shape[0]), width = static_cast<size_t>(matrix.shape[1]);
-  double sum = 0.0;
-  for (size_t k = 0; k < depth; ++k) sum += a.data[row * depth + k] * matrix.data[k * width + column];
-  return sum;
+Integers concrete(const Shape& shape) {
+  Integers extents;
+  for (const Dim& dim : shape) extents.push_back(dim.constant());
+  return extents;
 }
 
-// A [batch, units] tensor from a formula for one element of the given gate.
-template <typename Formula>
-HostTensor gate(const HostTensor& state, const AttributeValue& activation, Formula formula) {
-  HostTensor y = make_tensor(state.dtype, state.shape);
-  auto units = static_cast<size_t>(state.shape[1]);
-  for (size_t i = 0; i < y.data.size(); ++i) y.data[i] = formula(i / units, i % units);
-  return activation_reference(y, activation);
-}
-
-double bias_at(const HostTensor* bias, size_t index) { return bias ? bias->data[index] : 0.0; }
-
-std::vector<HostTensor> simple_rnn_reference_step(const HostTensor& x, std::span<const HostTensor> states,
-                                                  std::span<const HostTensor* const> weights, const Attributes& attributes) {
-  return {gate(states[0], activation_of(attributes), [&](size_t row, size_t j) {
-    return dot(x, row, *weights[0], j) + dot(states[0], row, *weights[1], j) + bias_at(weights[2], j);
-  })};
-}
-
-// Hochreiter and Schmidhuber (1997) with forget gates; gates in Keras' order i, f, c, o:
-//   i, f, o = recurrent_activation(...)   g = activation(...)   c' = f c + i g   h' = o activation(c')
-std::vector<HostTensor> lstm_reference_step(const HostTensor& x, std::span<const HostTensor> states,
-                                            std::span<const HostTensor* const> weights, const Attributes& attributes) {
-  const HostTensor &h = states[0], &c = states[1];
-  auto units = static_cast<size_t>(h.shape[1]);
-  auto pre_activation = [&](size_t number) {
-    return [&, number](size_t row, size_t j) {
-      size_t column = number * units + j;
-      return dot(x, row, *weights[0], column) + dot(h, row, *weights[1], column) + bias_at(weights[2], column);
-    };
-  };
-  HostTensor i = gate(h, recurrent_activation_of(attributes), pre_activation(0));
-  HostTensor f = gate(h, recurrent_activation_of(attributes), pre_activation(1));
-  HostTensor g = gate(h, activation_of(attributes), pre_activation(2));
-  HostTensor o = gate(h, recurrent_activation_of(attributes), pre_activation(3));
-  HostTensor next_c = c;
-  for (size_t k = 0; k < c.data.size(); ++k) next_c.data[k] = f.data[k] * c.data[k] + i.data[k] * g.data[k];
-  HostTensor next_h = activation_reference(next_c, activation_of(attributes));
-  for (size_t k = 0; k < c.data.size(); ++k) next_h.data[k] *= o.data[k];
-  return {next_h, next_c};
-}
-
-// Cho et al. (2014), gates in Keras' order z, r, h; h' = z h + (1 - z) candidate. reset_after: r multiplies h . R + b_r
-// (as in cuDNN), otherwise h alone.
-std::vector<HostTensor> gru_reference_step(const HostTensor& x, std::span<const HostTensor> states,
-                                           std::span<const HostTensor* const> weights, const Attributes& attributes) {
-  const HostTensor& h = states[0];
-  auto units = static_cast<size_t>(h.shape[1]);
-  bool reset_after = attributes.boolean("reset_after");
-  auto from_x = [&](size_t row, size_t column) { return dot(x, row, *weights[0], column) + bias_at(weights[2], column); };
-  auto from_h = [&](size_t row, size_t column) {
-    return dot(h, row, *weights[1], column) + (reset_after ? bias_at(weights[2], 3 * units + column) : 0.0);
-  };
-  auto both = [&](size_t number) {
-    return [&, number](size_t row, size_t j) { return from_x(row, number * units + j) + from_h(row, number * units + j); };
-  };
-  HostTensor z = gate(h, recurrent_activation_of(attributes), both(0));
-  HostTensor r = gate(h, recurrent_activation_of(attributes), both(1));
-  HostTensor reset_h = h;
-  for (size_t k = 0; k < h.data.size(); ++k) reset_h.data[k] *= r.data[k];
-  HostTensor next = gate(h, activation_of(attributes), [&](size_t row, size_t j) {
-    size_t column = 2 * units + j;
-    return from_x(row, column) + (reset_after ? r.data[row * units + j] * from_h(row, column)
-                                              : dot(reset_h, row, *weights[1], column));
-  });
-  for (size_t k = 0; k < h.data.size(); ++k) next.data[k] = z.data[k] * h.data[k] + (1.0 - z.data[k]) * next.data[k];
-  return {next};
-}
-
-// ---- the three cells, and what is the same for them ----
-
-constexpr Cell cells[] = {
-    {"simple_rnn", 1, 1, present_weights, simple_rnn_step, simple_rnn_reference_step},
-    {"lstm", 4, 2, present_weights, lstm_step, lstm_reference_step},
-    {"gru", 3, 1, gru_invariants, gru_step, gru_reference_step},
-};
-
-const Cell* find_cell(std::string_view op) {
-  for (const Cell& cell : cells)
-    if (cell.op == op) return &cell;
-  return nullptr;
-}
-
-const Cell& get_cell(std::string_view op) {
-  const Cell* cell = find_cell(op);
-  check_internal(cell != nullptr, "not a recurrent layer");
-  return *cell;
-}
-
-std::vector<ParameterSpec> recurrent_parameters(const OpContext& context, const Cell& cell) {
-  const Attributes& a = context.attributes;
-  int64_t units = a.integer("units"), width = cell.gates * units;
-  std::vector<ParameterSpec> parameters = {{.name = "kernel",
-                                            .shape = {context.inputs[0].shape.back(), width},
-                                            .initializer = initializer_of(a, "kernel_initializer"),
-                                            .regularizer = regularizer_of(a, "kernel_regularizer")},
-                                           {.name = "recurrent_kernel",
-                                            .shape = {units, width},
-                                            .initializer = initializer_of(a, "recurrent_initializer"),
-                                            .regularizer = regularizer_of(a, "recurrent_regularizer")}};
-  if (!a.boolean("use_bias")) return parameters;
-  ParameterSpec bias{.name = "bias",
-                     .shape = {width},
-                     .initializer = initializer_of(a, "bias_initializer"),
-                     .regularizer = regularizer_of(a, "bias_regularizer")};
-  if (a.has("reset_after") && a.boolean("reset_after")) bias.shape = {2, width};
-  if (a.has("unit_forget_bias") && a.boolean("unit_forget_bias"))
-    bias.initializer = Attributes{{"class", "UnitForgetBias"}, {"bias_initializer", bias.initializer}};
-  parameters.push_back(bias);
-  return parameters;
-}
-
-std::vector<Type> infer_recurrent(const OpContext& context, const Cell& cell) {
-  const Op& op = get_op(cell.op);
-  const Attributes& a = context.attributes;
-  refuse_attributes(context, op, {"dropout", "recurrent_dropout", "stateful", "time_major"});
-  check_activation(context, op, "activation");
-  check_activation(context, op, "recurrent_activation");
-  const Type& x = context.inputs[0];
-  if (x.shape.size() != 3)
-    fail(context, op, "needs a sequence [batch, time, features] but got " + shape_text(x.shape),
-         x.shape.size() == 2 ? "set return_sequences=true on the recurrent layer before it, or add an axis with Reshape"
-                             : "bring the input to three axes with Reshape");
-  if (!x.shape[2].is_constant())
-    fail(context, op, "needs a known number of features on the last axis but got " + shape_text(x.shape));
-  Type state{float_dtype(x.dtype), {x.shape[0], a.integer("units")}};
-  for (size_t i = 1; i <= cell.states; ++i) {
-    if (!has_input(context, i)) continue;
-    if (context.inputs[i].shape != state.shape)
-      fail(context, op, "needs an initial state " + shape_text(state.shape) + " but got " + shape_text(context.inputs[i].shape),
-           "a state has one column for each of the " + std::to_string(a.integer("units")) + " units");
+// One step of [batch, time, ...].
+HostTensor step_at(const HostTensor& sequence, int64_t t) {
+  HostTensor step = sequence;
+  const auto batch = static_cast<size_t>(sequence.shape[0]), time = static_cast<size_t>(sequence.shape[1]);
+  const size_t width = sequence.data.size() / (batch * time);
+  step.shape.erase(step.shape.begin() + 1);
+  step.data.clear();
+  for (size_t b = 0; b < batch; ++b) {
+    const auto row = sequence.data.begin() + static_cast<std::ptrdiff_t>((b * time + static_cast<size_t>(t)) * width);
+    step.data.insert(step.data.end(), row, row + static_cast<std::ptrdiff_t>(width));
   }
-  if (cell.states == 2 && has_input(context, 1) != has_input(context, 2))
-    fail(context, op, "needs two initial states, h and c, but got one");
-  check_parameters(context, op);
-  std::vector<Type> outputs = {state};
-  if (a.boolean("return_sequences")) outputs[0].shape = {x.shape[0], x.shape[1], a.integer("units")};
-  if (a.boolean("return_state")) outputs.insert(outputs.end(), cell.states, state);
-  return outputs;
+  return step;
 }
 
-std::vector<Value> expand_recurrent(const Cell& cell, Builder& builder, std::span<const Value> inputs,
-                                    const Attributes& attributes, bool in_time_order) {
-  Value x = to_float(inputs[0]);
-  Dim batch = x.dim(0), time = x.dim(1);
-  int64_t units = attributes.integer("units");
-  bool sequences = attributes.boolean("return_sequences"), backwards = attributes.boolean("go_backwards");
+std::vector<HostTensor> recurrent_reference(const Op& op, std::span<const HostTensor> inputs, const Attributes& attributes) {
+  const Parts parts = parts_of(op, attributes, {});
+  const Arguments<HostTensor> arguments = arguments_of<HostTensor>(op, parts, inputs);
+  HostTensor x = arguments.x;
+  x.dtype = float_dtype(x.dtype);
+  const HostTensor* mask = or_null(arguments.mask);
+  const int64_t batch = x.shape[0], time = x.shape[1];
+  const StepShapes shapes = shapes_of(parts, step_of(Shape(x.shape.begin(), x.shape.end())));
+  std::vector<HostTensor> states = arguments.states;
+  for (size_t i = states.size(); i < shapes.states.size(); ++i) states.push_back(make_tensor(x.dtype, concrete(shapes.states[i])));
 
-  std::vector<Value> scan_inputs;
-  for (size_t i = 1; i <= cell.states; ++i) {
-    Value initial = find_input(inputs, i);
-    scan_inputs.push_back(initial ? to_float(initial) : builder.fill(0.0, {batch, units}, x.type().dtype));
+  std::vector<HostTensor> kept_x(parts.size()), kept_h(parts.size());
+  for (size_t p = 0; p < parts.size() && !arguments.random.empty(); ++p) {
+    const Attributes& a = parts[p].attributes;
+    const Integers in = concrete(shapes.inputs[p]), state = concrete(parts[p].cell->state(*parts[p].cell, shapes.inputs[p], a));
+    if (drops(a, "dropout"))
+      kept_x[p] = kept_part(arguments.random, for_gates(in, dropout_gates(parts[p])), a.real("dropout"), stream_of(attributes, parts, p, false));
+    if (drops(a, "recurrent_dropout"))
+      kept_h[p] = kept_part(arguments.random, for_gates(state, parts[p].cell->gates), a.real("recurrent_dropout"), stream_of(attributes, parts, p, true));
   }
-  scan_inputs.push_back(x);
-  std::vector<Value> weights;
-  for (size_t i = 1 + cell.states; i < 4 + cell.states; ++i) weights.push_back(find_input(inputs, i));
-  for (Value invariant : cell.invariants(builder, weights, attributes)) scan_inputs.push_back(invariant);
-
-  Graph body;
-  Builder step(body, builder.origin());
-  std::vector<Value> parts;
-  for (size_t i = 0; i < scan_inputs.size(); ++i) {
-    Type type = scan_inputs[i].type();
-    if (i == cell.states) type.shape = {batch, x.dim(2)};
-    parts.push_back(step.input(type));
-  }
-  std::span<const Value> all(parts);
-  std::vector<Value> next = cell.step(step, all[cell.states], all.first(cell.states), all.subspan(cell.states + 1), attributes);
-  for (Value state : next) step.result(state);
-  if (sequences) step.result(next[0]);
-
-  using Integers = std::vector<int64_t>;
-  std::vector<Graph> bodies;
-  bodies.push_back(std::move(body));
-  std::vector<Value> scanned = builder.call_all("scan", scan_inputs,
-                                                {{"carries", static_cast<int64_t>(cell.states)},
-                                                 {"sequences", 1},
-                                                 {"axes", Integers{1}},
-                                                 {"output_axes", sequences ? Integers{1} : Integers{}},
-                                                 {"reverse", backwards},
-                                                 {"trip", Shape{time}}},
-                                                std::move(bodies));
-  Value output = scanned[0];
-  if (sequences) {
-    output = scanned[cell.states];  // at their own time positions; Keras wants them in the order of processing
-    if (backwards && !in_time_order) output = builder.call("reverse", {output}, {{"axis", 1}});
-  }
-  std::vector<Value> outputs = {output};
-  if (attributes.boolean("return_state"))
-    outputs.insert(outputs.end(), scanned.begin(), scanned.begin() + static_cast<std::ptrdiff_t>(cell.states));
-  return outputs;
-}
-
-std::vector<HostTensor> recurrent_reference(const Cell& cell, std::span<const HostTensor> inputs, const Attributes& attributes) {
-  const HostTensor& x = inputs[0];
-  int64_t batch = x.shape[0], time = x.shape[1], features = x.shape[2], units = attributes.integer("units");
-  DType dtype = float_dtype(x.dtype);
-  std::vector<HostTensor> states;
-  for (size_t i = 1; i <= cell.states; ++i) {
-    const HostTensor* initial = find_input(inputs, i);
-    states.push_back(initial ? *initial : make_tensor(dtype, {batch, units}));
-  }
-  std::vector<const HostTensor*> weights;
-  for (size_t i = 1 + cell.states; i < 4 + cell.states; ++i) weights.push_back(find_input(inputs, i));
-  HostTensor sequence = make_tensor(dtype, {batch, time, units});
+  const size_t output_state = states.size() - parts.back().cell->states;
+  HostTensor output = make_tensor(x.dtype, states[output_state].shape);
+  const size_t width = output.data.size() / static_cast<size_t>(batch);
+  Integers sequence_shape = output.shape;
+  sequence_shape.insert(sequence_shape.begin() + 1, time);
+  HostTensor sequence = make_tensor(x.dtype, sequence_shape);
   for (int64_t step = 0; step < time; ++step) {
-    int64_t t = attributes.boolean("go_backwards") ? time - 1 - step : step;
-    HostTensor x_t = make_tensor(dtype, {batch, features});
-    for (int64_t b = 0; b < batch; ++b)
-      for (int64_t k = 0; k < features; ++k)
-        x_t.data[static_cast<size_t>(b * features + k)] = x.data[static_cast<size_t>((b * time + t) * features + k)];
-    states = cell.reference_step(x_t, states, weights, attributes);
-    for (int64_t b = 0; b < batch; ++b)
-      for (int64_t j = 0; j < units; ++j)
-        sequence.data[static_cast<size_t>((b * time + step) * units + j)] = states[0].data[static_cast<size_t>(b * units + j)];
+    const int64_t t = attributes.boolean("go_backwards") ? time - 1 - step : step;
+    HostTensor flowing = step_at(x, t);
+    std::vector<HostTensor> next;
+    for (size_t p = 0; p < parts.size(); ++p) {
+      std::vector<const HostTensor*> weights;
+      for (const HostTensor& weight : arguments.weights[p]) weights.push_back(or_null(weight));
+      const CellStep now{flowing, std::span<const HostTensor>(states).subspan(next.size(), parts[p].cell->states),
+                         or_null(kept_x[p]), or_null(kept_h[p])};
+      std::vector<HostTensor> of_part = parts[p].cell->reference_step(now, weights, parts[p].attributes);
+      flowing = of_part[0];
+      for (HostTensor& state : of_part) next.push_back(std::move(state));
+    }
+    for (size_t b = 0; b < static_cast<size_t>(batch); ++b) {
+      const bool real = !mask || mask->data[b * static_cast<size_t>(time) + static_cast<size_t>(t)] != 0.0;
+      for (size_t i = 0; real && i < states.size(); ++i) {
+        const size_t row = states[i].data.size() / static_cast<size_t>(batch);
+        std::copy_n(next[i].data.begin() + static_cast<std::ptrdiff_t>(b * row), row, states[i].data.begin() + static_cast<std::ptrdiff_t>(b * row));
+      }
+      for (size_t k = 0; k < width; ++k) {
+        double& element = output.data[b * width + k];
+        if (real) element = flowing.data[b * width + k];
+        if (!real && attributes.boolean("zero_output_for_mask")) element = 0.0;
+        sequence.data[(b * static_cast<size_t>(time) + static_cast<size_t>(step)) * width + k] = element;
+      }
+    }
   }
-  std::vector<HostTensor> outputs = {attributes.boolean("return_sequences") ? sequence : states[0]};
-  if (attributes.boolean("return_state")) outputs.insert(outputs.end(), states.begin(), states.end());
+  std::vector<HostTensor> outputs = {attributes.boolean("return_sequences") ? sequence : output};
+  for (const char* flag : {"return_state", "stateful"})
+    if (attributes.boolean(flag)) outputs.insert(outputs.end(), states.begin(), states.end());
   return outputs;
 }
+
+// A sequence keeps the mask of its steps, as Keras has it: in the order of the input, also where the layer goes backwards.
+std::vector<Value> recurrent_mask(const MaskContext& context) {
+  if (!context.attributes.boolean("return_sequences")) return {};
+  return {context.masks[0]};
+}
+
+// Of the loop, whatever it runs.
+std::vector<AttributeSpec> loop_attributes() {
+  using T = AttributeType;
+  return {
+      {.name = "return_sequences", .type = T::boolean, .default_value = false, .doc = "all steps, not only the last"},
+      {.name = "return_state", .type = T::boolean, .default_value = false, .doc = "also return the last state"},
+      {.name = "go_backwards", .type = T::boolean, .default_value = false, .doc = "from the last step to the first"},
+      {.name = "stateful", .type = T::boolean, .default_value = false, .doc = "begins with the states of the call before"},
+      {.name = "unroll", .type = T::boolean, .default_value = false, .doc = "ignored"},
+      {.name = "zero_output_for_mask", .type = T::boolean, .default_value = false, .doc = "masked steps yield 0, not the output before them"},
+      {.name = "time_major", .type = T::boolean, .default_value = false, .doc = "unsupported"},
+      {.name = "stream", .type = T::integer, .default_value = 0, .doc = "number of this draw", .internal = true},
+  };
+}
+
+}  // namespace
 
 std::vector<AttributeSpec> recurrent_attributes(bool gated) {
   using T = AttributeType;
@@ -365,22 +453,19 @@ std::vector<AttributeSpec> recurrent_attributes(bool gated) {
       {.name = "kernel_constraint", .type = T::constraint, .optional = true},
       {.name = "recurrent_constraint", .type = T::constraint, .optional = true},
       {.name = "bias_constraint", .type = T::constraint, .optional = true},
-      {.name = "dropout", .type = T::real, .default_value = 0.0, .least = 0, .most = 1, .doc = "only 0 is supported"},
-      {.name = "recurrent_dropout", .type = T::real, .default_value = 0.0, .least = 0, .most = 1, .doc = "only 0 is supported"},
+      {.name = "dropout", .type = T::real, .default_value = 0.0, .least = 0, .most = 1,
+       .doc = "share of the features that training leaves out, the same ones in all steps"},
+      {.name = "recurrent_dropout", .type = T::real, .default_value = 0.0, .least = 0, .most = 1,
+       .doc = "the same of the state on its way into the gates"},
       {.name = "seed", .type = T::integer, .optional = true, .doc = "ignored: the run has one seed"},
-      {.name = "return_sequences", .type = T::boolean, .default_value = false, .doc = "all steps, not only the last"},
-      {.name = "return_state", .type = T::boolean, .default_value = false, .doc = "also return the last state"},
-      {.name = "go_backwards", .type = T::boolean, .default_value = false, .doc = "from the last step to the first"},
-      {.name = "stateful", .type = T::boolean, .default_value = false, .doc = "unsupported"},
-      {.name = "unroll", .type = T::boolean, .default_value = false, .doc = "ignored"},
-      {.name = "implementation", .type = T::integer, .default_value = 2, .doc = "ignored"},
-      {.name = "zero_output_for_mask", .type = T::boolean, .default_value = false, .doc = "ignored: there are no masks"},
-      {.name = "time_major", .type = T::boolean, .default_value = false, .doc = "unsupported"},
+      {.name = "implementation", .type = T::integer, .default_value = 2, .least = 0, .most = 2, .doc = "1: dropout draws for each gate"},
       {.name = "use_cudnn", .type = T::string, .default_value = "auto", .doc = "ignored"},
   };
   if (gated)
     attributes.insert(attributes.begin() + 2,
                       AttributeSpec{.name = "recurrent_activation", .type = T::activation, .default_value = "sigmoid"});
+  const std::vector<AttributeSpec> loop = loop_attributes();
+  attributes.insert(attributes.end(), loop.begin(), loop.end());
   return attributes;
 }
 
@@ -389,8 +474,12 @@ std::vector<InputSpec> recurrent_inputs(size_t states) {
   if (states == 2) inputs.push_back({.name = "initial_c", .optional = true});
   for (std::string_view weight : {"kernel", "recurrent_kernel"}) inputs.push_back({.name = weight});
   inputs.push_back({.name = "bias", .optional = true});
+  inputs.push_back(mask_input());
+  for (std::string_view random : {"seed", "step"}) inputs.push_back({.name = random, .optional = true});
   return inputs;
 }
+
+namespace {
 
 std::vector<Example> recurrent_examples(size_t states) {
   auto with_initial = [&](std::vector<int64_t> x, int64_t units) {
@@ -398,8 +487,34 @@ std::vector<Example> recurrent_examples(size_t states) {
     for (size_t i = 0; i < states; ++i) inputs.push_back({{x[0], units}});
     return inputs;
   };
+  // x, initial states or not, weights that are made from their specs, a mask
+  auto with_mask = [&](std::vector<int64_t> x, int64_t units, bool initial) {
+    std::vector<Example::Tensor> inputs = initial ? with_initial(x, units) : std::vector<Example::Tensor>{{x}};
+    inputs.resize(states + 4, Example::Tensor{.shape = {}, .absent = true});
+    inputs.push_back({.shape = {x[0], x[1]}, .dtype = DType::boolean, .values = {0, 1, 1, 0, 1, 1, 0, 0, 1, 1, 0}});
+    return inputs;
+  };
+  auto in_training = [&](std::vector<int64_t> x, int64_t units, bool masked) {
+    std::vector<Example::Tensor> inputs = with_mask(x, units, masked);
+    inputs.back().absent = !masked;
+    for (double value : {42.0, 3.0}) inputs.push_back({.shape = {}, .dtype = DType::i64, .values = {value}});
+    return inputs;
+  };
   return {
       {.inputs = {{{3, 5, 4}}}, .attributes = {{"units", 6}}},
+      {.inputs = with_initial({2, 4, 3}, 5), .attributes = {{"units", 5}, {"stateful", true}, {"return_sequences", true}}},
+      {.inputs = in_training({3, 4, 5}, 6, false), .attributes = {{"units", 6}, {"dropout", 0.4}, {"return_sequences", true}}},
+      {.inputs = in_training({2, 3, 5}, 6, false), .attributes = {{"units", 6}, {"dropout", 0.3}, {"implementation", 1}}},
+      {.inputs = in_training({3, 4, 5}, 6, false),
+       .attributes = {{"units", 6}, {"dropout", 0.25}, {"recurrent_dropout", 0.5}, {"return_sequences", true}}},
+      {.inputs = in_training({3, 4, 5}, 6, true), .attributes = {{"units", 6}, {"recurrent_dropout", 0.4}, {"go_backwards", true}}},
+      {.inputs = with_mask({3, 5, 4}, 6, false), .attributes = {{"units", 6}}},
+      {.inputs = with_mask({3, 4, 3}, 5, true), .attributes = {{"units", 5}, {"return_state", true}}},
+      {.inputs = with_mask({2, 5, 3}, 5, false), .attributes = {{"units", 5}, {"return_sequences", true}, {"go_backwards", true}}},
+      {.inputs = with_mask({2, 5, 3}, 4, true), .attributes = {{"units", 4}, {"return_sequences", true}}},
+      {.inputs = with_mask({2, 5, 3}, 4, true),
+       .attributes = {{"units", 4}, {"return_sequences", true}, {"zero_output_for_mask", true}, {"go_backwards", true}}},
+      {.inputs = with_mask({3, 6, 2}, 4, false), .attributes = {{"units", 4}, {"zero_output_for_mask", true}}},
       {.inputs = {{{2, 7, 3}}}, .attributes = {{"units", 5}, {"return_sequences", true}}},
       {.inputs = {{{2, 4, 3}}}, .attributes = {{"units", 17}, {"return_sequences", true}, {"go_backwards", true}}},
       {.inputs = {{{2, 4, 3}}}, .attributes = {{"units", 3}, {"return_state", true}, {"go_backwards", true}}},
@@ -410,45 +525,97 @@ std::vector<Example> recurrent_examples(size_t states) {
   };
 }
 
-Op recurrent_layer(const Cell& cell, std::string_view class_name, std::string_view doc) {
+}  // namespace
+
+// The functions of an entry whose op is found again by its name.
+Op recurrent_op(std::string_view name, std::string_view class_name, std::string_view doc, std::vector<InputSpec> inputs,
+                std::vector<AttributeSpec> attributes, std::vector<Example> examples) {
+  const auto op = [name]() -> const Op& { return get_op(name); };
   return {
-      .name = cell.op,
+      .name = name,
       .family = OpFamily::layer,
       .doc = doc,
       .class_name = class_name,
-      .inputs = recurrent_inputs(cell.states),
-      .attributes = recurrent_attributes(cell.gates > 1),
-      .infer = [&cell](const OpContext& context) { return infer_recurrent(context, cell); },
-      .parameters = [&cell](const OpContext& context) { return recurrent_parameters(context, cell); },
-      .reference = [&cell](std::span<const HostTensor> inputs, const Attributes& a) { return recurrent_reference(cell, inputs, a); },
+      .inputs = std::move(inputs),
+      .attributes = std::move(attributes),
+      .infer = [op](const OpContext& context) { return infer_recurrent(context, op()); },
+      .parameters = [op](const OpContext& context) { return recurrent_parameters(context, op()); },
+      .states = [op](const OpContext& context) { return kept_states(context, op()); },
+      .replaces = [op](const Attributes& a) { return replaced_states(op(), a); },
+      .mask = recurrent_mask,
+      .reference = [op](std::span<const HostTensor> given, const Attributes& a) { return recurrent_reference(op(), given, a); },
       .expand =
-          [&cell](Builder& builder, std::span<const Value> inputs, const Attributes& a) {
-            return expand_recurrent(cell, builder, inputs, a, false);
+          [op](Builder& builder, std::span<const Value> given, const Attributes& a) {
+            return expand_recurrent(op(), builder, given, a, false);
           },
-      .examples = recurrent_examples(cell.states),
+      .examples = std::move(examples),
   };
+}
+
+namespace {
+
+Op recurrent_layer(const Cell& cell, std::string_view class_name, std::string_view doc) {
+  return recurrent_op(cell.op, class_name, doc, recurrent_inputs(cell.states), recurrent_attributes(cell.gates > 1),
+                      recurrent_examples(cell.states));
+}
+
+Op rnn() {
+  std::vector<AttributeSpec> attributes = loop_attributes();
+  attributes.insert(attributes.begin(),
+                    AttributeSpec{.name = "cell",
+                                  .type = AttributeType::nested,
+                                  .doc = "the cell, its class under \"class\"; of StackedRNNCells cell_0, cell_1, ..."});
+  const Attributes lstm{{"class", "LSTMCell"}, {"units", 4}}, simple{{"class", "SimpleRNNCell"}, {"units", 3}, {"use_bias", false}};
+  Attributes gru{{"class", "GRUCell"}, {"units", 5}}, dropping = lstm;
+  dropping.set("dropout", 0.3);
+  dropping.set("recurrent_dropout", 0.4);
+  const Attributes both{{"class", "StackedRNNCells"}, {"cell_0", gru}, {"cell_1", lstm}}, three{{"class", "StackedRNNCells"}, {"cell_0", simple}, {"cell_1", dropping}, {"cell_2", gru}};
+  const Example::Tensor none{.shape = {}, .absent = true};
+  const Example::Tensor mask{.shape = {2, 4}, .dtype = DType::boolean, .values = {0, 1, 1, 0, 1, 0, 1, 1}};
+  const auto number = [](double value) { return Example::Tensor{.shape = {}, .dtype = DType::i64, .values = {value}}; };
+  const Example::Tensor x{{2, 4, 3}};
+  return recurrent_op(
+      "rnn", "RNN",
+      "Runs a cell over time, or several, each on the output of the one before.   x: [batch, time, in]   mask: [batch, time], "
+      "steps that are left out, then the initial states of all cells   ->   [batch, units] of the last cell, or [batch, time, "
+      "units] with return_sequences; then all states with return_state",
+      {{"x"}, mask_input(), {.name = "seed", .optional = true}, {.name = "step", .optional = true},
+       {.name = "states_and_parameters", .optional = true, .variadic = true}},
+      std::move(attributes),
+      {{.inputs = {x, none, none, none}, .attributes = {{"cell", lstm}, {"return_sequences", true}, {"return_state", true}}},
+       {.inputs = {x, none, none, none}, .attributes = {{"cell", both}}},
+       {.inputs = {x, mask, none, none}, .attributes = {{"cell", both}, {"return_sequences", true}, {"go_backwards", true}}},
+       {.inputs = {x, mask, none, none, {{2, 5}}, {{2, 4}}, {{2, 4}}}, .attributes = {{"cell", both}, {"return_state", true}}},
+       {.inputs = {x, none, none, none, {{2, 3}}}, .attributes = {{"cell", simple}, {"stateful", true}, {"return_sequences", true}}},
+       {.inputs = {x, none, number(42), number(3)}, .attributes = {{"cell", three}, {"return_sequences", true}}}});
 }
 
 }  // namespace
 
-size_t recurrent_states(const Op& op) {
-  const Cell* cell = find_cell(op.name);
-  return cell ? cell->states : 0;
+bool draws_numbers(const Op& op, const Attributes& attributes) {
+  return std::ranges::any_of(parts_of(op, attributes, {}), [](const Part& part) {
+    return drops(part.attributes, "dropout") || drops(part.attributes, "recurrent_dropout");
+  });
+}
+
+size_t recurrent_states(const Op& op, const Attributes& attributes) {
+  return op.name == "rnn" || find_cell(op.name) ? state_count(parts_of(op, attributes, {})) : 0;
 }
 
 std::vector<Value> expand_recurrent_in_time_order(const Op& op, Builder& builder, std::span<const Value> inputs,
                                                   const Attributes& attributes) {
-  return expand_recurrent(get_cell(op.name), builder, inputs, attributes, true);
+  return expand_recurrent(op, builder, inputs, attributes, true);
 }
 
 std::vector<Op> recurrent_ops() {
-  Op simple_rnn = recurrent_layer(get_cell("simple_rnn"), "SimpleRNN",
+  Op simple_rnn = recurrent_layer(*find_cell("simple_rnn"), "SimpleRNN",
                                   "h' = activation(x_t . kernel + bias + h . recurrent_kernel) over time.   x: [batch, time, in]   "
-                                  "->   [batch, units], or [batch, time, units] with return_sequences; then h with return_state");
-  Op lstm = recurrent_layer(get_cell("lstm"), "LSTM",
+                                  "mask: [batch, time], steps that are left out   ->   [batch, units], or [batch, time, units] with "
+                                  "return_sequences; then h with return_state");
+  Op lstm = recurrent_layer(*find_cell("lstm"), "LSTM",
                             "i, f, g, o = x_t . kernel + bias + h . recurrent_kernel;   c' = s(f) c + s(i) a(g);   "
-                            "h' = s(o) a(c'), s = recurrent_activation, a = activation.   x: [batch, time, in]   ->   [batch, units], "
-                            "or [batch, time, units] with return_sequences; then h, c with return_state");
+                            "h' = s(o) a(c'), s = recurrent_activation, a = activation.   x: [batch, time, in]   mask: [batch, time], steps "
+                            "that are left out   ->   [batch, units], or [batch, time, units] with return_sequences; then h, c with return_state");
   lstm.attributes.push_back({.name = "unit_forget_bias",
                              .type = AttributeType::boolean,
                              .default_value = true,
@@ -457,9 +624,10 @@ std::vector<Op> recurrent_ops() {
                            .attributes = {{"units", 5}, {"recurrent_activation", "hard_sigmoid"}, {"unit_forget_bias", false}},
                            .differentiable = false});
   lstm.examples.push_back({.inputs = {{{2, 3, 4}}}, .attributes = {{"units", 3}, {"activation", "softmax"}}});
-  Op gru = recurrent_layer(get_cell("gru"), "GRU",
+  Op gru = recurrent_layer(*find_cell("gru"), "GRU",
                            "z, r = s(x_t . kernel + bias + h . recurrent_kernel);   h' = z h + (1 - z) a(x_h + n), with "
-                           "n = r (h . R_h + b_h) (reset_after) or (r h) . R_h.   x: [batch, time, in]   ->   [batch, units], or "
+                           "n = r (h . R_h + b_h) (reset_after) or (r h) . R_h.   x: [batch, time, in]   mask: [batch, time], steps that are "
+                           "left out   ->   [batch, units], or "
                            "[batch, time, units] with return_sequences; then h with return_state");
   gru.attributes.push_back({.name = "reset_after",
                             .type = AttributeType::boolean,
@@ -472,6 +640,8 @@ std::vector<Op> recurrent_ops() {
   ops.push_back(std::move(simple_rnn));
   ops.push_back(std::move(lstm));
   ops.push_back(std::move(gru));
+  ops.push_back(rnn());
+  for (Op& op : conv_lstm_ops()) ops.push_back(std::move(op));
   return ops;
 }
 

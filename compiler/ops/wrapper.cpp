@@ -44,19 +44,23 @@ std::vector<ParameterSpec> inner_parameters(const Inner& inner, std::span<const 
   return parameters;
 }
 
-// The inner op's inputs from tensors and parameters: each parameter in the place of its name (ops/layer.h).
+// What a wrapper hands on beside tensors and parameters.
 template <typename Item>
-std::vector<Item> placed(const Inner& inner, std::span<const Item> tensors, std::span<const std::string> names,
-                         std::span<const Item> parameters) {
-  std::vector<Item> inputs(inner.op->inputs.size());
-  std::copy(tensors.begin(), tensors.end(), inputs.begin());
-  for (size_t i = 0; i < names.size(); ++i) {
-    auto spec = std::find_if(inner.op->inputs.begin(), inner.op->inputs.end(),
-                             [&](const InputSpec& s) { return s.name == names[i]; });
-    check_internal(spec != inner.op->inputs.end(), "a layer's parameter is none of its inputs");
-    inputs[static_cast<size_t>(spec - inner.op->inputs.begin())] = parameters[i];
-  }
-  return inputs;
+struct Supplied {
+  Item mask, seed, step;
+};
+
+// The inner op's inputs, each in the place of its name (ops/layer.h).
+template <typename Item>
+std::vector<Item> placed(const Inner& inner, std::span<const Item> tensors, const Supplied<Item>& supplied,
+                         std::span<const std::string> names, std::span<const Item> parameters) {
+  return placed_inputs<Item>(*inner.op, tensors, names, parameters, [&](std::string_view name) {
+    return name == "mask" ? supplied.mask : name == "seed" ? supplied.seed : name == "step" ? supplied.step : Item{};
+  });
+}
+
+bool takes_mask(const Inner& inner) {
+  return std::ranges::any_of(inner.op->inputs, [](const InputSpec& input) { return input.name == "mask"; });
 }
 
 std::vector<std::string> names_of(const std::vector<ParameterSpec>& parameters) {
@@ -65,15 +69,26 @@ std::vector<std::string> names_of(const std::vector<ParameterSpec>& parameters) 
   return names;
 }
 
-// Infers the inner layer from its tensors alone, so that its messages are about what the user gave.
-std::vector<Type> infer_inner(const Inner& inner, std::span<const Type> tensors, std::string_view node) {
-  std::vector<Type> inputs(tensors.begin(), tensors.end());
-  std::vector<char> present(tensors.size(), 1);
+// Infers the inner layer from its tensors and their mask alone, so that its messages are about what the user gave.
+std::vector<Type> infer_inner(const Inner& inner, std::span<const Type> tensors, std::string_view node,
+                              const std::optional<Type>& mask = {}) {
+  using Given = std::optional<Type>;
+  const std::vector<Given> given(tensors.begin(), tensors.end());
+  std::vector<Type> inputs;
+  std::vector<char> present;
+  for (const Given& input : placed<Given>(inner, given, {.mask = mask, .seed = {}, .step = {}}, {}, {})) {
+    inputs.push_back(input.value_or(Type{}));
+    present.push_back(input.has_value());
+  }
+  while (!present.empty() && !present.back()) inputs.pop_back(), present.pop_back();
   OpContext context{inputs, {reinterpret_cast<const bool*>(present.data()), present.size()}, inner.attributes, {}, node};
   return inner.op->infer(context);
 }
 
 // ---- Bidirectional ----
+
+// What the op's inputs are, in order: x, the mask, seed and step or nothing, the initial states, the parameters.
+constexpr size_t first_state = 4;
 
 struct Directions {
   Inner forward, backward;
@@ -87,10 +102,17 @@ Directions directions_of(const Attributes& attributes, std::string_view node) {
     d.backward = resolve_inner(attributes, "backward_layer", node);
   } else {
     d.backward = d.forward;
-    if (recurrent_states(*d.forward.op) > 0)
+    if (recurrent_states(*d.forward.op, d.forward.attributes) > 0)
       d.backward.attributes.set("go_backwards", !d.forward.attributes.boolean("go_backwards"));
   }
-  d.states = recurrent_states(*d.forward.op);
+  d.states = recurrent_states(*d.forward.op, d.forward.attributes);
+  if (d.states == 0 || recurrent_states(*d.backward.op, d.backward.attributes) != d.states) return d;
+  // Keras has sequences merged without what masked steps repeat.
+  const int64_t stream = attributes.has("stream") ? attributes.integer("stream") : 0;
+  for (Inner* inner : {&d.forward, &d.backward}) {
+    inner->attributes.set("zero_output_for_mask", inner->attributes.boolean("return_sequences"));
+    inner->attributes.set("stream", 2 * stream + (inner == &d.backward ? 1 : 0));
+  }
   return d;
 }
 
@@ -106,30 +128,61 @@ std::vector<ParameterSpec> bidirectional_parameters(const OpContext& context) {
   return parameters;
 }
 
+std::vector<ParameterSpec> bidirectional_states(const OpContext& context) {
+  Directions d = directions_of(context.attributes, context.node);
+  std::vector<ParameterSpec> states;
+  for (const Inner* inner : {&d.forward, &d.backward}) {
+    if (!inner->op->states) continue;
+    for (ParameterSpec& state : inner->op->states({context.inputs.first(1), context.present.first(1), inner->attributes, {}, context.node})) {
+      state.name = (inner == &d.forward ? "forward/" : "backward/") + state.name;
+      states.push_back(std::move(state));
+    }
+  }
+  return states;
+}
+
+std::vector<std::string> bidirectional_replaces(const Attributes& attributes) {
+  Directions d = directions_of(attributes, {});
+  std::vector<std::string> names;
+  for (const Inner* inner : {&d.forward, &d.backward})
+    if (inner->op->replaces)
+      for (const std::string& name : inner->op->replaces(inner->attributes))
+        names.push_back((inner == &d.forward ? "forward/" : "backward/") + name);
+  return names;
+}
+
+// What the two directions return behind their first outputs: the states of both, then those that stateful layers keep.
+template <typename Item>
+void append_states(const Directions& d, std::span<const Item> forward, std::span<const Item> backward, std::vector<Item>& outputs) {
+  const size_t kept = d.forward.attributes.boolean("stateful") ? d.states : 0;
+  for (std::span<const Item> of : {forward, backward}) outputs.insert(outputs.end(), of.begin() + 1, of.end() - static_cast<std::ptrdiff_t>(kept));
+  for (std::span<const Item> of : {forward, backward}) outputs.insert(outputs.end(), of.end() - static_cast<std::ptrdiff_t>(kept), of.end());
+}
+
 std::vector<Type> infer_bidirectional(const OpContext& context) {
   const Op& op = get_op("bidirectional");
   Directions d = directions_of(context.attributes, context.node);
-  if (d.states == 0 || recurrent_states(*d.backward.op) != d.states)
-    fail(context, op, "needs a recurrent layer (SimpleRNN, LSTM or GRU) but wraps " + std::string(d.forward.op->class_name) +
+  if (d.states == 0 || recurrent_states(*d.backward.op, d.backward.attributes) != d.states)
+    fail(context, op, "needs a recurrent layer (SimpleRNN, LSTM, GRU, RNN or ConvLSTM) but wraps " + std::string(d.forward.op->class_name) +
                           (d.states == 0 ? "" : " and " + std::string(d.backward.op->class_name)));
   if (d.forward.attributes.boolean("return_sequences") != d.backward.attributes.boolean("return_sequences") ||
-      d.forward.attributes.boolean("return_state") != d.backward.attributes.boolean("return_state"))
-    fail(context, op, "needs equal return_sequences and return_state in both directions");
+      d.forward.attributes.boolean("return_state") != d.backward.attributes.boolean("return_state") ||
+      d.forward.attributes.boolean("stateful") != d.backward.attributes.boolean("stateful"))
+    fail(context, op, "needs equal return_sequences, return_state and stateful in both directions");
   if (d.forward.attributes.boolean("go_backwards") == d.backward.attributes.boolean("go_backwards"))
     fail(context, op, "needs layers of opposite directions", "set go_backwards=true on exactly one of them");
   const Type& x = context.inputs[0];
-  if (x.shape.size() != 3)
-    fail(context, op, "needs a sequence [batch, time, features] but got " + shape_text(x.shape),
-         x.shape.size() == 2 ? "set return_sequences=true on the recurrent layer before it, or add an axis with Reshape"
-                             : "bring the input to three axes with Reshape");
+  infer_inner(d.forward, {&x, 1}, context.node);
+  check_step_mask(context, op, 1);
   // The states are what is left over between x and the parameters; when a model is drawn, parameters are not given yet.
-  size_t parameters = bidirectional_parameters(context).size(), given = context.inputs.size() - 1;
+  size_t parameters = bidirectional_parameters(context).size();
+  size_t given = context.inputs.size() - std::min(context.inputs.size(), first_state);
   size_t states = given >= parameters ? given - parameters : given;
   if (states != 0 && states != 2 * d.states)
     fail(context, op, "needs " + std::to_string(2 * d.states) + " initial states (the forward layer's, then the backward "
                       "layer's) but got " + std::to_string(states));
   std::vector<Type> forward_inputs = {x}, backward_inputs = {x};
-  for (size_t i = 0; i < states; ++i) (i < d.states ? forward_inputs : backward_inputs).push_back(context.inputs[1 + i]);
+  for (size_t i = 0; i < states; ++i) (i < d.states ? forward_inputs : backward_inputs).push_back(context.inputs[first_state + i]);
   std::vector<Type> forward = infer_inner(d.forward, forward_inputs, context.node);
   std::vector<Type> backward = infer_inner(d.backward, backward_inputs, context.node);
   std::string mode = merge_mode_of(context.attributes);
@@ -141,8 +194,7 @@ std::vector<Type> infer_bidirectional(const OpContext& context) {
                           " with merge_mode=\"" + mode + "\"", "give both layers the same number of units");
   }
   if (mode == "none") outputs.push_back(backward[0]);
-  outputs.insert(outputs.end(), forward.begin() + 1, forward.end());
-  outputs.insert(outputs.end(), backward.begin() + 1, backward.end());
+  append_states<Type>(d, forward, backward, outputs);
   return outputs;
 }
 
@@ -151,12 +203,13 @@ template <typename Item>
 std::pair<std::vector<Item>, std::vector<Item>> split_inputs(const Directions& d, std::span<const Item> inputs,
                                                              const std::vector<std::string>& forward_names,
                                                              const std::vector<std::string>& backward_names) {
-  size_t states = inputs.size() - 1 - forward_names.size() - backward_names.size();
+  size_t states = inputs.size() - first_state - forward_names.size() - backward_names.size();
   std::vector<Item> tensors[2] = {{inputs[0]}, {inputs[0]}};
-  for (size_t i = 0; i < states; ++i) tensors[i < d.states ? 0 : 1].push_back(inputs[1 + i]);
-  std::span<const Item> parameters = inputs.subspan(1 + states);
-  return {placed<Item>(d.forward, tensors[0], forward_names, parameters.first(forward_names.size())),
-          placed<Item>(d.backward, tensors[1], backward_names, parameters.subspan(forward_names.size()))};
+  for (size_t i = 0; i < states; ++i) tensors[i < d.states ? 0 : 1].push_back(inputs[first_state + i]);
+  std::span<const Item> parameters = inputs.subspan(first_state + states);
+  const Supplied<Item> supplied{inputs[1], inputs[2], inputs[3]};
+  return {placed<Item>(d.forward, tensors[0], supplied, forward_names, parameters.first(forward_names.size())),
+          placed<Item>(d.backward, tensors[1], supplied, backward_names, parameters.subspan(forward_names.size()))};
 }
 
 std::vector<Value> expand_bidirectional(Builder& builder, std::span<const Value> inputs, const Attributes& attributes) {
@@ -182,15 +235,14 @@ std::vector<Value> expand_bidirectional(Builder& builder, std::span<const Value>
     outputs = {forward[0] * backward[0]};
   else
     outputs = {forward[0], backward[0]};
-  outputs.insert(outputs.end(), forward.begin() + 1, forward.end());
-  outputs.insert(outputs.end(), backward.begin() + 1, backward.end());
+  append_states<Value>(d, forward, backward, outputs);
   return outputs;
 }
 
-// [batch, time, units] with time reversed
+// [batch, time, ...] with time reversed
 HostTensor time_reversed(const HostTensor& x) {
   HostTensor y = x;
-  int64_t time = x.shape[1], width = x.shape[2];
+  int64_t time = x.shape[1], width = x.elements() / (x.shape[0] * time);
   for (int64_t i = 0; i < x.elements(); ++i) {
     int64_t t = i / width % time;
     y.data[static_cast<size_t>(i)] = x.data[static_cast<size_t>(i + (time - 1 - 2 * t) * width)];
@@ -230,9 +282,14 @@ std::vector<HostTensor> bidirectional_reference(std::span<const HostTensor> inpu
   }
   std::vector<HostTensor> outputs = {merged};
   if (mode == "none") outputs.push_back(backward[0]);
-  outputs.insert(outputs.end(), forward.begin() + 1, forward.end());
-  outputs.insert(outputs.end(), backward.begin() + 1, backward.end());
+  append_states<HostTensor>(d, forward, backward, outputs);
   return outputs;
+}
+
+std::vector<Value> bidirectional_mask(const MaskContext& context) {
+  if (!directions_of(context.attributes, context.builder.origin()).forward.attributes.boolean("return_sequences")) return {};
+  const Value mask = context.masks[0];
+  return merge_mode_of(context.attributes) == "none" ? std::vector<Value>{mask, mask} : std::vector<Value>{mask};
 }
 
 Op bidirectional() {
@@ -241,6 +298,14 @@ Op bidirectional() {
   };
   Attributes gru{{"class", "GRU"}, {"units", 4}, {"return_sequences", true}, {"reset_after", false}};
   Attributes rnn{{"class", "SimpleRNN"}, {"units", 3}};
+  const Example::Tensor mask{.shape = {2, 4}, .dtype = DType::boolean, .values = {0, 1, 1, 0, 1, 0, 1, 1}};
+  const Example::Tensor none{.shape = {}, .absent = true};
+  auto number = [](double value) { return Example::Tensor{.shape = {}, .dtype = DType::i64, .values = {value}}; };
+  Attributes dropping = lstm(3, true), stateful = rnn;
+  dropping.set("dropout", 0.3);
+  dropping.set("recurrent_dropout", 0.4);
+  stateful.set("stateful", true);
+  stateful.set("return_state", true);
   Attributes backward_gru = gru;
   backward_gru.set("units", 2);
   backward_gru.set("go_backwards", true);
@@ -248,26 +313,35 @@ Op bidirectional() {
       .name = "bidirectional",
       .family = OpFamily::layer,
       .doc = "Runs a recurrent layer forwards and another one backwards over the sequence and merges what they return.   "
-             "x: [batch, time, in], then 2 or 4 initial states (forward, backward)   ->   the merged output (both for none), "
+             "x: [batch, time, in]   mask: [batch, time], then 2 or 4 initial states (forward, backward)   ->   the merged output (both for none), "
              "then the forward states, then the backward states with return_state",
       .class_name = "Bidirectional",
-      .inputs = {{"x"}, {.name = "states_and_parameters", .optional = true, .variadic = true}},
+      .inputs = {{"x"}, mask_input(), {.name = "seed", .optional = true}, {.name = "step", .optional = true},
+                 {.name = "states_and_parameters", .optional = true, .variadic = true}},
       .attributes = {{.name = "layer", .type = AttributeType::nested, .doc = "the forward layer, class under \"class\""},
                      {.name = "backward_layer", .type = AttributeType::nested, .optional = true,
                       .doc = "by default the forward layer's attributes with go_backwards flipped"},
                      {.name = "merge_mode", .type = AttributeType::string, .default_value = "concat", .optional = true,
-                      .choices = {"concat", "sum", "ave", "mul", "none"}}},
+                      .choices = {"concat", "sum", "ave", "mul", "none"}},
+                     {.name = "stream", .type = AttributeType::integer, .default_value = 0, .doc = "number of this draw", .internal = true}},
       .infer = infer_bidirectional,
       .parameters = bidirectional_parameters,
+      .states = bidirectional_states,
+      .replaces = bidirectional_replaces,
+      .mask = bidirectional_mask,
       .reference = bidirectional_reference,
       .expand = expand_bidirectional,
-      .examples = {{.inputs = {{{2, 4, 3}}}, .attributes = {{"layer", lstm(5, true)}}},
-                   {.inputs = {{{3, 4, 2}}}, .attributes = {{"layer", lstm(4, false)}}},
-                   {.inputs = {{{2, 3, 4}}}, .attributes = {{"layer", gru}, {"merge_mode", "sum"}}},
-                   {.inputs = {{{2, 5, 2}}}, .attributes = {{"layer", rnn}, {"merge_mode", "ave"}}},
-                   {.inputs = {{{2, 3, 3}}}, .attributes = {{"layer", lstm(2, true, true)}, {"merge_mode", "mul"}}},
-                   {.inputs = {{{2, 3, 3}}}, .attributes = {{"layer", lstm(3, true)}, {"merge_mode", AttributeValue()}}},
-                   {.inputs = {{{2, 4, 3}}}, .attributes = {{"layer", gru}, {"backward_layer", backward_gru}}}},
+      .examples = {{.inputs = {{{2, 4, 3}}, none, none, none}, .attributes = {{"layer", lstm(5, true)}}},
+                   {.inputs = {{{3, 4, 2}}, none, none, none}, .attributes = {{"layer", lstm(4, false)}}},
+                   {.inputs = {{{2, 3, 4}}, none, none, none}, .attributes = {{"layer", gru}, {"merge_mode", "sum"}}},
+                   {.inputs = {{{2, 5, 2}}, none, none, none}, .attributes = {{"layer", rnn}, {"merge_mode", "ave"}}},
+                   {.inputs = {{{2, 3, 3}}, none, none, none}, .attributes = {{"layer", lstm(2, true, true)}, {"merge_mode", "mul"}}},
+                   {.inputs = {{{2, 3, 3}}, none, none, none}, .attributes = {{"layer", lstm(3, true)}, {"merge_mode", AttributeValue()}}},
+                   {.inputs = {{{2, 4, 3}}, none, none, none}, .attributes = {{"layer", gru}, {"backward_layer", backward_gru}}},
+                   {.inputs = {{{2, 4, 3}}, mask, none, none}, .attributes = {{"layer", lstm(3, true)}}},
+                   {.inputs = {{{2, 4, 3}}, mask, none, none, {{2, 3}}, {{2, 3}}}, .attributes = {{"layer", rnn}, {"merge_mode", "sum"}}},
+                   {.inputs = {{{2, 4, 3}}, none, number(42), number(3)}, .attributes = {{"layer", dropping}}},
+                   {.inputs = {{{2, 4, 3}}, none, none, none, {{2, 3}}, {{2, 3}}}, .attributes = {{"layer", stateful}}}},
   };
 }
 
@@ -294,6 +368,16 @@ std::vector<ParameterSpec> time_distributed_parameters(const OpContext& context)
   return inner_parameters(resolve_inner(context.attributes, "layer", context.node), {&step, 1}, context.node, "layer/");
 }
 
+// True for dropout, noise, and recurrent layers with dropout.
+bool draws(const Inner& inner) {
+  if (recurrent_states(*inner.op, inner.attributes) > 0) return draws_numbers(*inner.op, inner.attributes);
+  return std::ranges::any_of(inner.op->inputs, [](const InputSpec& input) { return input.name == "seed"; });
+}
+
+// Keras hands each step's mask to the layer where that takes one. A mask of the steps alone says nothing of what is inside
+// a step: it goes past the layer.
+bool masks_steps(const Inner& inner, const Shape& mask) { return mask.size() > 2 && takes_mask(inner); }
+
 std::vector<Type> infer_time_distributed(const OpContext& context) {
   const Op& op = get_op("time_distributed");
   const Type& x = context.inputs[0];
@@ -301,38 +385,57 @@ std::vector<Type> infer_time_distributed(const OpContext& context) {
     fail(context, op, "needs a sequence [batch, time, ...] but got " + shape_text(x.shape),
          "set return_sequences=true on the recurrent layer before it");
   Inner inner = resolve_inner(context.attributes, "layer", context.node);
-  if (std::ranges::any_of(inner.op->inputs, [](const InputSpec& input) { return input.name == "seed"; }))
+  if (draws(inner))
     unsupported(context, op, "TimeDistributed around " + std::string(inner.op->class_name),
                 "use " + std::string(inner.op->class_name) + " itself on the sequence");
+  const bool masked = has_input(context, 1);
+  if (masked) {
+    const Shape& mask = context.inputs[1].shape;
+    if (mask.size() < 2 || mask[0] != x.shape[0] || mask[1] != x.shape[1])
+      fail(context, op, "needs a mask [batch, time, ...] of its input " + shape_text(x.shape) + " but got " + shape_text(mask));
+  }
   Type step = step_type(x);
-  std::vector<Type> outputs = infer_inner(inner, {&step, 1}, context.node);
+  const bool inside = masked && masks_steps(inner, context.inputs[1].shape);
+  std::vector<Type> outputs =
+      infer_inner(inner, {&step, 1}, context.node, inside ? std::optional(step_type(context.inputs[1])) : std::nullopt);
   if (outputs.size() != 1)
     unsupported(context, op, "TimeDistributed around a layer with " + std::to_string(outputs.size()) + " outputs");
   outputs[0].shape.insert(outputs[0].shape.begin() + 1, x.shape[1]);
   return outputs;
 }
 
+constexpr size_t first_parameter = 2;  // behind x and the mask
+
 std::vector<Value> expand_time_distributed(Builder& builder, std::span<const Value> inputs, const Attributes& attributes) {
   Inner inner = resolve_inner(attributes, "layer", builder.origin());
-  Value x = inputs[0];
+  Value x = inputs[0], mask = find_input(inputs, 1);
+  if (mask && !masks_steps(inner, mask.shape())) mask = {};
+  const std::span<const Value> parameters = inputs.subspan(std::min(inputs.size(), first_parameter));
   Type step_input = step_type(x.type());
   std::vector<std::string> names = names_of(inner_parameters(inner, {&step_input, 1}, builder.origin(), ""));
-  if (acts_on_last_axis(inner))
-    return inner.op->expand(builder, placed<Value>(inner, inputs.first(1), names, inputs.subspan(1)), inner.attributes);
+  if (acts_on_last_axis(inner) && !mask)
+    return inner.op->expand(builder, placed<Value>(inner, inputs.first(1), {}, names, parameters), inner.attributes);
 
+  std::vector<Value> scanned = {x};
+  if (mask) scanned.push_back(mask);
+  const size_t sequences = scanned.size();
+  scanned.insert(scanned.end(), parameters.begin(), parameters.end());
   Graph body;
   Builder step(body, builder.origin());
-  std::vector<Value> parts = {step.input(step_input)};
-  for (const Value& parameter : inputs.subspan(1)) parts.push_back(step.input(parameter.type()));
+  std::vector<Value> parts;
+  for (size_t i = 0; i < scanned.size(); ++i)
+    parts.push_back(step.input(i < sequences ? step_type(scanned[i].type()) : scanned[i].type()));
   std::span<const Value> all(parts);
-  step.result(inner.op->expand(step, placed<Value>(inner, all.first(1), names, all.subspan(1)), inner.attributes).at(0));
+  const std::vector<Value> at_step =
+      placed<Value>(inner, all.first(1), {.mask = mask ? all[1] : Value{}, .seed = {}, .step = {}}, names, all.subspan(sequences));
+  step.result(inner.op->expand(step, at_step, inner.attributes).at(0));
   using Integers = std::vector<int64_t>;
   std::vector<Graph> bodies;
   bodies.push_back(std::move(body));
-  return builder.call_all("scan", inputs,
+  return builder.call_all("scan", scanned,
                           {{"carries", 0},
-                           {"sequences", 1},
-                           {"axes", Integers{1}},
+                           {"sequences", static_cast<int64_t>(sequences)},
+                           {"axes", Integers(sequences, 1)},
                            {"output_axes", Integers{1}},
                            {"reverse", false},
                            {"trip", Shape{x.dim(1)}}},
@@ -341,19 +444,28 @@ std::vector<Value> expand_time_distributed(Builder& builder, std::span<const Val
 
 std::vector<HostTensor> time_distributed_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
   Inner inner = resolve_inner(attributes, "layer", {});
-  const HostTensor& x = inputs[0];
+  const HostTensor &x = inputs[0], *mask = find_input(inputs, 1);
+  const std::span<const HostTensor> parameters = inputs.subspan(std::min(inputs.size(), first_parameter));
   auto batch = static_cast<size_t>(x.shape[0]), time = static_cast<size_t>(x.shape[1]);
-  size_t width = x.data.size() / (batch * time);
-  std::vector<int64_t> step_shape = x.shape;
-  step_shape.erase(step_shape.begin() + 1);
-  HostTensor step = make_tensor(x.dtype, step_shape), y;
-  Type step_input{x.dtype, Shape(step_shape.begin(), step_shape.end())};
-  std::vector<std::string> names = names_of(inner_parameters(inner, {&step_input, 1}, {}, ""));
+  const auto at_step = [&](const HostTensor& from, size_t t) {
+    HostTensor step = from;
+    step.shape.erase(step.shape.begin() + 1);
+    step.data.clear();
+    const auto width = static_cast<std::ptrdiff_t>(from.data.size() / (batch * time));
+    for (size_t b = 0; b < batch; ++b) {
+      const auto row = from.data.begin() + static_cast<std::ptrdiff_t>(b * time + t) * width;
+      step.data.insert(step.data.end(), row, row + width);
+    }
+    return step;
+  };
+  HostTensor y;
+  std::vector<Type> step_input = {step_type(types_of(inputs.first(1))[0])};
+  std::vector<std::string> names = names_of(inner_parameters(inner, step_input, {}, ""));
+  const bool masked = mask && mask->shape.size() > 2 && takes_mask(inner);
   for (size_t t = 0; t < time; ++t) {
-    for (size_t b = 0; b < batch; ++b)
-      for (size_t k = 0; k < width; ++k) step.data[b * width + k] = x.data[(b * time + t) * width + k];
+    const HostTensor step = at_step(x, t), step_mask = masked ? at_step(*mask, t) : HostTensor{};
     HostTensor out =
-        inner.op->reference(placed<HostTensor>(inner, {&step, 1}, names, inputs.subspan(1)), inner.attributes).at(0);
+        inner.op->reference(placed<HostTensor>(inner, {&step, 1}, {.mask = step_mask, .seed = {}, .step = {}}, names, parameters), inner.attributes).at(0);
     if (t == 0) {
       std::vector<int64_t> shape = out.shape;
       shape.insert(shape.begin() + 1, x.shape[1]);
@@ -371,22 +483,27 @@ Op time_distributed() {
   Attributes flatten{{"class", "Flatten"}};
   Attributes lstm{{"class", "LSTM"}, {"units", 3}};
   Attributes repeat{{"class", "RepeatVector"}, {"n", 3}};
+  const Example::Tensor mask{.shape = {2, 3}, .dtype = DType::boolean, .values = {0, 1, 1, 0, 1}};
+  const Example::Tensor inner_mask{.shape = {2, 3, 4}, .dtype = DType::boolean, .values = {0, 1, 1, 0, 1}};
   return {
       .name = "time_distributed",
       .family = OpFamily::layer,
       .doc = "Applies a layer to each step of a sequence, with the same weights.   x: [batch, time, ...]   ->   "
-             "y: [batch, time, ...]",
+             "y: [batch, time, ...].   A mask [batch, time, ...] of more than the steps reaches the layer step by step",
       .class_name = "TimeDistributed",
-      .inputs = {{"x"}, {.name = "parameters", .optional = true, .variadic = true}},
+      .inputs = {{"x"}, mask_input(), {.name = "parameters", .optional = true, .variadic = true}},
       .attributes = {{.name = "layer", .type = AttributeType::nested, .doc = "the layer, its class under \"class\""}},
       .infer = infer_time_distributed,
       .parameters = time_distributed_parameters,
+      .mask = keep_mask,
       .reference = time_distributed_reference,
       .expand = expand_time_distributed,
       .examples = {{.inputs = {{{2, 4, 3}}}, .attributes = {{"layer", dense}}},
                    {.inputs = {{{2, 3, 4, 5}}}, .attributes = {{"layer", flatten}}},
                    {.inputs = {{{2, 3, 4, 2}}}, .attributes = {{"layer", lstm}}},
-                   {.inputs = {{{3, 2, 5}}}, .attributes = {{"layer", repeat}}}},
+                   {.inputs = {{{3, 2, 5}}}, .attributes = {{"layer", repeat}}},
+                   {.inputs = {{{2, 3, 4}}, mask}, .attributes = {{"layer", dense}}},
+                   {.inputs = {{{2, 3, 4, 2}}, inner_mask}, .attributes = {{"layer", lstm}}}},
   };
 }
 

@@ -94,6 +94,11 @@ AttributeValue constraint_of(const Attributes& attributes, std::string name) {
   if (attributes.has("layer"))
     if (const auto* inner = std::get_if<AttributeValue::Nested>(&attributes.find("layer")->value); inner && *inner)
       return constraint_of(**inner, std::move(name));
+  if (attributes.has("cell")) {  // "cell/kernel", "cells/1/kernel"
+    const bool stacked = name.starts_with("cells/");
+    const Attributes& cell = attributes.nested("cell");
+    return constraint_of(stacked ? cell.nested("cell_" + name.substr(6, name.find('/', 6) - 6)) : cell, name.substr(name.rfind('/') + 1));
+  }
   if (size_t slash = name.rfind('/'); slash != std::string::npos) name = name.substr(slash + 1);
   std::vector<std::string> stems = {name};
   if (name.ends_with("_kernel")) stems.push_back(name.substr(0, name.size() - std::string_view("_kernel").size()));
@@ -130,7 +135,37 @@ void add_parameter_slots(Module& module, Model& model) {
   }
 }
 
-using NodeValues = std::vector<std::vector<Value>>;  // by model node, by output
+// A tensor and its mask: no value where there is none.
+struct MaskedValue {
+  Value value, mask = {};
+};
+// The states that the layer of this call keeps between calls; see Op::states.
+std::vector<ParameterSpec> kept_states(const Op& op, const Layer& layer, const ModelNode& node, const Type& x) {
+  if (!op.states) return {};
+  const bool present[] = {true};
+  return op.states({{&x, 1}, present, layer.attributes, {}, node.name});
+}
+
+// A slot for each, and their names, through nested models.
+void add_state_slots(Module& module, const Model& model, const std::string& prefix, std::vector<std::string>& states) {
+  std::set<uint32_t> seen;
+  for (const ModelNode& node : model.nodes) {
+    const Layer& layer = model.layers[node.layer];
+    if (!seen.insert(node.layer).second || layer.body) continue;
+    if (layer.submodel) {
+      add_state_slots(module, *layer.submodel, prefix + layer.name + (layer.class_name == "TimeDistributed" ? "/layer/" : "/"), states);
+      continue;
+    }
+    const Op* op = find_layer(layer.class_name);
+    if (!op || node.inputs.empty()) continue;
+    for (const ParameterSpec& state : kept_states(*op, layer, node, model.type(node.inputs[0]))) {
+      states.push_back(parameter_slot(prefix, layer, state.name));
+      add_slot(module, {.name = states.back(), .kind = SlotKind::layer_state, .type = {state.dtype, state.shape}});
+    }
+  }
+}
+
+using NodeValues = std::vector<std::vector<MaskedValue>>;  // by model node, by output
 
 // What a call of a model sees of where it stands.
 struct Scope {
@@ -139,26 +174,40 @@ struct Scope {
   Scope inside(const Layer& layer, const std::string& name) const { return {prefix + name, trainable && layer.trainable}; }
 };
 
-NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const Scope& scope);
-std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence, const Scope& scope);
+NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const MaskedValue> inputs, const Scope& scope);
 
 // The nodes of a layer that is drawn as a graph of ops.
-std::vector<Value> emit_body(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
-                             const std::vector<Value>& tensors, const std::string& prefix) {
+std::vector<MaskedValue> emit_body(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
+                                   const std::vector<Value>& tensors, const std::string& prefix) {
   Builder& b = entry.builder();
   std::vector<Type> types;
   for (const Value& tensor : tensors) types.push_back(tensor.type());
   const Graph body = body_for(layer, prefix + node.name, types);
   b.set_origin(prefix + node.name);
   std::vector<Value> inputs = tensors;
-  for (const Parameter& parameter : layer.parameters)
-    inputs.push_back(entry.read(parameter_slot(prefix, layer, parameter.name)));
-  return append_graph(b, body, inputs);
+  for (size_t i = tensors.size(); i < body.inputs.size(); ++i)
+    inputs.push_back(entry.read(parameter_slot(prefix, layer, layer.parameters.at(i - tensors.size()).name)));
+  std::vector<MaskedValue> outputs;
+  for (const Value& output : append_graph(b, body, inputs)) outputs.push_back({output});
+  return outputs;
 }
 
-// The op's inputs: tensors in their places, then random state, then the parameters by name.
-std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
-                              const std::vector<Value>& tensors, const Scope& scope) {
+// Layers that merge any number of tensors cannot have an input for the mask of each: the masks stand behind the tensors,
+// and the attribute `masked` says whose they are.
+void append_masks(const Op& op, const std::vector<Value>& masks, std::vector<Value>& inputs, Attributes& attributes) {
+  if (std::ranges::none_of(op.attributes, [](const AttributeSpec& s) { return s.internal && s.name == "masked"; })) return;
+  std::vector<int64_t> masked;
+  for (size_t i = 0; i < masks.size(); ++i) {
+    if (!masks[i]) continue;
+    masked.push_back(static_cast<int64_t>(i));
+    inputs.push_back(masks[i]);
+  }
+  if (!masked.empty()) attributes.set("masked", masked);
+}
+
+// The op's inputs: tensors in their places, then random state and masks, then the parameters by name.
+std::vector<MaskedValue> emit_layer(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
+                                    const std::vector<Value>& tensors, const CallMasks<Value>& masks, const Scope& scope) {
   Builder& b = entry.builder();
   const std::string& prefix = scope.prefix;
   const Op* op = find_layer(layer.class_name);
@@ -168,14 +217,21 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
   Attributes attributes = in_mode(*op, layer.attributes, entry.training() && scope.trainable && layer.trainable);
   std::vector<std::string> names;
   std::vector<Value> parameters;
+  if (tensors.size() == 1)
+    for (const ParameterSpec& state : kept_states(*op, layer, node, tensors[0].type())) {
+      names.push_back(state.name);
+      parameters.push_back(entry.read(parameter_slot(prefix, layer, state.name)));
+    }
   for (const Parameter& parameter : layer.parameters) {
     names.push_back(parameter.name);
     parameters.push_back(entry.read(parameter_slot(prefix, layer, parameter.name)));
   }
   std::vector<Value> inputs = placed_inputs<Value>(*op, tensors, names, parameters, [&](std::string_view name) {
-    if (name.ends_with("mask")) return Value{};
+    if (name != "seed" && name != "step") return masks.find(*op, name);
     return entry.training() ? entry.read(std::string(name)) : Value{};
   });
+  // A call that goes without masks says so by keyword.
+  if (masks.keywords.empty()) append_masks(*op, masks.of_tensors, inputs, attributes);
   while (!inputs.empty() && !inputs.back()) inputs.pop_back();
   if (attributes.has("layer") && attributes.nested("layer").has("activity_regularizer"))
     throw CompileError({.stage = "make_entries",
@@ -201,10 +257,43 @@ std::vector<Value> emit_layer(EntryBuilder& entry, const Layer& layer, const Mod
     regularizer = Attributes{{"class", "L1L2"}, {"l1", attributes.real("l1")}, {"l2", attributes.real("l2")}};
   if (Value sum = penalty(b, outputs[0], regularizer))
     entry.regularization.push_back(sum / b.dim_value(outputs[0].dim(0)));
+  std::vector<MaskedValue> masked;
+  for (const Value& output : outputs) masked.push_back({output});
+  if (op->mask) {
+    const std::vector<Value> of_outputs = op->mask({b, attributes, tensors, masks.seen(*op)});
+    for (size_t i = 0; i < of_outputs.size() && i < masked.size(); ++i) masked[i].mask = of_outputs[i];
+  }
+  return masked;
+}
+
+// Every step goes through the model as if it were one more row of the batch. A mask of the steps goes past the model, what
+// it says of the axes behind them through it.
+std::vector<MaskedValue> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, MaskedValue sequence,
+                                                     const Scope& scope) {
+  Builder& b = entry.builder();
+  const Dim batch = sequence.value.dim(0), time = sequence.value.dim(1);
+  const auto as_rows = [&](Value x) {
+    Shape step(x.shape().begin() + 1, x.shape().end());
+    step[0] = batch * time;
+    return b.reshape(x, step);
+  };
+  MaskedValue rows{as_rows(sequence.value)};
+  if (sequence.mask && sequence.mask.rank() > 2) rows.mask = as_rows(sequence.mask);
+  NodeValues inner = emit_model(entry, *layer.submodel, {&rows, 1}, scope.inside(layer, layer.name + "/layer/"));
+  std::vector<MaskedValue> outputs;
+  for (const TensorRef& ref : layer.submodel->outputs) {
+    Value output = inner[ref.node].at(ref.output).value;
+    Shape unfolded = output.shape();
+    unfolded[0] = batch;
+    unfolded.insert(unfolded.begin() + 1, time);
+    b.set_origin(scope.prefix + layer.name);
+    outputs.push_back({b.reshape(output, unfolded)});
+  }
+  outputs[0].mask = sequence.mask;
   return outputs;
 }
 
-NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const Value> inputs, const Scope& scope) {
+NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const MaskedValue> inputs, const Scope& scope) {
   NodeValues values(model.nodes.size());
   for (size_t i = 0; i < model.inputs.size(); ++i) {
     auto& outputs = values[model.inputs[i].node];
@@ -216,39 +305,34 @@ NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const V
     const Layer& layer = model.layers[node.layer];
     if (!values[n].empty() || layer.class_name == "InputLayer") continue;
     std::vector<Value> tensors;
-    for (const TensorRef& ref : node.inputs) tensors.push_back(values[ref.node].at(ref.output));
+    CallMasks<Value> masks;
+    for (const TensorRef& ref : node.inputs) {
+      const MaskedValue& input = values[ref.node].at(ref.output);
+      tensors.push_back(input.value);
+      masks.of_tensors.push_back(input.mask);
+    }
+    for (const KeywordTensor& keyword : node.keywords) {
+      const auto& tensor = keyword.tensor;
+      masks.keywords.emplace_back(keyword.name, tensor ? values[tensor->node].at(tensor->output).value : Value{});
+    }
+    const auto masked_inputs = [&] {
+      std::vector<MaskedValue> masked;
+      const std::vector<Value> seen = masks.seen(get_op("time_distributed"));
+      for (size_t i = 0; i < tensors.size(); ++i) masked.push_back({tensors[i], seen[i]});
+      return masked;
+    };
     if (layer.body) {
       values[n] = emit_body(entry, layer, node, tensors, scope.prefix);
     } else if (layer.submodel && layer.class_name == "TimeDistributed") {
-      values[n] = emit_time_distributed_model(entry, layer, tensors.at(0), scope);
+      values[n] = emit_time_distributed_model(entry, layer, masked_inputs().at(0), scope);
     } else if (is_model_class(layer)) {
-      NodeValues inner = emit_model(entry, *layer.submodel, tensors, scope.inside(layer, layer.name + "/"));
+      NodeValues inner = emit_model(entry, *layer.submodel, masked_inputs(), scope.inside(layer, layer.name + "/"));
       for (const TensorRef& ref : layer.submodel->outputs) values[n].push_back(inner[ref.node].at(ref.output));
     } else {
-      values[n] = emit_layer(entry, layer, node, tensors, scope);
+      values[n] = emit_layer(entry, layer, node, tensors, masks, scope);
     }
   }
   return values;
-}
-
-// Every step goes through the model as if it were one more row of the batch.
-std::vector<Value> emit_time_distributed_model(EntryBuilder& entry, const Layer& layer, Value sequence, const Scope& scope) {
-  Builder& b = entry.builder();
-  const Shape shape = sequence.shape();
-  Shape step(shape.begin() + 1, shape.end());
-  step[0] = shape[0] * shape[1];
-  const Value rows = b.reshape(sequence, step);
-  NodeValues inner = emit_model(entry, *layer.submodel, {&rows, 1}, scope.inside(layer, layer.name + "/layer/"));
-  std::vector<Value> outputs;
-  for (const TensorRef& ref : layer.submodel->outputs) {
-    Value output = inner[ref.node].at(ref.output);
-    Shape unfolded = output.shape();
-    unfolded[0] = shape[0];
-    unfolded.insert(unfolded.begin() + 1, shape[1]);
-    b.set_origin(scope.prefix + layer.name);
-    outputs.push_back(b.reshape(output, unfolded));
-  }
-  return outputs;
 }
 
 struct OutputPlan {
@@ -324,9 +408,26 @@ struct OutputLoss {
   Value trained, shown;
 };
 
-OutputLoss emit_loss(EntryBuilder& entry, const OutputPlan& plan, const TrainingSpec& spec, Value y_true, Value y_pred) {
+// A mask of steps for the values of a loss, from that of the predictions and the loss' own.
+Value loss_mask(const OutputPlan& plan, Value values, Value of_prediction, Value of_loss) {
+  if (!of_prediction) return of_loss;
+  Builder& b = *values.builder;
+  const Shape& shape = values.shape();
+  const size_t axes = of_prediction.rank();
+  if (axes > shape.size() || !std::equal(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(axes), of_prediction.shape().begin()))
+    throw CompileError({.stage = "make_entries",
+                        .node = plan.name,
+                        .what = "the output has a mask " + shape_text(of_prediction.shape()) + ", but " + plan.loss_op +
+                                " gives " + shape_text(shape),
+                        .hint = "take a loss with one value for each step, or end the mask before the output, for instance "
+                                "with return_sequences=false"});
+  const Value mask = b.broadcast_to(mask_like(of_prediction, values), shape);
+  return of_loss ? b.call("logical_and", {mask, b.cast(of_loss, DType::boolean)}) : mask;
+}
+
+OutputLoss emit_loss(EntryBuilder& entry, const OutputPlan& plan, const TrainingSpec& spec, Value y_true, MaskedValue y_pred) {
   Builder& b = entry.builder();
-  const std::vector<Value> losses = b.call_all(plan.loss_op, std::vector<Value>{y_true, y_pred}, plan.loss_attributes);
+  const std::vector<Value> losses = b.call_all(plan.loss_op, std::vector<Value>{y_true, y_pred.value}, plan.loss_attributes);
   Value weight = spec.sample_weight ? entry.read(plan.name + "/sample_weight") : Value{};
   if (weight && losses[0].rank() > 0 && losses[0].dim(0) != weight.dim(0))
     throw CompileError({.stage = "make_entries",
@@ -334,7 +435,7 @@ OutputLoss emit_loss(EntryBuilder& entry, const OutputPlan& plan, const Training
                         .what = "sample and class weights need a loss for each sample, but " + plan.loss_op + " gives " +
                                 shape_text(losses[0].shape()),
                         .hint = "leave the batch out of the loss' 'axis', or leave the weights out"});
-  const Value mask = losses.size() > 1 ? losses[1] : Value{};
+  const Value mask = loss_mask(plan, losses[0], y_pred.mask, losses.size() > 1 ? losses[1] : Value{});
   const std::string reduction =
       plan.loss_attributes.has("reduction") ? plan.loss_attributes.string("reduction") : "sum_over_batch_size";
   const Value trained = reduce_loss(losses[0], weight, mask, reduction);
@@ -369,8 +470,8 @@ struct MetricKey {
 void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vector<OutputPlan>& plans,
                    const TrainingSpec& spec, std::vector<MetricKey>& keys) {
   Builder& b = entry.builder();
-  std::vector<Value> inputs;
-  for (const std::string& name : model.input_names()) inputs.push_back(entry.read(name));
+  std::vector<MaskedValue> inputs;
+  for (const std::string& name : model.input_names()) inputs.push_back({entry.read(name)});
   NodeValues values = emit_model(entry, model, inputs, {});
   std::vector<Value> output_losses(plans.size());
   Value total, shown;
@@ -389,7 +490,7 @@ void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vecto
       attributes.set("invert", false);
       y_true = b.call_all("normalization", parts, attributes)[0];
     }
-    Value y_pred = values[plan.network_ref.node].at(plan.network_ref.output);
+    const MaskedValue y_pred = values[plan.network_ref.node].at(plan.network_ref.output);
     const OutputLoss loss = emit_loss(entry, plan, spec, y_true, y_pred);
     output_losses[i] = loss.shown;
     auto add = [&](Value& sum, Value value) {
@@ -426,8 +527,14 @@ void emit_training(Module& module, EntryBuilder& entry, Model& model, std::vecto
     for (OutputPlan::Metric& metric : plans[i].metrics) {
       b.set_origin(plans[i].name);
       const TensorRef& ref = model.outputs[i];
-      std::vector<Value> parts = {entry.read(plans[i].name + "/target"), values[ref.node].at(ref.output)};
+      const MaskedValue& y_pred = values[ref.node].at(ref.output);
+      std::vector<Value> parts = {entry.read(plans[i].name + "/target"), y_pred.value};
       if (metric.weighted && spec.sample_weight) parts.push_back(entry.read(plans[i].name + "/sample_weight"));
+      const std::vector<InputSpec>& specs = get_op(metric.op).inputs;
+      if (y_pred.mask && specs.back().name == "mask") {
+        parts.resize(specs.size());
+        parts.back() = y_pred.mask;
+      }
       std::vector<Value> increments = b.call_all(metric.op, parts, metric.attributes);
       accumulate(module, entry, metric.key, increments);
       if (first) keys.push_back({metric.key, metric.op + "_result", {}, increments.size()});
@@ -469,15 +576,25 @@ Module make_entries(Model& model, const TrainingSpec* training) {
     add_slot(module, {.name = model.output_names[i], .kind = SlotKind::output, .type = model.type(model.outputs[i])});
   }
   add_parameter_slots(module, model);
+  std::vector<std::string> states;
+  add_state_slots(module, model, "", states);
 
   EntryBuilder predict(module, "predict", false);
-  std::vector<Value> inputs;
-  for (const std::string& name : input_names) inputs.push_back(predict.read(name));
+  std::vector<MaskedValue> inputs;
+  for (const std::string& name : input_names) inputs.push_back({predict.read(name)});
   NodeValues values = emit_model(predict, model, inputs, {});
   for (size_t i = 0; i < model.outputs.size(); ++i)
-    predict.write(model.output_names[i], values[model.outputs[i].node].at(model.outputs[i].output));
+    predict.write(model.output_names[i], values[model.outputs[i].node].at(model.outputs[i].output).value);
   module.entries.push_back(predict.take());
   limit_indices(module);
+  if (!states.empty()) {
+    EntryBuilder reset(module, "reset_states", false);
+    for (const std::string& state : states) {
+      const Type& type = module.find_slot(state)->type;
+      reset.write(state, reset.builder().fill(0.0, type.shape, type.dtype));
+    }
+    module.entries.push_back(reset.take());
+  }
   if (!training) return module;
 
   std::vector<OutputPlan> plans = plan_outputs(model, *training);

@@ -7,7 +7,7 @@
 
 namespace moru {
 
-/// Makes the module of `model`: its slots, entry `predict` and, with `training`, the entries `train_step` (forward and
+/// Makes the module of `model`: its slots, entry `predict`, `reset_states` where layers are stateful, and, with `training`, the entries `train_step` (forward and
 /// loss so far; differentiate and add_update complete it), `evaluate`, `reset_metrics` and `metric_results`.
 ///
 /// Nodes are layers' ops, still unexpanded, each with the user's node as its origin. The total loss is

@@ -102,22 +102,21 @@ const WrongJson wrong_jsons[] = {
     {"everything that is not supported, in one list",
      sequential_of(
          R"({"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [null, 5, 3], "dtype": "string"}},
-                      {"class_name": "ConvLSTM1D", "config": {"name": "conv", "filters": 3}},
+                      {"class_name": "SineLayer", "config": {"name": "conv", "filters": 3}},
                       {"class_name": "Lambda", "config": {"name": "code", "function": ["abc", null, null]}},
-                      {"class_name": "LSTM", "config": {"name": "rnn", "units": 3, "stateful": true, "dropout": 0.2, "unroll": true,
+                      {"class_name": "LSTM", "config": {"name": "rnn", "units": 3, "time_major": true, "dropout": 0.2, "unroll": true,
                                                         "kernel_constraint": {"class_name": "MyNorm", "config": {}}}},
-                      {"class_name": "TimeDistributed", "config": {"name": "td", "layer": {"class_name": "ConvLSTM2D", "config": {"name": "c"}}}},
+                      {"class_name": "TimeDistributed", "config": {"name": "td", "layer": {"class_name": "CosineLayer", "config": {"name": "c"}}}},
                       {"class_name": "Dense", "config": {"name": "d", "units": "three", "activation": "my_activation", "dtype": "float16",
                         "kernel_initializer": {"class_name": "MyInitializer", "config": {}}, "flavour": "sweet",
                         "kernel_regularizer": {"class_name": "MyRegularizer", "config": {"factor": 0.1}}}})"),
-     "m.json: 13 things in this model are not supported:\n"
+     "m.json: 12 things in this model are not supported:\n"
      "  layer 'x' (InputLayer): inputs of dtype 'string' are not supported\n"
-     "  layer 'conv' (ConvLSTM1D): layers of this class are not supported\n"
+     "  layer 'conv' (SineLayer): layers of this class are not supported\n"
      "  layer 'code' (Lambda): holds Python code, which a compiler cannot read\n"
-     "  layer 'rnn' (LSTM): attribute 'stateful' = true is not supported\n"
-     "  layer 'rnn' (LSTM): attribute 'dropout' = 0.2 is not supported\n"
+     "  layer 'rnn' (LSTM): attribute 'time_major' = true is not supported\n"
      "  layer 'rnn' (LSTM): attribute 'kernel_constraint' is the unknown constraint 'MyNorm'\n"
-     "  layer 'c' (ConvLSTM2D): layers of this class are not supported\n"
+     "  layer 'c' (CosineLayer): layers of this class are not supported\n"
      "  layer 'd' (Dense): computing in 'float16' is not supported, only in 'float32'\n"
      "  layer 'd' (Dense): attribute 'units' must be an integer but is \"three\"\n"
      "  layer 'd' (Dense): attribute 'activation' is the unknown activation 'my_activation'\n"
@@ -125,15 +124,25 @@ const WrongJson wrong_jsons[] = {
      "  layer 'd' (Dense): attribute 'flavour' = \"sweet\" is not supported\n"
      "  layer 'd' (Dense): attribute 'kernel_regularizer' is the unknown regularizer 'MyRegularizer'\n"
      "  hint: replace Python code by layers such as Rescaling or Reshape, or apply it to the data beforehand"},
-    {"a mask in a call",
+    {"a mask in a call that is none",
      R"({"class_name": "Functional", "config": {"name": "m", "layers": [
        {"name": "x", "class_name": "InputLayer", "config": {"batch_shape": [null, 5, 3], "dtype": "float32"}, "inbound_nodes": []},
        {"name": "r", "class_name": "GRU", "config": {"units": 3}, "inbound_nodes": [{"args": [{"class_name": "__keras_tensor__",
          "config": {"shape": [null, 5, 3], "dtype": "float32", "keras_history": ["x", 0, 0]}}], "kwargs": {"mask": {"class_name":
          "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}}}]}],
        "input_layers": [["x", 0, 0]], "output_layers": [["r", 0, 0]]}})",
+     "layer 'r' (GRU): needs a mask [batch, 5], one value for each step, but got [batch, 5, 3]\n"
+     "  the input is the model's input 'x'"},
+    {"a stateful layer without a batch size",
+     sequential_of(R"({"class_name": "LSTM", "config": {"name": "l", "units": 2, "stateful": true, "batch_input_shape": [null, 5, 3]}})"),
+     "layer 'l' (LSTM): is stateful and needs a fixed batch size, but its input is [batch, 5, 3]\n"
+     "  the input is the model's input 'l_input'\n"
+     "  hint: give the model's input a batch size (batch_shape in Keras): a state belongs to one row of the batch"},
+    {"a cell of one's own",
+     sequential_of(R"({"class_name": "RNN", "config": {"name": "r", "batch_input_shape": [null, 5, 3], "cell": {"class_name": "StackedRNNCells",
+       "config": {"cells": [{"class_name": "GRUCell", "config": {"units": 2}}, {"class_name": "MyCell", "config": {}}]}}}})"),
      "m.json: one thing in this model is not supported:\n"
-     "  layer 'r' (GRU): is called with the argument 'mask', which is not supported"},
+     "  layer 'r' (RNN): runs a cell of the class 'MyCell', which is not supported"},
     {"a wrong rank",
      sequential_of(R"({"class_name": "LSTM", "config": {"name": "l1", "units": 2, "batch_input_shape": [null, 5, 3]}},
                       {"class_name": "LSTM", "config": {"name": "l2", "units": 2}})"),

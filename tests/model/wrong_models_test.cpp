@@ -186,7 +186,7 @@ const WrongModel wrong_models[] = {
      [](ModelBuilder& m) {
        m.call(layers::bidirectional(layers::dense(3)), m.input("x", {5, 3}));
      },
-     "layer 'bidirectional' (Bidirectional): needs a recurrent layer (SimpleRNN, LSTM or GRU) but wraps Dense\n"
+     "layer 'bidirectional' (Bidirectional): needs a recurrent layer (SimpleRNN, LSTM, GRU, RNN or ConvLSTM) but wraps Dense\n"
      "  the input is the model's input 'x'"},
     {"a tensor of another model",
      [](ModelBuilder& m) {

@@ -69,18 +69,20 @@ inline OpCase make_case(const Op& op, size_t index) {
   std::mt19937_64 random(seed_of(op, index));
 
   std::vector<HostTensor> slots;  // by input position; absent ones have no elements and no axes
-  for (const Example::Tensor& wanted : c.example->inputs) slots.push_back(random_tensor(wanted, random));
+  for (const Example::Tensor& wanted : c.example->inputs)
+    slots.push_back(wanted.absent ? HostTensor{} : random_tensor(wanted, random));
   if (op.parameters && op.family != OpFamily::optimizer) {  // an optimizer's examples give its state themselves
     std::vector<Type> types;
     for (const HostTensor& tensor : slots) types.push_back(type_of(tensor));
-    std::vector<char> present(slots.size(), 1);
+    std::vector<char> present;
+    for (const Example::Tensor& wanted : c.example->inputs) present.push_back(!wanted.absent);
     OpContext context{
         types, {reinterpret_cast<const bool*>(present.data()), present.size()}, c.attributes, {}, "example"};
     for (const ParameterSpec& spec : op.parameters(context)) {
       auto named =
           std::find_if(op.inputs.begin(), op.inputs.end(), [&](const InputSpec& s) { return s.name == spec.name; });
       size_t at = named == op.inputs.end() ? slots.size() : static_cast<size_t>(named - op.inputs.begin());
-      if (at < c.example->inputs.size()) continue;  // the example gives it
+      if (at < c.example->inputs.size() && !c.example->inputs[at].absent) continue;  // the example gives it
       if (at >= slots.size()) slots.resize(at + 1);
       slots[at] = random_parameter(spec, random);
     }

@@ -384,6 +384,57 @@ def orthogonal(w):
 
 case("orthogonal regularizer", "orthogonal_regularizer", "{}", [draw(4, 5)], orthogonal)
 
+# ---- masks ----
+
+real_steps = torch.tensor([[0, 1, 1, 0, 1], [1, 0, 0, 1, 1], [1, 1, 0, 1, 0]])
+
+
+def masked_steps(cell, v, mask, states, backwards=False, zero_output=False):
+    """Keras' rule, step by step: a masked step keeps the states and repeats the output, which is 0 at first."""
+    output, steps = torch.zeros_like(states[0]), []
+    for t in reversed(range(v.shape[1])) if backwards else range(v.shape[1]):
+        real = mask[:, t, None] != 0
+        new = cell(v[:, t], states)
+        output = torch.where(real, new[0], torch.zeros_like(output) if zero_output else output)
+        states = [torch.where(real, n, s) for n, s in zip(new, states)]
+        steps.append(output)
+    return torch.stack(steps, 1)
+
+
+def lstm_cell(kernel, recurrent, bias):
+    return lambda x, states: torch._VF.lstm_cell(x, states, kernel.t(), recurrent.t(), bias, bias * 0)
+
+
+def rnn_cell(kernel, recurrent, bias):
+    return lambda x, states: [torch._VF.rnn_tanh_cell(x, states[0], kernel.t(), recurrent.t(), bias, bias * 0)]
+
+
+zero_state = torch.zeros(3, units)
+case("lstm, masked", "lstm", "{units=3, return_sequences=true}", [draw(3, 5, 2), None, None, draw(2, 12), draw(3, 12), draw(12), real_steps],
+     lambda v, k, r, b, m: masked_steps(lstm_cell(k, r, b), v, m, [zero_state, zero_state]))
+case("lstm, masked, backwards from a state", "lstm", "{units=3, go_backwards=true}",
+     [draw(3, 5, 2), draw(3, 3), draw(3, 3), draw(2, 12), draw(3, 12), draw(12), real_steps],
+     lambda v, h, c, k, r, b, m: masked_steps(lstm_cell(k, r, b), v, m, [h, c], backwards=True)[:, -1])
+case("simple rnn, masked, zero output", "simple_rnn", "{units=3, return_sequences=true, zero_output_for_mask=true}",
+     [draw(3, 5, 2), draw(3, 3), draw(2, 3), draw(3, 3), draw(3), real_steps],
+     lambda v, h, k, r, b, m: masked_steps(rnn_cell(k, r, b), v, m, [h], zero_output=True))
+lengths = torch.tensor([5, 3, 2])
+
+
+def packed_lstm(v, kernel, recurrent, bias, mask):
+    packed = torch.nn.utils.rnn.pack_padded_sequence(v, lengths, batch_first=True)
+    weights = [kernel.t(), recurrent.t(), bias, bias * 0]
+    out = torch._VF.lstm(packed.data, packed.batch_sizes, (zero_state[None], zero_state[None]), weights, True, 1, 0.0, False, False)[0]
+    return torch.nn.utils.rnn.pad_packed_sequence(torch.nn.utils.rnn.PackedSequence(out, packed.batch_sizes), batch_first=True)[0]
+
+
+case("lstm, a packed sequence", "lstm", "{units=3, return_sequences=true, zero_output_for_mask=true}",
+     [draw(3, 5, 2), None, None, draw(2, 12), draw(3, 12), draw(12), (torch.arange(5)[None] < lengths[:, None]).long()], packed_lstm)
+case("global average pooling 1d, masked", "global_average_pooling_1d", "{}", [draw(3, 5, 4), real_steps],
+     lambda v, m: (v * m[..., None]).sum(1) / m.sum(1, keepdim=True))
+case("masking", "masking", "{mask_value=0.5}", [torch.where(real_steps[..., None] == 1, draw(3, 5, 2, low=-1, high=0.4), torch.tensor(0.5))],
+     lambda v: v * (v != 0.5).any(-1, keepdim=True))
+
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_gradients.json")
 with open(path, "w") as out:
     out.write('{"producer": "PyTorch %s, float64", "cases": [\n' % torch.__version__)

@@ -116,8 +116,11 @@ TensorRef insert_scaler(Model& model, const std::string& name, TensorRef from, u
   const auto move_up = [&](TensorRef& ref) {
     if (ref.node >= place) ++ref.node;
   };
-  for (ModelNode& other : model.nodes)
+  for (ModelNode& other : model.nodes) {
     for (TensorRef& ref : other.inputs) move_up(ref);
+    for (KeywordTensor& keyword : other.keywords)
+      if (keyword.tensor) move_up(*keyword.tensor);
+  }
   for (TensorRef& ref : model.inputs) move_up(ref);
   for (TensorRef& ref : model.outputs) move_up(ref);
   model.nodes.insert(model.nodes.begin() + place, std::move(node));

@@ -12,13 +12,13 @@ namespace {
 
 struct Options {
   std::string model;
-  bool json = false, expand_nested = false;
+  bool json = false, expand_nested = false, masks = false;
 };
 
 int run(const Options& options) {
   const ModelSource source = open_model(options.model);
   const std::string text =
-      options.json ? summary_json(source.model) : summary_text(source.model, {.expand_nested = options.expand_nested});
+      options.json ? summary_json(source.model) : summary_text(source.model, {.expand_nested = options.expand_nested, .masks = options.masks});
   std::fputs(text.c_str(), stdout);
   if (!text.ends_with('\n')) std::fputc('\n', stdout);
   return 0;
@@ -33,6 +33,7 @@ void add_summary(CLI::App& app, Job& job) {
   command->add_option("MODEL", options->model, "A .moru, .so or Keras JSON file, or a recipe")->required();
   command->add_flag("--json", options->json, "Print it as JSON");
   command->add_flag("--expand-nested", options->expand_nested, "List the layers of nested models too");
+  command->add_flag("--masks", options->masks, "Show which layers make, use, pass and end masks");
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }
 

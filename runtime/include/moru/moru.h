@@ -160,7 +160,8 @@ MORU_API int32_t moru_session_bind(moru_session* session, int32_t slot, const vo
 /* Has an output written to the caller's memory of `bytes`; null gives it back to the session. */
 MORU_API int32_t moru_session_bind_output(moru_session* session, int32_t slot, void* data, uint64_t bytes);
 
-/* Runs an entry: "predict", "evaluate", "train_step", ... Checks sizes and index ranges first. Allocates nothing after
+/* Runs an entry: "predict", "evaluate", "train_step", ..., "reset_states" where layers are stateful: what they keep
+ * between calls is 0 again. Checks sizes and index ranges first. Allocates nothing after
  * the first run with the largest sizes. */
 MORU_API int32_t moru_session_run(moru_session* session, int32_t entry);
 
