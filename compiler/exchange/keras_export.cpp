@@ -50,24 +50,27 @@ Json export_inner_layer(const Attributes& nested, const std::string& name, bool 
                         Problems& problems);
 
 // The cell of an RNN: what is given of its arguments, or its cells.
-Json export_cell(const Attributes& cell, const std::string& node) {
+Json export_cell(const Attributes& cell, const std::string& node, Problems& problems) {
   const std::string& class_name = cell.string("class");
   Json config = Json::object();
   if (class_name == "StackedRNNCells") {
     config["cells"] = Json::array();
     for (size_t i = 0; cell.has("cell_" + std::to_string(i)); ++i)
-      config["cells"].push_back(export_cell(cell.nested("cell_" + std::to_string(i)), node));
+      config["cells"].push_back(export_cell(cell.nested("cell_" + std::to_string(i)), node, problems));
     return layer_object("keras.layers", class_name, std::move(config));
   }
   const Cell* known = find_cell(class_name);
-  if (known == nullptr) refuse(node, class_name, "is no Keras cell");
+  if (known == nullptr) {
+    add_problem(problems, node, class_name, "is no cell of Keras");
+    return config;
+  }
   for (const AttributeSpec& spec : get_op(known->op).attributes) {
     const AttributeValue* given = cell.find(spec.name);
     if (given == nullptr || !is_keras_attribute(spec)) continue;
     try {
       config[std::string(spec.name)] = export_value(*given, spec);
     } catch (const KerasValueError& error) {
-      refuse(node, class_name, "cannot be written as Keras 3: attribute '" + std::string(spec.name) + "' " + error.what);
+      add_problem(problems, node, class_name, "its attribute '" + std::string(spec.name) + "' " + error.what);
     }
   }
   return layer_object("keras.layers", class_name, std::move(config));
@@ -91,7 +94,7 @@ Json export_layer_config(const std::string& name, const std::string& class_name,
     if (given == nullptr && attributes.has("class")) continue;  // of a layer inside a wrapper: what is given says enough
     const AttributeValue& value = given == nullptr ? spec.default_value : *given;
     if (spec.name == "cell") {
-      config[key] = export_cell(attributes.nested("cell"), node);
+      config[key] = export_cell(attributes.nested("cell"), node, problems);
       continue;
     }
     if (spec.type == AttributeType::nested) {

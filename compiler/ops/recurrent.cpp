@@ -142,6 +142,7 @@ std::vector<ParameterSpec> kept_states(const OpContext& context, const Op& op) {
     states.push_back({.name = state_name(op, states.size()),
                       .shape = shape,
                       .initializer = Attributes{{"class", "Zeros"}},
+                      .regularizer = {},
                       .trainable = false,
                       .dtype = float_dtype(x.dtype)});
   return states;

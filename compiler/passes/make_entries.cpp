@@ -635,10 +635,10 @@ Module make_entries(Model& model, const TrainingSpec* training) {
 
   EntryBuilder results(module, "metric_results", false);
   for (const MetricKey& key : keys) {
-    std::vector<Value> states;
+    std::vector<Value> counted;
     for (size_t i = 0; i < key.states; ++i)
-      states.push_back(results.read("metric/" + key.key + "/" + std::to_string(i)));
-    Value result = results.builder().call_all(key.result_op, states, key.attributes)[0];
+      counted.push_back(results.read("metric/" + key.key + "/" + std::to_string(i)));
+    Value result = results.builder().call_all(key.result_op, counted, key.attributes)[0];
     std::string slot = "metric_results/" + key.key;
     add_slot(module, {.name = slot, .kind = SlotKind::output, .type = result.type()});
     results.write(slot, result);

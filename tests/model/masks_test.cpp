@@ -21,7 +21,7 @@ std::string mask_of(const Tensor& tensor) {
 
 HostTensor floats(std::vector<int64_t> shape, std::vector<double> data) { return {DType::f32, std::move(shape), std::move(data)}; }
 
-Slots predict(Model& model, Slots slots) {
+std::map<std::string, HostTensor> predict(Model& model, std::map<std::string, HostTensor> slots) {
   const Module module = make_entries(model, nullptr);
   verify_module(module, "make_entries");
   interpret_entry(module, "predict", slots);
@@ -74,7 +74,7 @@ TEST_CASE("masks: the Concatenate of steps has the masks behind each other, a mo
   Tensor y = m.call(layers::concatenate(1), {a, b});
   y = m.layer("GlobalAveragePooling1D", {}, "mean")(y);
   Model model = m.build({y});
-  const Slots slots = predict(model, {{"a", floats({2, 2, 1}, {0, 4, 0, 0})}, {"b", floats({2, 1, 1}, {2, 0})}});
+  const std::map<std::string, HostTensor> slots = predict(model, {{"a", floats({2, 2, 1}, {0, 4, 0, 0})}, {"b", floats({2, 1, 1}, {2, 0})}});
   CHECK(slots.at("mean").data == std::vector<double>{3, 0});
 }
 
@@ -86,7 +86,7 @@ TEST_CASE("masks: a mask of one's own takes the place of the input's") {
                          m.layer("GlobalAveragePooling1D", {}, "without")(masked, {{"mask", Tensor{}}})});
   CHECK(model_text(model).find("call given = given(masking, mask=real)") != std::string::npos);
   CHECK(model_text(model).find("call without = without(masking, mask=none)") != std::string::npos);
-  const Slots slots = predict(model, {{"x", floats({1, 3, 1}, {6, 0, 3})}, {"real", {DType::boolean, {1, 3}, {1, 1, 0}}}});
+  const std::map<std::string, HostTensor> slots = predict(model, {{"x", floats({1, 3, 1}, {6, 0, 3})}, {"real", {DType::boolean, {1, 3}, {1, 1, 0}}}});
   CHECK(slots.at("own").data[0] == 4.5);
   CHECK(slots.at("given").data[0] == 3.0);
   CHECK(slots.at("without").data[0] == 3.0);
@@ -130,7 +130,7 @@ TEST_CASE("masks: a loss is the mean over real steps, and so are metrics that ar
   training.sample_weight = true;
   const Module module = make_entries(model, &training);
   verify_module(module, "make_entries");
-  Slots slots = {{"x", floats({2, 2, 1}, {1, 0, 2, 3})},
+  std::map<std::string, HostTensor> slots = {{"x", floats({2, 2, 1}, {1, 0, 2, 3})},
                  {"y/kernel", floats({1, 1}, {1})},
                  {"y/target", floats({2, 2, 1}, {0, 100, 0, 0})},
                  {"y/sample_weight", floats({2}, {1, 1})},

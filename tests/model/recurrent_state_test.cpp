@@ -17,7 +17,7 @@ namespace {
 HostTensor floats(std::vector<int64_t> shape, std::vector<double> data) { return {DType::f32, std::move(shape), std::move(data)}; }
 
 // h' = x + h / 2, so that a state of 0 and inputs of 1 give 1, 1.5, 1.75, ...
-Slots counting_weights(const std::string& prefix) {
+std::map<std::string, HostTensor> counting_weights(const std::string& prefix) {
   return {{prefix + "kernel", floats({1, 1}, {1})}, {prefix + "recurrent_kernel", floats({1, 1}, {0.5})}, {"x", floats({1, 2, 1}, {1, 1})}};
 }
 const layers::RecurrentOptions counting = {.activation = "linear", .use_bias = false, .stateful = true, .name = "rnn"};
@@ -30,7 +30,7 @@ TEST_CASE("stateful: a call begins where the last one ended, until the states ar
   verify_module(module, "make_entries");
   REQUIRE(module.find_slot("rnn/initial_h") != nullptr);
   CHECK(module.find_slot("rnn/initial_h")->kind == SlotKind::layer_state);
-  Slots slots = counting_weights("rnn/");
+  std::map<std::string, HostTensor> slots = counting_weights("rnn/");
   const auto predict = [&] {
     interpret_entry(module, "predict", slots);
     return slots.at("rnn").data[0];
@@ -48,7 +48,7 @@ TEST_CASE("stateful: a state that the call gives comes before the one that is ke
   Model model = m.build({rnn({x, h})});
   const Module module = make_entries(model, nullptr);
   verify_module(module, "make_entries");
-  Slots slots = counting_weights("rnn/");
+  std::map<std::string, HostTensor> slots = counting_weights("rnn/");
   slots["h"] = floats({1, 1}, {4});
   interpret_entry(module, "predict", slots);
   CHECK(slots.at("rnn").data[0] == 2.5);
@@ -129,7 +129,7 @@ TEST_CASE("rnn: a cell of RNN computes what its layer does, from Keras' config t
   ModelBuilder m;
   Model direct = m.build({m.call(layers::lstm(4, {.return_sequences = true, .go_backwards = true, .name = "r"}), m.input("x", {5, 3}))});
   initialize_parameters(direct, 7);
-  Slots slots = {{"x", make_tensor(DType::f32, {2, 5, 3}, 0.4)}}, others = slots;
+  std::map<std::string, HostTensor> slots = {{"x", make_tensor(DType::f32, {2, 5, 3}, 0.4)}}, others = slots;
   for (const ParameterPath& path : all_parameters(direct)) {
     const HostTensor weight{DType::f32, path.parameter->shape, {path.parameter->data.begin(), path.parameter->data.end()}};
     slots[path.path] = weight;
@@ -170,7 +170,7 @@ TEST_CASE("custom cell: what a user's cell computes is what the layer with its f
         initialize_parameters(model, 3);
         const Module module = make_entries(model, nullptr);
         verify_module(module, "make_entries");
-        Slots slots = {{"x", make_tensor(DType::f32, {2, 5, 3}, 0.3)},
+        std::map<std::string, HostTensor> slots = {{"x", make_tensor(DType::f32, {2, 5, 3}, 0.3)},
                        {"real", {DType::boolean, {2, 5}, {0, 1, 1, 0, 0, 1, 0, 1, 0, 1}}}};
         for (size_t i = 0; i < 30; ++i) slots["x"].data[i] += 0.01 * static_cast<double>(i);
         for (const ParameterPath& path : all_parameters(model)) {

@@ -95,7 +95,7 @@ bool write_recurrent(OnnxOpWriter& w, const std::vector<Direction>& directions, 
   const auto count = static_cast<int64_t>(directions.size());
   const bool reset_after = first.flag("reset_after"), sequences = first.flag("return_sequences"),
              return_state = first.flag("return_state");
-  const size_t states = recurrent_states(*first.op);
+  const size_t states = recurrent_states(*first.op, first.attributes);
 
   std::vector<std::string> activations;
   std::vector<double> alphas, betas;
@@ -207,7 +207,7 @@ bool recurrent(OnnxOpWriter& w) {
 std::optional<Direction> inner_direction(const OnnxOpWriter& w, const char* attribute) {
   Attributes nested = w.attributes.nested(attribute);
   const Op* op = find_layer(nested.string("class"));
-  if (op == nullptr || recurrent_states(*op) == 0) return std::nullopt;
+  if (op == nullptr || recurrent_states(*op, nested) == 0) return std::nullopt;
   for (const char* name : {"class", "name", "trainable", "dtype"}) nested.erase(name);
   return Direction{op, check_attributes(*op, nested, w.writer.origin()), {}};
 }
@@ -220,7 +220,7 @@ bool bidirectional(OnnxOpWriter& w) {
   else
     backward->attributes.set("go_backwards", !forward->flag("go_backwards"));
   if (!backward || forward->flag("go_backwards") || !backward->flag("go_backwards")) return false;
-  const size_t states = recurrent_states(*forward->op);
+  const size_t states = recurrent_states(*forward->op, forward->attributes);
   // x, initial states, weights of the one, weights of the other
   std::vector<OnnxValue> given;
   for (const OnnxValue& input : w.inputs)
