@@ -25,6 +25,7 @@ Op activation_layer(std::string_view name, std::string_view class_name, std::str
       .infer = [name](const OpContext& context) -> std::vector<Type> {
         return {{float_dtype(context.inputs[0].dtype), context.inputs[0].shape}};
       },
+      .mask = keep_mask,
       .reference = [activation](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
         HostTensor x = inputs[0];
         x.dtype = float_dtype(x.dtype);
@@ -96,6 +97,7 @@ Op softmax_layer() {
         }
         return {{float_dtype(x.dtype), x.shape}};
       },
+      .mask = keep_mask,
       .reference = [](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
         HostTensor y = inputs[0];
         y.dtype = float_dtype(y.dtype);

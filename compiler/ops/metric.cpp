@@ -177,14 +177,14 @@ std::vector<Example> weighted_examples(std::vector<Example> examples) {
   return examples;
 }
 
-std::vector<Example> masked_examples(std::vector<Example> examples, size_t mask_rank) {
+std::vector<Example> masked_examples(std::vector<Example> examples) {
   examples = weighted_examples(std::move(examples));
   const size_t unmasked = examples.size();
   for (size_t i = 0; i < unmasked; ++i) {
     Example example = examples[i];
     std::vector<int64_t> shape = example.inputs[1].shape;
-    if (shape.size() != mask_rank + 1 || sums_samples(example.attributes) || example.attributes.has("axis")) continue;
-    shape.resize(mask_rank);
+    if (shape.size() != 3 || sums_samples(example.attributes) || example.attributes.has("axis")) continue;
+    shape.resize(2);
     if (example.inputs.size() < 3) example.inputs.push_back({.shape = {}, .absent = true});
     example.inputs.push_back({.shape = shape, .dtype = DType::boolean, .values = {1, 1, 0, 1, 0, 1, 1}});
     examples.push_back(std::move(example));
@@ -194,6 +194,11 @@ std::vector<Example> masked_examples(std::vector<Example> examples, size_t mask_
 }
 
 namespace {
+
+// False for losses of whole sequences and for those that sum over all axes unless told otherwise.
+bool gives_steps(const Op& loss) {
+  return loss.name != "ctc" && std::ranges::none_of(loss.attributes, [](const AttributeSpec& s) { return s.name == "axis" && s.optional; });
+}
 
 // The mean of a loss over the samples.
 Op loss_metric(std::string_view name, std::string_view loss, const Op& loss_op) {
@@ -221,7 +226,7 @@ Op loss_metric(std::string_view name, std::string_view loss, const Op& loss_op) 
         return mean_increments(get_op(loss).expand(builder, inputs.first(2), a).at(0), find_input(inputs, 2), find_input(inputs, 3));
       },
       .differentiable = false,
-      .examples = masked_examples(loss_op.examples, 2),
+      .examples = gives_steps(loss_op) ? masked_examples(loss_op.examples) : weighted_examples(loss_op.examples),
   };
 }
 
@@ -253,7 +258,7 @@ Op accuracy(std::string_view name, std::string_view doc, bool indices, MatchesFn
         return mean_increments(builder.cast(matches(inputs[0], inputs[1], a), DType::f32), find_input(inputs, 2), find_input(inputs, 3));
       },
       .differentiable = false,
-      .examples = masked_examples(std::move(examples), 2),
+      .examples = masked_examples(std::move(examples)),
   };
 }
 
@@ -393,7 +398,7 @@ Op row_metric(std::string_view name, std::string_view doc, RowFn row_value, RowF
       .differentiable = false,
       .examples = masked_examples({{.inputs = {{{5, 7}, 0.2, 2}, {{5, 7}, -1, 2}}},
                                    {.inputs = {{{3, 4, 5}, -2, 1}, {{3, 4, 5}, -1, 2}}},
-                                   {.inputs = {{{3, 4, 17}, -2, 1}, {{3, 4, 17}, -1, 2}}, .attributes = {{"axis", 1}}}}, 2),
+                                   {.inputs = {{{3, 4, 17}, -2, 1}, {{3, 4, 17}, -1, 2}}, .attributes = {{"axis", 1}}}}),
   };
 }
 

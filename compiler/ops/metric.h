@@ -21,8 +21,8 @@ void check_metric_mask(const OpContext& context, const Op& op, const Shape& valu
 
 /// Examples, and each of them once more with a sample weight.
 std::vector<Example> weighted_examples(std::vector<Example> examples);
-/// And of those with steps one with a mask: [3, 4, n] with {1, 1, 0, 1, 0, ...}.
-std::vector<Example> masked_examples(std::vector<Example> examples, size_t mask_rank);
+/// And of those with steps, [batch, steps, n], one with a mask.
+std::vector<Example> masked_examples(std::vector<Example> examples);
 
 /// 0 where `by` is 0, else x / by.
 Value divide_or_zero(Value x, Value by);

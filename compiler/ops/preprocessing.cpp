@@ -117,6 +117,7 @@ Op normalization() {
                      {.name = "invert", .type = AttributeType::boolean, .default_value = false}},
       .infer = infer_normalization,
       .parameters = normalization_parameters,
+      .mask = keep_mask,
       .reference = normalization_reference,
       .expand = expand_normalization,
       .examples = {{.inputs = {{{5, 7}}, mean, variance}},
@@ -142,6 +143,7 @@ Op rescaling() {
       .infer = [](const OpContext& context) -> std::vector<Type> {
         return {{float_dtype(context.inputs[0].dtype), context.inputs[0].shape}};
       },
+      .mask = keep_mask,
       .reference = [](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
         HostTensor y = inputs[0];
         y.dtype = float_dtype(y.dtype);

@@ -484,6 +484,7 @@ Op time_distributed() {
   Attributes lstm{{"class", "LSTM"}, {"units", 3}};
   Attributes repeat{{"class", "RepeatVector"}, {"n", 3}};
   const Example::Tensor mask{.shape = {2, 3}, .dtype = DType::boolean, .values = {0, 1, 1, 0, 1}};
+  const Example::Tensor none{.shape = {}, .absent = true};
   const Example::Tensor inner_mask{.shape = {2, 3, 4}, .dtype = DType::boolean, .values = {0, 1, 1, 0, 1}};
   return {
       .name = "time_distributed",
@@ -498,9 +499,9 @@ Op time_distributed() {
       .mask = keep_mask,
       .reference = time_distributed_reference,
       .expand = expand_time_distributed,
-      .examples = {{.inputs = {{{2, 4, 3}}}, .attributes = {{"layer", dense}}},
+      .examples = {{.inputs = {{{2, 4, 3}}, none}, .attributes = {{"layer", dense}}},
                    {.inputs = {{{2, 3, 4, 5}}}, .attributes = {{"layer", flatten}}},
-                   {.inputs = {{{2, 3, 4, 2}}}, .attributes = {{"layer", lstm}}},
+                   {.inputs = {{{2, 3, 4, 2}}, none}, .attributes = {{"layer", lstm}}},
                    {.inputs = {{{3, 2, 5}}}, .attributes = {{"layer", repeat}}},
                    {.inputs = {{{2, 3, 4}}, mask}, .attributes = {{"layer", dense}}},
                    {.inputs = {{{2, 3, 4, 2}}, inner_mask}, .attributes = {{"layer", lstm}}}},

@@ -60,6 +60,7 @@ std::string parameters_text(const std::vector<ParameterSpec>& parameters) {
 struct Drawn {
   Graph graph;
   std::vector<HostTensor> data;
+  bool symbolic_batch = true;
 };
 
 HostTensor random_tensor(const Example::Tensor& spec, std::mt19937& random) {
@@ -82,24 +83,31 @@ Drawn drawn(const Op& op, const Example& example, bool symbolic_time) {
   int64_t samples = example.inputs[0].shape.at(0);
   std::vector<Value> tensors;
   std::vector<Type> types;
+  bool present[16] = {};
+  REQUIRE(example.inputs.size() <= 16);
   for (const Example::Tensor& spec : example.inputs) {
-    d.data.push_back(random_tensor(spec, random));
-    Type type{spec.dtype, Shape(spec.shape.begin(), spec.shape.end())};
-    if (!spec.shape.empty() && spec.shape[0] == samples) type.shape[0] = batch;
-    if (symbolic_time && tensors.empty()) type.shape[1] = steps;
-    tensors.push_back(b.input(type));
-    types.push_back(type);
+    present[types.size()] = !spec.absent;
+    types.push_back({spec.dtype, Shape(spec.shape.begin(), spec.shape.end())});
+  }
+  // A layer that keeps states between calls keeps as many as its batch has samples.
+  const OpContext fixed{types, {present, types.size()}, attributes, {}, "layer_1"};
+  d.symbolic_batch = !op.states || op.states(fixed).empty();
+  for (size_t i = 0; i < types.size(); ++i) {
+    const Example::Tensor& spec = example.inputs[i];
+    Shape& shape = types[i].shape;
+    if (d.symbolic_batch && !spec.shape.empty() && spec.shape[0] == samples) shape[0] = batch;
+    if (symbolic_time && (i == 0 || (spec.dtype == DType::boolean && spec.shape.size() > 1))) shape[1] = steps;
+    if (present[i]) d.data.push_back(random_tensor(spec, random));
+    tensors.push_back(present[i] ? b.input(types[i]) : Value{});
   }
   std::vector<Value> inputs = tensors;
   bool variadic = op.inputs.back().variadic;
   if (!variadic) inputs.resize(op.inputs.size());
   if (op.parameters) {
-    bool present[16];
-    std::fill_n(present, 16, true);
-    REQUIRE(types.size() <= 16);
     for (const ParameterSpec& parameter : op.parameters({types, {present, types.size()}, attributes, {}, "layer_1"})) {
       auto spec = std::find_if(op.inputs.begin(), op.inputs.end(), [&](const InputSpec& s) { return s.name == parameter.name; });
-      if (!variadic && static_cast<size_t>(spec - op.inputs.begin()) < tensors.size()) continue;  // given by the example
+      const auto place = static_cast<size_t>(spec - op.inputs.begin());
+      if (!variadic && place < tensors.size() && tensors[place]) continue;  // given by the example
       std::vector<int64_t> shape;
       for (const Dim& extent : parameter.shape) shape.push_back(extent.constant());
       const bool ones = Attributes{{"i", parameter.initializer}}.text().find("nes\"") != std::string::npos;
@@ -108,7 +116,7 @@ Drawn drawn(const Op& op, const Example& example, bool symbolic_time) {
       if (variadic)
         inputs.push_back(value);
       else
-        inputs[static_cast<size_t>(spec - op.inputs.begin())] = value;
+        inputs[place] = value;
     }
   }
   while (!inputs.back()) inputs.pop_back();
@@ -136,7 +144,7 @@ TEST_CASE("layers: with a symbolic batch every layer expands into primitives tha
     for (const Example& example : op.examples) {
       CAPTURE(example.attributes.text());
       Drawn d = drawn(op, example, false);
-      CHECK(graph_text(d.graph).find("batch") != std::string::npos);
+      CHECK((graph_text(d.graph).find("batch") != std::string::npos) == d.symbolic_batch);
       Graph expanded = expand(d.graph);
       for (const Node& node : expanded.nodes) CHECK(!node.op->expand);
       std::vector<HostTensor> wanted = interpret_graph(d.graph, d.data), got = interpret_graph(expanded, d.data);
@@ -178,7 +186,7 @@ TEST_CASE("layers: go_backwards returns the last time step first, and Bidirectio
   CHECK(rnn.reference(inputs, attributes)[0].data == std::vector<double>{3, 2, 1});
   const Op& both = *find_layer("Bidirectional");
   Attributes inner{{"class", "SimpleRNN"}, {"units", 1}, {"activation", "linear"}, {"use_bias", false}, {"return_sequences", true}};
-  HostTensor wrapped[] = {x, one, zero, one, zero};
+  HostTensor wrapped[] = {x, absent, absent, absent, one, zero, one, zero};
   HostTensor y = both.reference(wrapped, check_attributes(both, {{"layer", inner}}, "both"))[0];
   CHECK(y.data == std::vector<double>{1, 1, 2, 2, 3, 3});
 }
