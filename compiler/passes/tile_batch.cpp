@@ -16,7 +16,11 @@ namespace {
 constexpr std::string_view rows_symbol = "rows";
 constexpr int64_t step_bytes = int64_t{3} << 20;         // of a step: in a thread's share of the last-level cache
 constexpr int64_t prediction_bytes = int64_t{1} << 19;  // of a prediction, which is read once: in the second cache
-constexpr int64_t least_rows = 32, most_rows = 256;
+constexpr int64_t product_rows = 32;                    // that products want, to read the other operand seldom enough
+constexpr int64_t most_rows = 256;
+constexpr double small_share = 0.01;  // of the arithmetic: products below it do not matter
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 class Tiler {
  public:
@@ -163,12 +167,63 @@ class Tiler {
     return sums_.empty() != rows_.empty();
   }
 
+  int64_t extent(const Dim& dim) const {
+    return dim.evaluate([](std::string_view) { return int64_t{32}; });
+  }
+
+  struct Product {
+    double work;   // multiply-adds of a sample
+    int64_t rows;  // of the product, or of its depth where it sums over the samples, for each sample
+  };
+
+  // The products whose rows or depth grow with the batch, `times` over.
+  void find_products(const Graph& graph, double times, std::vector<Product>& products) const {
+    for (const Node& node : graph.nodes) {
+      if (node.op->name == "scan") find_products(node.bodies[0], times * static_cast<double>(extent(scan_trip_count(graph, node))), products);
+      if (node.op->name != "contract") continue;
+      const ContractSpec spec = parse_contract_spec(node.attributes.string("spec"));
+      const Shape &a = graph.type(node.inputs[0]).shape, &b = graph.type(node.inputs[1]).shape;
+      Product product{.work = times, .rows = 1};
+      char samples = 0;
+      for (const auto& [labels, shape] : {std::pair(&spec.a, &a), std::pair(&spec.b, &b)})
+        for (size_t i = 0; i < shape->size(); ++i)
+          if (contains_batch((*shape)[i])) samples = (*labels)[i];
+      if (samples == 0) continue;
+      const bool sums = !spec.in_result(samples);
+      for (const auto& [labels, shape, second] : {std::tuple(&spec.a, &a, false), std::tuple(&spec.b, &b, true)})
+        for (size_t i = 0; i < shape->size(); ++i) {
+          const char label = (*labels)[i];
+          if (second && spec.in_a(label)) continue;
+          const std::optional<Dim> per_sample = (*shape)[i].coefficient(batch_);
+          const int64_t size = label == samples ? (per_sample ? extent(*per_sample) : 1) : extent((*shape)[i]);
+          product.work *= static_cast<double>(size);
+          const bool beside_samples = sums ? !spec.in_result(label)
+                                           : (spec.in_a(label) == spec.in_a(samples) && spec.in_b(label) == spec.in_b(samples) &&
+                                              spec.in_result(label));
+          if (beside_samples) product.rows *= size;
+        }
+      // Each sample has a product of its own: the chunk does not change it.
+      if (!sums && spec.in_a(samples) && spec.in_b(samples)) product.rows = product_rows;
+      products.push_back(product);
+    }
+  }
+
+  // The least chunk that gives every product of weight enough rows.
+  int64_t least_rows() const {
+    std::vector<Product> products;
+    find_products(graph_, 1.0, products);
+    double work = 0.0;
+    for (const Product& product : products) work += product.work;
+    int64_t rows = products.empty() ? 1 : product_rows;
+    for (const Product& product : products)
+      if (product.work >= small_share * work) rows = std::min(rows, product.rows);
+    return ceil_div(product_rows, rows);
+  }
+
   // Rows per chunk; 0 where tiling gains nothing: what is stored stays in the cache without it, or what every chunk reads
   // and adds to anew (weights, their gradients) is more than what a chunk stores.
   int64_t chunk_rows() const {
-    auto bytes = [&](ValueId v, const Dim& elements) {
-      return elements.evaluate([](std::string_view) { return int64_t{32}; }) * dtype_bytes(graph_.type(v).dtype);
-    };
+    auto bytes = [&](ValueId v, const Dim& elements) { return extent(elements) * dtype_bytes(graph_.type(v).dtype); };
     int64_t bytes_per_row = 0, bytes_per_chunk = 0;
     for (size_t n = 0; n < graph_.nodes.size(); ++n) {
       const Node& node = graph_.nodes[n];
@@ -182,7 +237,10 @@ class Tiler {
     for (ValueId sum : sums_) bytes_per_chunk += 2 * bytes(sum, element_count(graph_.type(sum).shape));
     const int64_t cache_bytes = sums_.empty() ? prediction_bytes : step_bytes;
     if (bytes_per_row * most_rows <= cache_bytes) return 0;
-    const int64_t rows = std::clamp(cache_bytes / bytes_per_row / 32 * 32, least_rows, most_rows);
+    const int64_t least = least_rows();
+    int64_t rows = std::clamp(cache_bytes / bytes_per_row / least * least, least, most_rows);
+    if (rows * bytes_per_row < bytes_per_chunk && least < product_rows)  // as few more as make up for what is read anew
+      rows = std::min(ceil_div(ceil_div(bytes_per_chunk, bytes_per_row), least) * least, std::max(rows, product_rows));
     return bytes_per_chunk <= rows * bytes_per_row ? rows : 0;
   }
 
