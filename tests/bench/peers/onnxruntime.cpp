@@ -71,6 +71,8 @@ int main(int argc, char** argv) {
   if (job.workload == "T2") floats("x", {784});
   if (job.workload == "T3") floats("x", {24, 11});
   if (job.workload == "T4") floats("x", {12, 5});
+  if (job.workload == "T6") floats("x", {1, 28, 28});
+  if (job.workload == "T7") floats("x", {64, 128});
   if (job.workload == "T5") {
     floats("a", {10});
     floats("b", {24, 5});
@@ -80,7 +82,7 @@ int main(int argc, char** argv) {
     result("value", 1);
     result("kind", 3);
   } else {
-    result("y", job.workload == "T2" ? 10 : 1);
+    result("y", job.workload == "T2" || job.workload == "T6" || job.workload == "T7" ? 10 : 1);
   }
   using Run = void* (*)(void*, void*, const char* const*, void* const*, size_t, const char* const*, size_t, void**);
   const Run run = at<Run>(run_session);

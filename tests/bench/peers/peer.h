@@ -1,6 +1,6 @@
 // What every program under peers/ is: it prepares one workload, then obeys lines on standard input.
 //
-//   PROGRAM WORKLOAD MODE BATCH THREADS DIR     WORKLOAD T1 .. T5 or MxKxN (a matrix product), MODE train or predict
+//   PROGRAM WORKLOAD MODE BATCH THREADS DIR     WORKLOAD T1 .. T7 or MxKxN (a matrix product), MODE train or predict
 //   -> ready
 //   check          -> check N N N ...           numbers that every program must agree on (see README.md)
 //   run SECONDS    -> run MICROSECONDS          the mean of as many steps as fit

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""torch from Python (see peer.h): T1 to T5, eager with Adam(foreach=True); predictions eager or traced.
+"""torch from Python (see peer.h): T1 to T7, eager with Adam(foreach=True); predictions eager or traced.
 
     torch_peer.py WORKLOAD MODE BATCH THREADS DIR [jit]
     torch_peer.py onnx WORKLOAD DIR FILE        the network with the weights in DIR, as ONNX
@@ -13,7 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 SHAPES = {"T1": {"x": (12,)}, "T2": {"x": (784,)}, "T3": {"x": (24, 11)}, "T4": {"x": (12, 5)},
-          "T5": {"a": (10,), "b": (24, 5), "c": ()}}
+          "T5": {"a": (10,), "b": (24, 5), "c": ()}, "T6": {"x": (1, 28, 28)}, "T7": {"x": (64, 128)}}
 
 
 def load(directory, name, dtype=np.float32):
@@ -46,6 +46,46 @@ def recurrent(directory, kind, name, size_in, units, gates, compared):
     return layer
 
 
+def convolution(directory, name, size_in, size_out):
+    layer = nn.Conv2d(size_in, size_out, 3)
+    with torch.no_grad():
+        layer.weight.copy_(load(directory, name + "/kernel").reshape(3, 3, size_in, size_out).permute(3, 2, 0, 1))
+        layer.bias.copy_(load(directory, name + "/bias"))
+    return layer
+
+
+class Block(nn.Module):
+    """A Transformer block; its three projections are one product."""
+
+    def __init__(self, directory, number, width=128, heads=4, hidden=512):
+        super().__init__()
+        name = "multi_head_attention" + number
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        parts = [name + "/" + part for part in ("query", "key", "value")]
+        with torch.no_grad():
+            self.qkv.weight.copy_(torch.cat([load(directory, p + "/kernel").reshape(width, width).t() for p in parts]))
+            self.qkv.bias.copy_(torch.cat([load(directory, p + "/bias") for p in parts]))
+            self.out.weight.copy_(load(directory, name + "/attention_output/kernel").reshape(width, width).t())
+            self.out.bias.copy_(load(directory, name + "/attention_output/bias"))
+        first = 2 * int(number[1:] or 0)
+        suffix = lambda i: "_%d" % i if i else ""
+        self.widen = dense(directory, "dense" + suffix(first), width, hidden)
+        self.narrow = dense(directory, "dense" + suffix(first + 1), hidden, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        with torch.no_grad():
+            for i, norm in enumerate(self.norms):
+                norm.weight.copy_(load(directory, "layer_normalization%s/gamma" % suffix(first + i)))
+                norm.bias.copy_(load(directory, "layer_normalization%s/beta" % suffix(first + i)))
+
+    def forward(self, x):
+        _, length, width = x.shape
+        q, k, v = self.qkv(x).view(-1, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        a = torch.softmax(q @ k.transpose(-1, -2) * (width // self.heads) ** -0.5, -1) @ v
+        x = self.norms[0](x + self.out(a.transpose(1, 2).reshape(-1, length, width)))
+        return self.norms[1](x + self.narrow(F.gelu(self.widen(x))))
+
+
 class Network(nn.Module):
     def __init__(self, workload, directory, rate, compared):
         super().__init__()
@@ -72,12 +112,23 @@ class Network(nn.Module):
             with torch.no_grad():
                 self.e.weight.copy_(load(d, "embedding/embeddings").reshape(100, 8))
             self.d, self.value, self.kind = dense(d, "dense", 50, 64), dense(d, "value", 64, 1), dense(d, "kind", 64, 3)
+        elif workload == "T6":
+            flat = dense(d, "dense", 1600, 128)
+            with torch.no_grad():  # Keras flattens rows, columns, channels; torch channels, rows, columns
+                flat.weight.copy_(load(d, "dense/kernel").reshape(5, 5, 64, 128).permute(3, 2, 0, 1).reshape(128, 1600))
+            self.n = nn.Sequential(convolution(d, "conv2d", 1, 32), nn.ReLU(), nn.MaxPool2d(2), convolution(d, "conv2d_1", 32, 64),
+                                   nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), flat, nn.ReLU(), dense(d, "dense_1", 128, 10))
+        elif workload == "T7":
+            self.n = nn.Sequential(Block(d, ""), Block(d, "_1"))
+            self.d = dense(d, "dense_4", 128, 10)
         else:
-            sys.exit("error: torch does T1 to T5")
+            sys.exit("error: torch does T1 to T7")
 
     def forward(self, *x):
-        if self.workload in ("T1", "T2"):
+        if self.workload in ("T1", "T2", "T6"):
             return self.n(x[0])
+        if self.workload == "T7":
+            return self.d(self.n(x[0]).mean(1))
         if self.workload == "T3":
             return self.d(F.relu(self.c(self.b(self.a(x[0])[0])[0].flatten(1))))
         if self.workload == "T4":
@@ -92,8 +143,9 @@ def inputs_of(workload, directory, batch):
 
 
 def loss_of(workload, directory, batch):
-    if workload == "T2":
-        target = load(directory, "dense_2/target", np.int32).long()
+    classes = {"T2": "dense_2", "T6": "dense_1", "T7": "dense_4"}
+    if workload in classes:
+        target = load(directory, classes[workload] + "/target", np.int32).long()
         return lambda out: F.cross_entropy(out, target)
     if workload == "T5":
         value, kind = load(directory, "value/target").reshape(batch, 1), load(directory, "kind/target", np.int32).long()
