@@ -14,6 +14,7 @@
 #include "compiler/passes/make_entries.h"
 #include "compiler/passes/order_updates.h"
 #include "compiler/passes/segment_scans.h"
+#include "compiler/passes/share_loops.h"
 #include "compiler/passes/simplify.h"
 #include "compiler/passes/sink_scan.h"
 #include "compiler/passes/tile_batch.h"
@@ -85,11 +86,13 @@ struct KernelPass {
 
 void fuse_kernel_rows(Kernel& kernel, const PipelineOptions& options) { fuse_rows(kernel, options.l2_bytes); }
 void block_kernel(Kernel& kernel, const PipelineOptions& options) { block_contractions(kernel, options.l2_bytes); }
+void share_kernel(Kernel& kernel, const PipelineOptions&) { share_loops(kernel); }
 
 constexpr KernelPass kernel_passes[] = {
     // name                function          why it stands here
     {"fuse_rows",          fuse_kernel_rows, "behind lower, which makes the loops; before what is cut for the caches"},
     {"block_contractions", block_kernel,     "behind lower, which knows strides; before plan_memory, since it adds buffers"},
+    {"share_loops",        share_kernel,     "what is still serial and long: behind block_contractions, which takes transposes"},
 };
 // clang-format on
 

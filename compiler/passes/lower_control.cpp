@@ -4,6 +4,7 @@
 #include "compiler/ir/substitution.h"
 #include "compiler/passes/lowering.h"
 #include "compiler/passes/rewrite.h"
+#include "compiler/passes/share_loops.h"
 #include "compiler/support/error.h"
 
 namespace moru::lowering {
@@ -253,14 +254,26 @@ void Lowering::tile(Region& r, const Node& node, Block& out) {
   for (size_t k = 0; k < sums; ++k) {
     const Type& type = g.type(node.outputs[k]);
     Dim elements = element_count(type.shape), slice = ceil_div(elements, Dim(64)) * 64;
-    std::string p = fresh_var("p"), i = fresh_var("i");
+    std::string p = fresh_var("p"), i = fresh_var("i"), piece = fresh_var("piece");
     const View total = *r.storage[node.outputs[k]];
+    // Large sums piece by piece, by whoever is free.
+    const bool is_shared = elements.is_constant() && elements.constant() > shared_elements;
+    const Dim begins = is_shared ? Dim::symbol(piece) * shared_elements : Dim(0);
+    const Dim here = is_shared ? min(Dim(shared_elements), elements - begins) : elements;
     Expr other = expr::load(kernel_.buffers[total.buffer], total.buffer,
-                            total.offset + (Dim::symbol(p) + 1) * slice + Dim::symbol(i));
+                            total.offset + (Dim::symbol(p) + 1) * slice + begins + Dim::symbol(i));
     Block add;
-    add.push_back({Store{{total.buffer, total.offset + Dim::symbol(i), nullptr}, other, true}, node.origin});
-    Block loops = nest({elements}, {i}, std::move(add), true);
-    out.push_back({For{p, used - 1, ForKind::serial, std::move(loops)}, node.origin});
+    add.push_back({Store{{total.buffer, total.offset + begins + Dim::symbol(i), nullptr}, other, true}, node.origin});
+    Block loops = nest({here}, {i}, std::move(add), true);
+    For over_partials{p, used - 1, ForKind::serial, std::move(loops)};
+    if (!is_shared) {
+      out.push_back({std::move(over_partials), node.origin});
+      continue;
+    }
+    // None where there is one partial sum.
+    For over_pieces{piece, min(Dim(1), used - 1) * ceil_div(elements, Dim(shared_elements)).constant(), ForKind::parallel, {}};
+    over_pieces.body.push_back({std::move(over_partials), node.origin});
+    out.push_back({std::move(over_pieces), node.origin});
   }
 }
 
