@@ -22,17 +22,30 @@ uint64_t machine_memory_bytes() {
 
 }  // namespace
 
-AlignedBuffer::~AlignedBuffer() { ::operator delete(data_, alignment); }
+AlignedBuffer::~AlignedBuffer() { release(); }
+
+void* AlignedBuffer::allocate(uint64_t bytes) const {
+  if (allocator_.allocate == nullptr) return ::operator new(bytes, alignment, std::nothrow);
+  void* memory = allocator_.allocate(allocator_.context, bytes, static_cast<uint64_t>(alignment));
+  if (reinterpret_cast<uintptr_t>(memory) % static_cast<uint64_t>(alignment) == 0) return memory;
+  allocator_.release(allocator_.context, memory, bytes);  // not what was asked for
+  return nullptr;
+}
+
+void AlignedBuffer::release() const {
+  if (data_ == nullptr) return;
+  if (allocator_.allocate == nullptr) return ::operator delete(data_, alignment);
+  allocator_.release(allocator_.context, data_, capacity_);
+}
 
 Status AlignedBuffer::reserve(uint64_t bytes, const char* purpose) {
   if (bytes <= capacity_) return {};
-  void* fresh = nullptr;
-  if (bytes <= machine_memory_bytes()) fresh = ::operator new(round_up_to_alignment(bytes), alignment, std::nothrow);
+  void* fresh = bytes <= machine_memory_bytes() ? allocate(round_up_to_alignment(bytes)) : nullptr;
   if (fresh == nullptr) {
     return {StatusCode::out_of_memory,
             "not enough memory: " + std::to_string(bytes) + " bytes are needed for " + purpose};
   }
-  ::operator delete(data_, alignment);
+  release();
   data_ = static_cast<std::byte*>(fresh);
   capacity_ = round_up_to_alignment(bytes);
   return {};

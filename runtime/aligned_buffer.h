@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "runtime/session_host.h"
 #include "runtime/status.h"
 
 namespace moru {
@@ -15,11 +16,13 @@ constexpr uint64_t round_up_to_alignment(uint64_t bytes) { return (bytes + 63) /
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
+  explicit AlignedBuffer(const Allocator& allocator) : allocator_(allocator) {}
   AlignedBuffer(AlignedBuffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)) {}
+      : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)), allocator_(other.allocator_) {}
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(capacity_, other.capacity_);
+    std::swap(allocator_, other.allocator_);
     return *this;
   }
   ~AlignedBuffer();
@@ -34,6 +37,10 @@ class AlignedBuffer {
  private:
   std::byte* data_ = nullptr;
   uint64_t capacity_ = 0;
+  Allocator allocator_;
+
+  void* allocate(uint64_t bytes) const;
+  void release() const;
 };
 
 }  // namespace moru

@@ -1,8 +1,12 @@
 // The C API over Program and Session. No exception leaves it.
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <new>
 #include <string>
+#include <type_traits>
 
 #include "moru/moru.h"
 #include "runtime/checkpoint.h"
@@ -27,6 +31,8 @@ static_assert(static_cast<int>(StatusCode::kernel_failed) == MORU_KERNEL_FAILED)
 static_assert(static_cast<int>(StatusCode::corrupt) == MORU_CORRUPT);
 static_assert(static_cast<int>(moru::SlotKind::derived) == MORU_DERIVED);
 static_assert(static_cast<int>(moru::DType::boolean) == MORU_BOOL);
+static_assert(static_cast<int>(moru::LogLevel::warning) == MORU_LOG_WARNING);
+static_assert(std::is_same_v<moru_chunk, moru_chunk_body>);
 
 std::string& last_error() {
   thread_local std::string message;
@@ -82,9 +88,22 @@ int32_t make_program(moru_program** program, Load&& load) {
   });
 }
 
+int32_t make_session(const moru_program* program, const moru::SessionOptions& options, moru_session** session) {
+  if (session != nullptr) *session = nullptr;
+  return guarded([&]() -> Status {
+    if (program == nullptr) return null_argument("program");
+    if (session == nullptr) return null_argument("session");
+    moru::Result<std::unique_ptr<moru::Session>> made = moru::Session::create(program->program, options);
+    if (!made.ok()) return made.status();
+    *session = new moru_session{*std::move(made)};
+    return {};
+  });
+}
+
 }  // namespace
 
 const char* moru_version(void) { return moru::moru_version_text; }
+int32_t moru_abi_version(void) { return MORU_ABI_VERSION; }
 const char* moru_last_error(void) { return last_error().c_str(); }
 
 int32_t moru_program_open(const char* path, moru_program** program) {
@@ -169,15 +188,30 @@ int32_t moru_program_entry_slots(const moru_program* program, int32_t entry, int
 }
 
 int32_t moru_session_create(const moru_program* program, int32_t threads, moru_session** session) {
+  return make_session(program, {.threads = threads}, session);
+}
+
+int32_t moru_session_create_with(const moru_program* program, const moru_session_options* options, moru_session** session) {
   if (session != nullptr) *session = nullptr;
-  return guarded([&]() -> Status {
-    if (program == nullptr) return null_argument("program");
-    if (session == nullptr) return null_argument("session");
-    moru::Result<std::unique_ptr<moru::Session>> made = moru::Session::create(program->program, {.threads = threads});
-    if (!made.ok()) return made.status();
-    *session = new moru_session{*std::move(made)};
-    return {};
-  });
+  if (options == nullptr) return failed(MORU_INVALID_ARGUMENT, "the argument 'options' is null");
+  // What a caller of an earlier version did not know of is 0; what a later one knows more must be.
+  moru_session_options given = {};
+  const uint64_t known = std::min<uint64_t>(options->size, sizeof given);
+  if (options->size < offsetof(moru_session_options, workers))
+    return failed(MORU_INVALID_ARGUMENT, "'size' of the options is not set; begin with MORU_SESSION_OPTIONS");
+  std::memcpy(&given, options, known);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(options);
+  if (std::any_of(bytes + known, bytes + options->size, [](unsigned char byte) { return byte != 0; }))
+    return failed(MORU_UNSUPPORTED_VERSION, "the options ask for what this version of Moru does not know");
+  const int threads = given.threads == 0 ? 1 : given.threads;
+  return make_session(program,
+                      {.threads = threads,
+                       .pool = nullptr,
+                       .workers = {given.parallel_for, given.pool, given.workers},
+                       .allocator = {given.allocate, given.release, given.memory},
+                       .logger = {given.log, given.log_context},
+                       .share_parameters_of = given.share_parameters_of ? given.share_parameters_of->session.get() : nullptr},
+                      session);
 }
 
 void moru_session_free(moru_session* session) { delete session; }

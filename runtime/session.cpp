@@ -51,6 +51,7 @@ void fill_slot(DType dtype, std::byte* memory, uint64_t bytes, double value) {
 
 /// Parameters and layer state, which sessions may share.
 struct ParameterStore {
+  explicit ParameterStore(const Allocator& allocator) : memory(allocator) {}
   AlignedBuffer memory;
   std::vector<std::byte*> addresses;  // by slot; null for other kinds
   std::atomic<uint64_t> version{1};   // raised whenever a value may have changed
@@ -68,6 +69,7 @@ struct SlotState {
   std::vector<int64_t> bound_shape;  //   inputs
   uint64_t bound_bytes = 0;
   AlignedBuffer memory;  // a copy of an input that is not aligned; an output
+  bool told = false;     // that the input is copied
 };
 
 /// Sizes and addresses for one entry, as of its last run.
@@ -94,8 +96,10 @@ struct SymbolSource {
 
 struct Session::Impl {
   std::shared_ptr<const Program> program;
+  Allocator allocator;
+  Logger logger;
   std::unique_ptr<ThreadPool> own_pool;
-  ThreadPool* pool = nullptr;
+  WorkerPool workers;
   std::shared_ptr<ParameterStore> store;
   bool borrows = false;
   AlignedBuffer kept;       // what is not in the store
@@ -121,6 +125,9 @@ struct Session::Impl {
   Status connect_inputs(uint32_t entry);
   Status connect_outputs(uint32_t entry);
   void deliver_outputs(uint32_t entry);
+  void log(LogLevel level, const std::string& message) const {
+    if (logger.write != nullptr) logger.write(logger.context, static_cast<int32_t>(level), message.c_str());
+  }
 
   std::string describe(uint32_t slot) const {
     return "slot '" + program->slots()[slot].name + "' (" + std::string(slot_kind_name(program->slots()[slot].kind)) +
@@ -146,15 +153,28 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Program> 
   }
   auto impl = std::make_unique<Impl>();
   impl->program = std::move(program);
-  if (options.pool != nullptr) {
-    impl->pool = options.pool;
+  if ((options.allocator.allocate == nullptr) != (options.allocator.release == nullptr))
+    return Status(StatusCode::invalid_argument, "an allocator needs both functions, to allocate and to release");
+  impl->allocator = options.allocator;
+  impl->logger = options.logger;
+  if (options.workers.run != nullptr) {
+    if (options.workers.workers < 1 || options.workers.workers > ThreadPool::most_threads)
+      return Status(StatusCode::invalid_argument, "a pool has 1 to " + std::to_string(ThreadPool::most_threads) + " workers, not " +
+                                                      std::to_string(options.workers.workers));
+    impl->workers = options.workers;
   } else {
-    Result<std::unique_ptr<ThreadPool>> pool = ThreadPool::create(options.threads);
-    if (!pool.ok()) return pool.status();
-    impl->own_pool = *std::move(pool);
-    impl->pool = impl->own_pool.get();
+    ThreadPool* pool = options.pool;
+    if (pool == nullptr) {
+      Result<std::unique_ptr<ThreadPool>> own = ThreadPool::create(options.threads);
+      if (!own.ok()) return own.status();
+      impl->own_pool = *std::move(own);
+      pool = impl->own_pool.get();
+    }
+    impl->workers = {&ThreadPool::parallel_for_callback, pool, pool->size()};
   }
   MORU_RETURN_IF_ERROR(impl->allocate(options.share_parameters_of));
+  impl->log(LogLevel::info, "a session for " + impl->program->target() + " with " + std::to_string(impl->workers.workers) +
+                                " threads; parameters and state take " + std::to_string(impl->kept_bytes) + " bytes");
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }
 
@@ -162,7 +182,10 @@ Status Session::Impl::allocate(const Session* share) {
   std::span<const ProgramSlot> descriptions = program->slots();
   slots.resize(descriptions.size());
   borrows = share != nullptr;
-  store = borrows ? share->impl_->store : std::make_shared<ParameterStore>();
+  for (SlotState& slot : slots) slot.memory = AlignedBuffer(allocator);
+  kept = AlignedBuffer(allocator);
+  arena = AlignedBuffer(allocator);
+  store = borrows ? share->impl_->store : std::make_shared<ParameterStore>(allocator);
 
   uint64_t store_bytes = 0;
   uint64_t own_bytes = 0;
@@ -329,7 +352,7 @@ Status Session::Impl::run_entry(uint32_t entry) {
   MORU_RETURN_IF_ERROR(connect_outputs(entry));
   MORU_RETURN_IF_ERROR(place_arena(entry));
 
-  moru_kernel_call call = {state.buffers.data(), state.kernel_symbols.data(), &ThreadPool::parallel_for_callback, pool};
+  moru_kernel_call call = {state.buffers.data(), state.kernel_symbols.data(), workers.run, workers.pool};
   int32_t code = description.function(&call);
   if (code != MORU_KERNEL_OK) {
     return {StatusCode::kernel_failed, "entry '" + description.name + "' failed with code " + std::to_string(code)};
@@ -340,8 +363,7 @@ Status Session::Impl::run_entry(uint32_t entry) {
 
 Status Session::Impl::resolve_symbols(uint32_t entry) {
   std::fill(symbols.begin(), symbols.end(), DimExpression::unknown);
-  std::optional<uint32_t> workers = program->workers_symbol();
-  if (workers) symbols[*workers] = pool->size();
+  if (const std::optional<uint32_t> symbol = program->workers_symbol()) symbols[*symbol] = workers.workers;
   const ProgramEntry& description = program->entries()[entry];
   for (uint32_t slot : description.inputs) {
     if (!slots[slot].bound) {
@@ -439,7 +461,11 @@ Status Session::Impl::lay_out(uint32_t entry) {
 
 Status Session::Impl::place_arena(uint32_t entry) {
   EntryState& state = entries[entry];
+  const uint64_t before = arena.capacity();
   MORU_RETURN_IF_ERROR(arena.reserve(std::max<uint64_t>(state.arena_bytes, 1), "intermediate results"));
+  if (arena.capacity() != before && logger.write != nullptr)
+    log(LogLevel::info, "entry '" + program->entries()[entry].name + "' takes " + std::to_string(arena.capacity()) +
+                            " bytes for intermediate results");
   if (state.arena_base == arena.data()) return {};
   for (size_t i = 0; i < state.arena_offsets.size(); ++i) {
     state.buffers[slots.size() + i] = arena.data() + state.arena_offsets[i];
@@ -458,6 +484,9 @@ Status Session::Impl::connect_inputs(uint32_t entry) {
     if (!is_aligned(slot.source)) {
       MORU_RETURN_IF_ERROR(slot.memory.reserve(slot.bytes, "a copy of an input"));
       std::memcpy(slot.memory.data(), slot.source, slot.bytes);
+      if (!slot.told && logger.write != nullptr)
+        log(LogLevel::warning, describe(index) + " is copied at every run, since its memory is not 64-byte aligned");
+      slot.told = true;
       slot.contents = slot.memory.data();
     }
     if (description.index_limit > 0) {

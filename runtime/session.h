@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "runtime/program.h"
+#include "runtime/session_host.h"
 #include "runtime/status.h"
 #include "runtime/tensor_view.h"
 #include "runtime/thread_pool.h"
@@ -25,8 +26,11 @@ namespace moru {
 class Session;
 
 struct SessionOptions {
-  int threads = 1;             // own pool of this size; ignored when `pool` is given
+  int threads = 1;             // own pool of this size; ignored when `pool` or `workers.run` is given
   ThreadPool* pool = nullptr;  // not owned
+  WorkerPool workers = {};
+  Allocator allocator = {};
+  Logger logger = {};
   /// Predict with another session's parameters: nothing may then be assigned to parameters or layer state, and
   /// train_step and init are refused. The other session must not train while this one runs; it may be destroyed first.
   const Session* share_parameters_of = nullptr;

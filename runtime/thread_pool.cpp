@@ -117,8 +117,9 @@ ThreadPool::ThreadPool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ThreadPool::~ThreadPool() = default;
 
 Result<std::unique_ptr<ThreadPool>> ThreadPool::create(int threads) {
-  if (threads < 1 || threads > 1024) {
-    return Status(StatusCode::invalid_argument, "a thread pool has 1 to 1024 threads, not " + std::to_string(threads));
+  if (threads < 1 || threads > most_threads) {
+    return Status(StatusCode::invalid_argument, "a thread pool has 1 to " + std::to_string(most_threads) + " threads, not " +
+                                                    std::to_string(threads));
   }
   auto impl = std::make_unique<Impl>(threads);
   impl->workers.reserve(static_cast<size_t>(threads - 1));

@@ -12,7 +12,8 @@ namespace moru {
 
 class ThreadPool {
  public:
-  /// A pool of `threads` workers, the calling thread among them: threads - 1 are started. 1 <= threads <= 1024.
+  static constexpr int most_threads = 1024;
+  /// A pool of `threads` workers, the calling thread among them: threads - 1 are started. 1 <= threads <= most_threads.
   static Result<std::unique_ptr<ThreadPool>> create(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

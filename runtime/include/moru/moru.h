@@ -21,7 +21,9 @@
  * Threads: a program may be used by any number of threads at once, a session by one thread at a time. Sessions over one
  * program are independent; each has its own parameters.
  *
- * Compatibility: functions and enum values are only ever added; structs that the caller allocates do not change. */
+ * Compatibility: functions and enum values are only ever added; structs that the caller allocates do not change, but for
+ * moru_session_options, which says how long it is. MORU_ABI_VERSION is raised with every addition; a program that was
+ * built for an older version runs with a newer library. */
 #ifndef MORU_MORU_H
 #define MORU_MORU_H
 
@@ -40,6 +42,8 @@ extern "C" {
 typedef struct moru_program moru_program;
 typedef struct moru_session moru_session;
 typedef struct moru_kernel_library moru_kernel_library; /* schema/kernel_abi.h; returned by the header of M.o */
+
+#define MORU_ABI_VERSION 2 /* 2: moru_abi_version, moru_session_create_with */
 
 enum moru_status {
   MORU_OK = 0,
@@ -110,6 +114,9 @@ typedef struct moru_tensor {
 /* "1.2.3" */
 MORU_API const char* moru_version(void);
 
+/* The MORU_ABI_VERSION of the library that is loaded. */
+MORU_API int32_t moru_abi_version(void);
+
 /* The message of the last failed call on this thread, "" if none failed. Valid until the next failure there. */
 MORU_API const char* moru_last_error(void);
 
@@ -150,6 +157,44 @@ MORU_API int32_t moru_program_entry_slots(const moru_program* program, int32_t e
 /* A session with the program's weights and `threads` threads, the caller's among them. */
 MORU_API int32_t moru_session_create(const moru_program* program, int32_t threads, moru_session** session);
 MORU_API void moru_session_free(moru_session* session); /* null is allowed */
+
+/* One piece of a parallel loop: `worker` is a number below the pool's size that no other piece has at the same time. */
+typedef void (*moru_chunk)(const void* chunk_context, int64_t chunk, int64_t worker);
+
+enum moru_log_level { MORU_LOG_INFO = 0, MORU_LOG_WARNING = 1 };
+
+/* What a session takes from its host. Begin with all zero and `size` set: MORU_SESSION_OPTIONS. */
+typedef struct moru_session_options {
+  uint64_t size;   /* sizeof(moru_session_options) where the caller was compiled */
+  int32_t threads; /* the session's own, the caller's among them; 0 is 1. Not used with `parallel_for` */
+
+  /* The host's threads: calls body(chunk_context, chunk, worker) once for every chunk in [0, chunk_count), worker below
+   * `workers`, and returns when all are done. Null: the session's own threads. */
+  int32_t workers;
+  void (*parallel_for)(void* pool, int64_t chunk_count, moru_chunk body, const void* chunk_context);
+  void* pool;
+
+  /* The host's memory for tensors: `bytes`, a multiple of 64, at a multiple of `alignment`; null where there is none.
+   * Called while a session is created, run with larger sizes than before, or freed. Null: the heap. */
+  void* (*allocate)(void* memory, uint64_t bytes, uint64_t alignment);
+  void (*release)(void* memory, void* address, uint64_t bytes);
+  void* memory;
+
+  /* Gets one line at a time, at an enum moru_log_level: the session's sizes, memory that grows, inputs that are copied
+   * because they are not aligned. Null: nobody listens. */
+  void (*log)(void* log_context, int32_t level, const char* message);
+  void* log_context;
+
+  /* Predict with this session's parameters, which must be over the same program: the new session cannot train. It keeps
+   * the parameters (not the other session) alive; the other one must not train while this one runs. Null: its own. */
+  const moru_session* share_parameters_of;
+} moru_session_options;
+
+#define MORU_SESSION_OPTIONS {sizeof(moru_session_options), 1, 1, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* A session that takes memory, threads or parameters from elsewhere. */
+MORU_API int32_t moru_session_create_with(const moru_program* program, const moru_session_options* options,
+                                          moru_session** session);
 
 /* Gives an input, target or sample weight its data: `rank` sizes, elements of the slot's dtype, dense, row-major. The
  * memory stays the caller's and is read by every run until another is bound. Memory that is 64-byte aligned is used in
