@@ -200,8 +200,9 @@ Dim exact_quotient(const Dim& dim, int64_t divisor) {
   return quotient;
 }
 
-// The most that is alive at one moment, at typical sizes; a loop's buffers count for every worker.
-Dim most_alive(const Kernel& kernel, const std::vector<Life>& lives, const std::vector<std::optional<Dim>>& parts) {
+// The most that is alive at one moment, at typical sizes; a loop's buffers count for every worker, if it runs.
+Dim most_alive(const Kernel& kernel, const Lives& walk, const std::vector<std::optional<Dim>>& parts) {
+  const std::vector<Life>& lives = walk.lives();
   int64_t most = 0;
   Dim result;
   std::vector<Dim> bytes;
@@ -209,7 +210,8 @@ Dim most_alive(const Kernel& kernel, const std::vector<Life>& lives, const std::
   for (size_t b = 0; b < kernel.buffers.size(); ++b) {
     const int64_t element = dtype_bytes(kernel.buffers[b].dtype);
     bytes.push_back(kernel.buffers[b].slot >= 0 ? Dim(0)
-                    : parts[b]                  ? whole_lines(*parts[b] * element) * Dim::symbol("workers")
+                    : parts[b]                  ? whole_lines(*parts[b] * element) * Dim::symbol("workers") *
+                                                     walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)].runs
                                                 : whole_lines(kernel.buffers[b].elements * element));
     typical_bytes.push_back(typical(bytes.back()));
   }
@@ -287,7 +289,7 @@ MemoryPlan plan_memory(Kernel& kernel) {
     }
     plan.places.push_back(std::move(place));
   }
-  plan.lower_bound_bytes = most_alive(kernel, lives, parts);
+  plan.lower_bound_bytes = most_alive(kernel, walk, parts);
 
   // A worker's parts lie together now, not beside the other workers' parts of the same buffer.
   std::unordered_set<const Access*> done;
