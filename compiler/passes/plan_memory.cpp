@@ -200,20 +200,29 @@ Dim exact_quotient(const Dim& dim, int64_t divisor) {
   return quotient;
 }
 
-// The most that is alive at one moment, at typical sizes; a loop's buffers count for every worker, if it runs.
-Dim most_alive(const Kernel& kernel, const Lives& walk, const std::vector<std::optional<Dim>>& parts) {
-  const std::vector<Life>& lives = walk.lives();
+// The most that is alive at one moment, at typical sizes; a loop's buffers count for every worker. Those of a loop that runs
+// for some sizes only count if it does, and `conditional` says so.
+Dim most_alive(const Kernel& kernel, const Lives& walk, const std::vector<std::optional<Dim>>& parts, bool conditional) {
+  std::vector<Life> lives = walk.lives();
   int64_t most = 0;
   Dim result;
   std::vector<Dim> bytes;
   std::vector<int64_t> typical_bytes;
   for (size_t b = 0; b < kernel.buffers.size(); ++b) {
     const int64_t element = dtype_bytes(kernel.buffers[b].dtype);
-    bytes.push_back(kernel.buffers[b].slot >= 0 ? Dim(0)
-                    : parts[b]                  ? whole_lines(*parts[b] * element) * Dim::symbol("workers") *
-                                                     walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)].runs
-                                                : whole_lines(kernel.buffers[b].elements * element));
+    Dim size = 0;
+    if (parts[b]) {
+      const Dim& runs = walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)].runs;
+      if (conditional || runs.is_constant()) size = whole_lines(*parts[b] * element) * Dim::symbol("workers") * runs;
+    } else if (kernel.buffers[b].slot < 0) {
+      size = whole_lines(kernel.buffers[b].elements * element);
+    }
+    bytes.push_back(size);
     typical_bytes.push_back(typical(bytes.back()));
+    if (!parts[b] && lives[b].parallel >= 0) {  // shared by workers that are at different places of their loop
+      lives[b].first = walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)].first;
+      lives[b].last = walk.parallel_loops()[static_cast<size_t>(lives[b].parallel)].last;
+    }
   }
   for (const Life& at : lives) {
     const auto is_alive = [&](size_t b) { return lives[b].first <= at.first && at.first <= lives[b].last; };
@@ -289,7 +298,7 @@ MemoryPlan plan_memory(Kernel& kernel) {
     }
     plan.places.push_back(std::move(place));
   }
-  plan.lower_bound_bytes = most_alive(kernel, walk, parts);
+  plan.lower_bound_bytes = max(most_alive(kernel, walk, parts, true), most_alive(kernel, walk, parts, false));
 
   // A worker's parts lie together now, not beside the other workers' parts of the same buffer.
   std::unordered_set<const Access*> done;

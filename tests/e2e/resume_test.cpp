@@ -94,8 +94,8 @@ bool has_ended(pid_t child) {
 
 /// Runs `command` with --run-dir `run`, sending `signal` at a random instant within `longest` seconds of each start,
 /// until it is done. The instants come from the printed seed; where they fall in the run depends on the machine. After
-/// `budget` seconds it is left alone. The first three signals wait for a new checkpoint before their random delay, so
-/// that a machine that takes long to start a program has runs to resume too.
+/// `budget` seconds it is left alone. The first three signals wait for a new checkpoint and come soon after it, so that a
+/// machine that takes long to start a program, and little to finish it, has runs to resume too.
 void run_with_signals(std::vector<std::string> command, const std::string& run, const std::string& cache, int signal,
                       double longest, double budget) {
   const char* chosen = std::getenv("MORU_TEST_SEED");
@@ -114,7 +114,7 @@ void run_with_signals(std::vector<std::string> command, const std::string& run, 
       while (newest_step(run) <= step && !has_ended(child)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     if (ended < 3 || seconds_since(begin) < budget) {
-      std::this_thread::sleep_for(std::chrono::duration<double>(instants(random)));
+      std::this_thread::sleep_for(std::chrono::duration<double>(instants(random) * (ended < 3 ? 0.05 : 1.0)));
       ::kill(child, signal);
     }
     code = wait_for(child);

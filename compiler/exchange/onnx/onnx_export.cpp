@@ -71,7 +71,12 @@ class Exporter {
     std::vector<OnnxValue> inputs;
     for (size_t i = 0; i < input_names.size(); ++i)
       inputs.push_back(writer_.input(input_names[i], model_.type(model_.inputs[i]), stored_as(model_, model_.inputs[i])));
-    const bool imported = std::any_of(model_.layers.begin(), model_.layers.end(), [](const Layer& l) { return l.body != nullptr; });
+    // What was read from ONNX goes out as it came. Masks, which only Keras has, pass from layer to layer in the program.
+    const bool imported =
+        std::ranges::any_of(model_.layers, [](const Layer& l) { return l.body != nullptr; }) &&
+        std::ranges::none_of(model_.nodes, [](const ModelNode& n) {
+          return !n.keywords.empty() || std::ranges::any_of(n.masks, [](const std::optional<Type>& mask) { return mask.has_value(); });
+        });
     const std::vector<OnnxValue> outputs = imported ? write_nodes(inputs) : write_predict(model_, inputs);
     for (size_t i = 0; i < outputs.size(); ++i)
       writer_.output(outputs[i], model_.output_names[i], model_.type(model_.outputs[i]), stored_as(model_, model_.outputs[i]));

@@ -99,6 +99,8 @@ bool time_distributed(OnnxOpWriter& w) {
   for (const char* name : {"class", "name", "trainable", "dtype"}) nested.erase(name);
   const Attributes attributes = check_attributes(*op, nested, to.origin());
   const bool rows = op->name != "dense";
+  constexpr size_t mask = 1, weights = 2;  // places among the inputs
+  if (w.has_mask() && w.types[mask].shape.size() > 2) return false;  // the layer may look at it
   const Shape& shape = w.types[0].shape;
   Type x = w.types[0], y = w.output_types[0];
   if (rows) {
@@ -117,8 +119,8 @@ bool time_distributed(OnnxOpWriter& w) {
   std::vector<Type> tensor_types = {x};
   const auto none = [](auto) { return OnnxValue{}; };
   const auto no_type = [](auto) { return Type{}; };
-  const auto inputs = placed_inputs<OnnxValue>(*op, tensors, names, w.inputs.subspan(1), none);
-  const auto types = placed_inputs<Type>(*op, tensor_types, names, w.types.subspan(1), no_type);
+  const auto inputs = placed_inputs<OnnxValue>(*op, tensors, names, w.inputs.subspan(std::min(weights, w.inputs.size())), none);
+  const auto types = placed_inputs<Type>(*op, tensor_types, names, w.types.subspan(std::min(weights, w.types.size())), no_type);
   const OnnxValue output = to.write_op(*op, attributes, inputs, types, {&y, 1}).front();
   w.set(rows ? OnnxValue{to.reshape(to.plain(output), y.shape, w.output_types[0].shape, true), {}} : output);
   return true;
