@@ -128,7 +128,9 @@ struct OnnxCase {
     if (bind)
       for (const SavedTensor& input : inputs)
         options.bindings.push_back({input.name, input.dtype, input.shape, input.bytes});
-    Model model = import_onnx(path(), options);
+    return answers(import_onnx(path(), options), inputs);
+  }
+  static std::vector<SavedTensor> answers(Model model, const std::vector<SavedTensor>& inputs) {
     const auto program = need(make_native_program(model, {}));
     const auto session = need(Session::create(program));
     // What was wanted only as a number while importing is no input of the program.

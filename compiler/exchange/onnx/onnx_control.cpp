@@ -1,5 +1,5 @@
 // ONNX's control flow. What is known when compiling decides which branch is taken and how often a loop runs; a loop
-// whose turns are all alike becomes one scan, any other one is written out turn by turn.
+// whose turns are all alike becomes one scan (onnx_roll.cpp), any other one is written out turn by turn.
 #include <algorithm>
 #include <functional>
 
@@ -12,8 +12,6 @@
 namespace moru {
 
 namespace {
-
-constexpr int64_t fewest_rolled = 4;  // turns from which on a loop is worth one scan
 
 const onnx::GraphProto* find_graph(const onnx::NodeProto& node, std::string_view name) {
   for (const auto& attribute : node.attribute())
@@ -89,7 +87,7 @@ void OnnxGraph::translate_if(const Call& call) {
   std::vector<uint32_t> operands = inputs;
   for (size_t i = 0; i < then_values.size(); ++i) {
     const Value &a = values_[then_values[i]], &b = values_[else_values[i]];
-    if (a.elements || b.elements || a.type != b.type || a.narrow != b.narrow)
+    if (a.is_sequence() || b.is_sequence() || a.type != b.type || a.narrow != b.narrow)
       fail(call, "has branches that make " + text_of(a) + " and " + text_of(b),
            "moru run knows the condition where it follows from the inputs; for other commands it must be a constant");
     operands.insert(operands.end(), {then_values[i], else_values[i]});
@@ -114,83 +112,6 @@ uint32_t OnnxGraph::add_placeholder(const Type& type, Narrow narrow, const std::
             {}, {id});
   model_.nodes.back().outputs = {type};
   return id;
-}
-
-// Carries, then sequences, as the body's first inputs; false where a turn's values or their types depend on the turn.
-bool OnnxGraph::roll_loop(const Call& call, const onnx::GraphProto& body, const Rolling& rolling) {
-  std::vector<uint32_t> sources;
-  std::vector<Type> types;
-  const std::set<std::string> names = layer_names_;
-  std::vector<uint32_t> results;
-  const size_t carries = rolling.carries.size();
-  std::vector<uint32_t> arguments(rolling.places.size());
-  try {
-    for (size_t i = 0; i < carries + rolling.sequences.size(); ++i) {
-      const bool carry = i < carries;
-      const Value value = values_[carry ? rolling.carries[i] : rolling.sequences[i - carries]];
-      Type type = value.type;
-      if (!carry) type.shape.erase(type.shape.begin() + rolling.axes[i - carries]);
-      types.push_back(type);
-      sources.push_back(add_placeholder(type, value.narrow, name_of(call.node)));
-    }
-    for (size_t i = 0; i < arguments.size(); ++i)
-      arguments[i] = rolling.places[i] == SIZE_MAX ? rolling.condition : sources[rolling.places[i]];
-    results = run_body(call, body, arguments);
-  } catch (const CompileError&) {
-    layer_names_ = names;
-    return false;
-  }
-  if (rolling.condition != UINT32_MAX) {
-    if (results.empty() || find_truth(results[0]) != true) return false;
-    results.erase(results.begin());
-  }
-  if (results.size() < carries) return false;
-  for (uint32_t id : results)
-    if (values_[id].elements) return false;
-  for (size_t i = 0; i < carries; ++i) {
-    const Value &first = values_[rolling.carries[i]], &next = values_[results[i]];
-    if (first.type != next.type || first.narrow != next.narrow) return false;
-  }
-  std::vector<uint32_t> operands = rolling.carries;
-  operands.insert(operands.end(), rolling.sequences.begin(), rolling.sequences.end());
-  build(call, operands, [&](OnnxNode& node) {
-    Builder& b = node.builder();
-    Composition turn = compose(node, sources, types, results);
-    // One scan runs in one direction, so that sequences of the other one are turned around outside.
-    const bool reverse = rolling.reversed[0];
-    std::vector<moru::Value> inputs;
-    for (size_t i = 0; i < operands.size(); ++i) {
-      moru::Value value = node.raw(i);
-      if (i >= carries && rolling.reversed[i - carries] != reverse)
-        value = b.call("reverse", {value}, {{"axis", rolling.axes[i - carries]}});
-      inputs.push_back(value);
-    }
-    inputs.insert(inputs.end(), turn.outside.begin(), turn.outside.end());
-    const size_t stacks = results.size() - carries;
-    std::vector<int64_t> stack_axes = rolling.stack_axes;
-    stack_axes.resize(stacks, 0);
-    for (size_t i = 0; i < stacks; ++i)
-      stack_axes[i] = node.axis(stack_axes[i], values_[results[carries + i]].type.shape.size() + 1);
-    const Attributes attributes = {{"carries", static_cast<int64_t>(carries)},
-                                   {"sequences", static_cast<int64_t>(rolling.sequences.size())},
-                                   {"axes", rolling.axes},
-                                   {"output_axes", stack_axes},
-                                   {"reverse", reverse}};
-    std::vector<Graph> bodies;
-    bodies.push_back(std::move(turn.graph));
-    const std::vector<moru::Value> outputs = b.call_all("scan", inputs, attributes, std::move(bodies));
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      moru::Value value = outputs[i];
-      if (i >= carries) {
-        const size_t stack = i - carries;
-        const bool reversed = stack < rolling.reversed_stacks.size() && rolling.reversed_stacks[stack];
-        if (reversed != reverse) value = b.call("reverse", {value}, {{"axis", stack_axes[stack]}});
-      }
-      const Value& like = values_[results[i]];
-      node.set_as(i, value, {like.type.dtype, like.narrow});
-    }
-  });
-  return true;
 }
 
 uint32_t OnnxGraph::stack_values(const Call& call, const std::vector<uint32_t>& parts, int64_t axis, const Type& like) {
@@ -221,29 +142,21 @@ void OnnxGraph::translate_loop(const Call& call) {
   if (inputs[0] != UINT32_MAX && (!count || count->elements() != 1))
     fail(call, "needs to know when compiling how often it runs",
          "moru run knows what follows from the inputs; for other commands make the trip count a constant of the model");
-  bool go = true;
-  if (inputs[1] != UINT32_MAX) {
-    const std::optional<bool> truth = find_truth(inputs[1]);
-    if (!truth)
-      fail(
-          call, "needs to know its condition when compiling",
-          "moru run knows what follows from the inputs; for other commands make the condition a constant of the model");
-    go = *truth;
-  }
+  std::optional<bool> starts = true;
+  if (inputs[1] != UINT32_MAX) starts = find_truth(inputs[1]);
   std::vector<uint32_t> carries(inputs.begin() + 2, inputs.end());
-  const bool open = count && !count->dims[0].is_constant();
-  const bool tensors = std::none_of(carries.begin(), carries.end(),
-                                    [&](uint32_t id) { return id == UINT32_MAX || values_[id].elements; });
-  const uint32_t yes = add_constant(known_integer(1, DType::boolean), "condition");
-  if (go && count && tensors && (open || count->dims[0].constant() >= fewest_rolled)) {
-    const uint32_t turns = build_values(
-        call, {}, 1, [&](OnnxNode& node) { node.set_as(0, iota(node.builder(), {count->dims[0]}, 0), DType::i64); })[0];
-    Rolling rolling{.carries = carries, .sequences = {turns}, .axes = {0}, .reversed = {false}, .condition = yes};
-    rolling.places = {carries.size(), SIZE_MAX};
-    for (size_t i = 0; i < carries.size(); ++i) rolling.places.push_back(i);
-    if (roll_loop(call, body, rolling)) return;
+  if (starts != false) {
+    Rolling rolling{.carries = carries, .is_loop = true, .condition = inputs[1]};
+    if (count) rolling.limit = count->dims[0];
+    if (const auto outputs = roll(call, body, rolling)) return set_outputs(call, *outputs);
   }
-  if (open) fail(call, "runs " + count->dims[0].text() + " times, but its turns are not all alike");
+  if (!starts)
+    fail(call, "needs to know its condition when compiling",
+         "moru run knows what follows from the inputs; for other commands make the condition a constant of the model");
+  if (count && !count->dims[0].is_constant())
+    fail(call, "runs " + count->dims[0].text() + " times, but its turns are not all alike");
+  bool go = *starts;
+  const uint32_t yes = add_constant(known_integer(1, DType::boolean), "condition");
   const int64_t limit = count ? count->dims[0].constant() : INT64_MAX;
   const auto made = static_cast<size_t>(body.output_size()) - 1;
   if (made < carries.size()) fail(call, "has a body that does not make every carried value");
@@ -309,8 +222,7 @@ void OnnxGraph::translate_scan(const Call& call) {
   rolling.reversed_stacks = flags("scan_output_directions", stacks);
   rolling.stack_axes = integers_of(call.node, "scan_output_axes");
   rolling.stack_axes.resize(stacks, 0);
-  for (size_t i = 0; i < inputs.size(); ++i) rolling.places.push_back(i);
-  if (roll_loop(call, body, rolling)) return;
+  if (const auto outputs = roll(call, body, rolling)) return set_outputs(call, *outputs);
 
   const Dim trip = values_[rolling.sequences[0]].type.shape[static_cast<size_t>(rolling.axes[0])];
   if (!trip.is_constant()) fail(call, "runs " + trip.text() + " times, but its turns are not all alike");

@@ -9,12 +9,8 @@
 
 namespace moru {
 
-namespace {
-
-using Element = std::function<std::optional<Dim>(const Dim&, const Dim&)>;
-
 // Dimensions are never negative, so that a sum of them with positive factors is at least its constant.
-std::optional<int64_t> least(const Dim& dim) {
+std::optional<int64_t> least_of(const Dim& dim) {
   int64_t sum = 0;
   for (const DimTerm& term : dim.terms()) {
     if (term.coefficient < 0 && !term.factors.empty()) return std::nullopt;
@@ -23,11 +19,15 @@ std::optional<int64_t> least(const Dim& dim) {
   return sum;
 }
 
+namespace {
+
+using Element = std::function<std::optional<Dim>(const Dim&, const Dim&)>;
+
 std::optional<bool> is_less(const Dim& a, const Dim& b) {
   const Dim difference = b - a;
   if (difference.is_constant()) return difference.constant() > 0;
-  if (const auto at_least = least(difference); at_least && *at_least > 0) return true;
-  if (const auto at_least = least(a - b); at_least && *at_least >= 0) return false;
+  if (const auto at_least = least_of(difference); at_least && *at_least > 0) return true;
+  if (const auto at_least = least_of(a - b); at_least && *at_least >= 0) return false;
   return std::nullopt;
 }
 
@@ -45,7 +45,7 @@ std::optional<Dim> divided(const Dim& a, const Dim& b) {
     return Dim(a.constant() / b.constant());
   }
   if (a == b) return Dim(1);
-  const auto a_least = least(a), b_least = least(b);
+  const auto a_least = least_of(a), b_least = least_of(b);
   if (!a_least || *a_least < 0 || !b_least || *b_least < 0) return std::nullopt;
   if (b.is_constant() && b.constant() <= 0) return std::nullopt;
   return floor_div(a, b);
@@ -63,7 +63,7 @@ Element element_of(std::string_view op) {
   if (op == "Mod")
     return [](const Dim& a, const Dim& b) -> std::optional<Dim> {
       const auto quotient = divided(a, b);
-      if (!quotient || (least(a).value_or(-1) < 0) || least(b).value_or(-1) < 0) return std::nullopt;
+      if (!quotient || (least_of(a).value_or(-1) < 0) || least_of(b).value_or(-1) < 0) return std::nullopt;
       return a - b * *quotient;
     };
   if (op == "Max" || op == "Min")

@@ -82,8 +82,12 @@ bool is_constant_shape(const Shape& shape) {
 }
 
 bool has_symbols(const Graph& graph) {
-  return std::any_of(graph.types.begin(), graph.types.end(),
-                     [](const Type& type) { return !is_constant_shape(type.shape); });
+  for (const Type& type : graph.types)
+    if (!is_constant_shape(type.shape)) return true;
+  for (const Node& node : graph.nodes)
+    for (const auto& [name, value] : node.attributes.entries())
+      if (const auto* dims = std::get_if<Shape>(&value.value); dims && !is_constant_shape(*dims)) return true;
+  return false;
 }
 
 Parameter make_table(std::string name, const KnownValue& values) {
@@ -116,7 +120,7 @@ Model OnnxGraph::take() {
   for (const auto& output : proto_.graph().output()) {
     const auto found = scope.find(output.name());
     if (found == scope.end()) refuse("'" + path_ + "' is damaged: no node makes its output '" + output.name() + "'");
-    if (values_[found->second].elements || values_[found->second].is_absent)
+    if (values_[found->second].is_sequence() || values_[found->second].is_absent)
       refuse("the output '" + output.name() + "' is " + text_of(values_[found->second]) +
              ", but only tensors can be outputs");
     model_.outputs.push_back(ref_of_output(found->second, output.name()));
@@ -404,6 +408,7 @@ std::string OnnxGraph::name_of(const onnx::NodeProto& node) const {
 
 std::string OnnxGraph::text_of(const Value& value) const {
   if (value.elements) return "a sequence of " + std::to_string(value.elements->size());
+  if (value.stack) return "a sequence of " + values_[*value.stack].type.shape[0].text();
   return value.is_absent ? "an optional value that is not there" : type_text(value.type);
 }
 
@@ -454,7 +459,10 @@ std::vector<uint32_t> OnnxGraph::build_values(const Call& call, const std::vecto
   node.set_name(call.node.name());
   for (size_t i = 0; i < outputs; ++i) node.add_output(std::to_string(i));
   Scope made;
-  build({node, made, call.sets, call.prefix, call.depth}, inputs, build_node);
+  build({node, made, call.sets, call.prefix, call.depth}, inputs, [&](OnnxNode& built) {
+    built.is_original_ = false;
+    build_node(built);
+  });
   std::vector<uint32_t> values;
   for (const std::string& output : node.output()) values.push_back(made.at(output));
   return values;
@@ -469,10 +477,11 @@ void OnnxGraph::translate_node(const onnx::NodeProto& node, Scope& scope, const 
   if (const Structure* structure = find_structure(node)) return (this->*structure->translate)(call);
   const std::vector<uint32_t> inputs = inputs_of(call);
   for (uint32_t id : inputs) {
-    if (id == UINT32_MAX || (!values_[id].elements && !values_[id].is_absent)) continue;
+    if (id == UINT32_MAX || (!values_[id].is_sequence() && !values_[id].is_absent)) continue;
     if (node.op_type() == "Identity") return set_outputs(call, inputs);
     fail(call, "needs tensors but got " + text_of(values_[id]));
   }
+  if (const auto slice = find_slice(call, inputs)) return set_outputs(call, {*slice});
   const auto set = sets.find(domain_of(node.domain()));
   const OnnxOp* op = find_onnx_op(domain_of(node.domain()), node.op_type(), set == sets.end() ? 1 : set->second);
   if (!op) refuse("the operator " + node.op_type() + " is not supported");
@@ -555,6 +564,7 @@ AttributeValue OnnxGraph::record_node(const OnnxNode& node, const std::vector<ui
                                       const std::map<uint32_t, std::string>& weights,
                                       const std::vector<uint32_t>& outputs) {
   using Kind = OnnxRecordInput::Kind;
+  if (!node.is_original_) return {};
   std::vector<OnnxRecordInput> inputs;
   for (uint32_t id : node.inputs_) {
     OnnxRecordInput input;

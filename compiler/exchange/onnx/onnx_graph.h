@@ -37,8 +37,13 @@ class OnnxGraph {
     uint32_t output = 0;
     std::string class_name = {};  // operator and node that made it
     std::string origin = {};
-    std::optional<std::vector<uint32_t>> elements = {};  // of a sequence, which exists only while importing
-    bool is_absent = false;                              // an optional value that is not there
+    // A sequence, which exists only while importing, is its elements or the slices of a tensor along axis 0.
+    std::optional<std::vector<uint32_t>> elements = {};
+    std::optional<uint32_t> stack = {};
+    bool grows = false;      // what a loop appends to: `elements` are those of one turn
+    bool is_absent = false;  // an optional value that is not there
+
+    bool is_sequence() const { return elements || stack; }
   };
   const Value& value(uint32_t id) const { return values_[id]; }
   /// The value's numbers where they follow from constants and bound inputs; null where they do not.
@@ -130,29 +135,64 @@ class OnnxGraph {
   void translate_gradient(const Call& call);
 
   // onnx_control.cpp
-  struct Rolling {
-    std::vector<uint32_t> carries, sequences;
-    std::vector<int64_t> axes;               // of the sequences
-    std::vector<bool> reversed;              // sequences that run backwards
-    std::vector<bool> reversed_stacks = {};  // of what is stacked; by default forwards, along axis 0
-    std::vector<int64_t> stack_axes = {};
-    std::vector<size_t> places = {};  // of the body's inputs among carries and sequences; SIZE_MAX: condition
-    uint32_t condition = UINT32_MAX;  // the body's first result must be true
-  };
   const onnx::GraphProto& body_of(const Call& call, const char* name) const;
   std::optional<bool> find_truth(uint32_t id);
   std::vector<uint32_t> run_body(const Call& call, const onnx::GraphProto& body, const std::vector<uint32_t>& inputs);
   uint32_t add_constant(Known known, const std::string& name);
   uint32_t add_placeholder(const Type& type, Narrow narrow, const std::string& name);
-  bool roll_loop(const Call& call, const onnx::GraphProto& body, const Rolling& rolling);
   uint32_t stack_values(const Call& call, const std::vector<uint32_t>& parts, int64_t axis, const Type& like);
   void translate_if(const Call& call);
   void translate_loop(const Call& call);
   void translate_scan(const Call& call);
 
+  // onnx_roll.cpp
+  struct Rolling {
+    std::vector<uint32_t> carries = {};    // tensors, and sequences that the loop appends to
+    std::vector<uint32_t> sequences = {};  // tensors of which every turn gets a slice
+    std::vector<int64_t> axes = {};        // of the sequences
+    std::vector<bool> reversed = {};       // sequences that run backwards
+    std::vector<bool> reversed_stacks = {};  // of what is stacked; by default forwards, along axis 0
+    std::vector<int64_t> stack_axes = {};
+    bool is_loop = false;             // whose body takes its number and a condition, and makes a condition
+    std::optional<Dim> limit = {};    // of a loop's turns
+    uint32_t condition = UINT32_MAX;  // of a loop's first turn
+  };
+  /// One turn, translated once: `sources` stand for what differs from turn to turn.
+  struct Turn {
+    std::vector<uint32_t> carries, slices;  // sources; a carry that counts turns is none
+    uint32_t number = UINT32_MAX;           // source
+    uint32_t first_source = 0;              // what was there before it is the same at every turn
+    std::vector<uint32_t> data;             // the tensors whose slices `slices` are
+    std::vector<int64_t> axes;
+    std::vector<uint32_t> results;
+
+    std::vector<uint32_t> sources() const;
+    bool is_source(uint32_t id) const;
+  };
+  struct Affine {  // base + offset
+    uint32_t base = UINT32_MAX;  // a source of the turn, or none
+    Dim offset = {};
+  };
+  struct Order {  // less < more
+    Affine less, more;
+  };
+  std::vector<Turn*> turns_ = {};  // that are being translated, the innermost last
+  std::optional<std::vector<uint32_t>> roll(const Call& call, const onnx::GraphProto& body, const Rolling& rolling);
+  std::optional<Turn> translate_turn(const Call& call, const onnx::GraphProto& body, const Rolling& rolling,
+                                     const std::vector<std::optional<Dim>>& counters);
+  std::optional<Dim> find_counter(const Rolling& rolling, const Turn& turn, size_t carry);
+  std::optional<Dim> find_trip(const Rolling& rolling, const Turn& turn);
+  std::optional<Affine> find_affine(uint32_t id, const Turn& turn);
+  std::optional<Affine> find_affine(const Step& step, ValueId value, const Turn& turn);
+  std::optional<std::vector<Order>> find_orders(uint32_t id, const Turn& turn);
+  std::optional<std::vector<Order>> find_orders(const Step& step, ValueId value, const Turn& turn);
+  /// What Gather takes from a tensor at the turn's number: a slice of the scan's sequence.
+  std::optional<uint32_t> find_slice(const Call& call, const std::vector<uint32_t>& inputs);
+
   // onnx_sequences.cpp
   uint32_t add_sequence(const Call& call, std::vector<uint32_t> elements);
-  const std::vector<uint32_t>& sequence_of(const Call& call, uint32_t id) const;
+  std::vector<uint32_t> sequence_of(const Call& call, uint32_t id);
+  uint32_t move_first_axis(const Call& call, uint32_t id, int64_t axis, bool merge);
   size_t place_of(const Call& call, uint32_t id, size_t count);
   void translate_sequence(const Call& call);
   void translate_split_to_sequence(const Call& call);

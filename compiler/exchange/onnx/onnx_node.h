@@ -115,6 +115,7 @@ class OnnxNode {
   std::map<uint32_t, Value> read_;  // tensors and parameters, by value of the OnnxGraph
   std::vector<uint32_t> read_order_, frozen_;
   std::vector<Table> tables_;
+  bool is_original_ = true;  // stands in the file as it is, and can be written so
 
   const onnx::AttributeProto* find(std::string_view attribute) const;
 };

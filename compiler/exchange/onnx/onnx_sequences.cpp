@@ -1,5 +1,5 @@
 // ONNX's sequences and optional values. They exist only while importing: a sequence is a list of values, whose length
-// and whose places must be known then.
+// and whose places must be known then, or what the turns of a loop made, as one tensor.
 #include <algorithm>
 
 #include "compiler/exchange/onnx/onnx_graph.h"
@@ -14,9 +14,40 @@ uint32_t OnnxGraph::add_sequence(const Call& call, std::vector<uint32_t> element
                     .elements = std::move(elements)});
 }
 
-const std::vector<uint32_t>& OnnxGraph::sequence_of(const Call& call, uint32_t id) const {
-  if (id == UINT32_MAX || !values_[id].elements) fail(call, "needs a sequence as its first input");
+std::vector<uint32_t> OnnxGraph::sequence_of(const Call& call, uint32_t id) {
+  if (id == UINT32_MAX || !values_[id].is_sequence()) fail(call, "needs a sequence as its first input");
+  if (values_[id].grows) fail(call, "reads a sequence that a loop appends to");
+  if (!values_[id].elements) {
+    const uint32_t stack = *values_[id].stack;
+    const Shape shape = values_[stack].type.shape;
+    if (!shape[0].is_constant()) fail(call, "needs a sequence of a known length but got one of " + shape[0].text());
+    values_[id].elements = build_values(call, {stack}, static_cast<size_t>(shape[0].constant()), [&](OnnxNode& node) {
+      for (int64_t i = 0; i < shape[0].constant(); ++i)
+        node.set_as(static_cast<size_t>(i),
+                    node.builder().reshape(node.builder().slice(node.raw(0), 0, i, 1), {shape.begin() + 1, shape.end()}),
+                    node.dtype(0));
+    });
+  }
   return *values_[id].elements;
+}
+
+// The elements of a stack along `axis`: each at a place of its own, or merged with the axis that is there.
+uint32_t OnnxGraph::move_first_axis(const Call& call, uint32_t id, int64_t axis, bool merge) {
+  return build_values(call, {id}, 1, [&](OnnxNode& node) {
+    moru::Value value = node.raw(0);
+    const auto at = node.axis(axis, value.rank() - (merge ? 1 : 0));
+    std::vector<int64_t> order;
+    for (size_t i = 1; i < value.rank(); ++i) order.push_back(static_cast<int64_t>(i));
+    order.insert(order.begin() + at, 0);
+    value = node.builder().transpose(value, order);
+    if (merge) {
+      Shape shape = value.shape();
+      shape[static_cast<size_t>(at)] *= shape[static_cast<size_t>(at) + 1];
+      shape.erase(shape.begin() + at + 1);
+      value = node.builder().reshape(value, shape);
+    }
+    node.set_as(0, value, node.dtype(0));
+  })[0];
 }
 
 // Where in a sequence of `count` elements; negative places count from the end.
@@ -36,6 +67,19 @@ void OnnxGraph::translate_sequence(const Call& call) {
   const std::string& op = call.node.op_type();
   auto input = [&](size_t index) { return index < inputs.size() ? inputs[index] : UINT32_MAX; };
   if (op == "SequenceConstruct" || op == "SequenceEmpty") return set_outputs(call, {add_sequence(call, inputs)});
+  const Value given = input(0) == UINT32_MAX ? Value{} : values_[input(0)];
+  if (given.grows && op == "SequenceInsert" && input(2) == UINT32_MAX) {
+    std::vector<uint32_t> longer = *given.elements;
+    longer.push_back(input(1));
+    set_outputs(call, {add_sequence(call, std::move(longer))});
+    values_[call.scope.at(call.node.output(0))].grows = true;
+    return;
+  }
+  if (given.stack && op == "SequenceLength") {
+    auto length = std::make_shared<KnownValue>();
+    length->dims = {values_[*given.stack].type.shape[0]};
+    return set_outputs(call, {add_constant(std::move(length), name_of(call.node))});
+  }
   std::vector<uint32_t> elements = sequence_of(call, input(0));
   if (op == "SequenceLength") {
     const auto length = static_cast<int64_t>(elements.size());
@@ -107,14 +151,17 @@ void OnnxGraph::translate_split_to_sequence(const Call& call) {
 
 void OnnxGraph::translate_concat_from_sequence(const Call& call) {
   const std::vector<uint32_t> inputs = inputs_of(call);
-  const std::vector<uint32_t> parts = sequence_of(call, inputs.empty() ? UINT32_MAX : inputs[0]);
-  if (parts.empty()) fail(call, "joins an empty sequence, whose shape is not known");
   int64_t axis = 0;
   bool fresh = false;
   for (const auto& attribute : call.node.attribute()) {
     if (attribute.name() == "axis") axis = attribute.i();
     if (attribute.name() == "new_axis") fresh = attribute.i() != 0;
   }
+  const uint32_t sequence = inputs.empty() ? UINT32_MAX : inputs[0];
+  if (sequence != UINT32_MAX && values_[sequence].stack)
+    return set_outputs(call, {move_first_axis(call, *values_[sequence].stack, axis, !fresh)});
+  const std::vector<uint32_t> parts = sequence_of(call, sequence);
+  if (parts.empty()) fail(call, "joins an empty sequence, whose shape is not known");
   if (fresh) return set_outputs(call, {stack_values(call, parts, axis, {})});
   set_outputs(call, build_values(call, parts, 1, [&](OnnxNode& node) {
                 std::vector<moru::Value> values;
@@ -131,9 +178,10 @@ void OnnxGraph::translate_sequence_map(const Call& call) {
   for (size_t turn = 0; turn < turns; ++turn) {
     std::vector<uint32_t> arguments = inputs;
     for (uint32_t& argument : arguments) {
-      if (argument == UINT32_MAX || !values_[argument].elements) continue;
-      if (values_[argument].elements->size() != turns) fail(call, "has sequences of different lengths");
-      argument = (*values_[argument].elements)[turn];
+      if (argument == UINT32_MAX || !values_[argument].is_sequence()) continue;
+      const std::vector<uint32_t> elements = sequence_of(call, argument);
+      if (elements.size() != turns) fail(call, "has sequences of different lengths");
+      argument = elements[turn];
     }
     const std::vector<uint32_t> results = run_body(call, body, arguments);
     for (size_t i = 0; i < results.size(); ++i) made[i].push_back(results[i]);
