@@ -8,6 +8,7 @@
 #include <set>
 
 #include "compiler/exchange/hdf5_isolation.h"
+#include "compiler/support/elements.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -41,7 +42,8 @@ void silence() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
 
 class Reader {
  public:
-  Reader(const std::string& source, uint64_t file_bytes) : source_(source), file_bytes_(file_bytes) {}
+  Reader(const std::string& source, std::span<const std::byte> file)
+      : source_(source), file_(file), file_bytes_(file.size()) {}
 
   void read_group(hid_t group, const std::string& path, Hdf5Group& into, int depth) {
     if (depth > max_depth) refuse(path, "its groups nest deeper than " + std::to_string(max_depth) + " levels");
@@ -77,6 +79,7 @@ class Reader {
 
  private:
   const std::string& source_;
+  std::span<const std::byte> file_;
   uint64_t file_bytes_;
   uint64_t total_bytes_ = 0;
   size_t objects_ = 0;
@@ -153,12 +156,23 @@ class Reader {
       result.integers.resize(count);
       const Handle base(kind == H5T_ENUM ? H5Tget_super(type) : H5Tcopy(type), H5Tclose);
       read_integers(dataset, kind == H5T_ENUM, base, width, result.integers, path);
-    } else {
+    } else if (result.stored = find_stored(dataset, type, count * width); result.stored.empty()) {
       result.reals.resize(count);
       if (count > 0 && H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, result.reals.data()) < 0)
         unreadable(dataset, path);
     }
     if (!owner.datasets.emplace(name, std::move(result)).second) refuse(path, "occurs twice");
+  }
+
+  // Where the file holds just what is wanted, in one piece.
+  std::span<const std::byte> find_stored(hid_t dataset, hid_t type, uint64_t bytes) const {
+    const Handle plist(H5Dget_create_plist(dataset), H5Pclose);
+    if (!plist.valid() || H5Pget_layout(plist) != H5D_CONTIGUOUS || H5Pget_external_count(plist) != 0 ||
+        H5Tequal(type, H5T_NATIVE_FLOAT) <= 0 || H5Dget_storage_size(dataset) != bytes)
+      return {};
+    const haddr_t offset = H5Dget_offset(dataset);
+    if (offset == HADDR_UNDEF || offset > file_.size() || bytes > file_.size() - offset) return {};
+    return file_.subspan(offset, bytes);
   }
 
   void read_integers(hid_t dataset, bool enumeration, hid_t base, size_t width, std::vector<int64_t>& into,
@@ -245,6 +259,27 @@ class Reader {
   }
 };
 
+// The library takes files in memory, of which it would make several copies. It only reads them, and so gets the bytes
+// where they are whenever it asks for memory for a copy.
+struct ImageInPlace {
+  std::span<const std::byte> bytes;
+  H5FD_file_image_callbacks_t callbacks = {take, keep, nullptr, leave, share, leave_shared, this};
+
+  explicit ImageInPlace(std::span<const std::byte> file) : bytes(file) {}
+  ImageInPlace(const ImageInPlace&) = delete;
+  ImageInPlace& operator=(const ImageInPlace&) = delete;
+
+ private:
+  static void* take(size_t size, H5FD_file_image_op_t, void* self) {
+    const auto bytes = static_cast<const ImageInPlace*>(self)->bytes;
+    return size == bytes.size() ? const_cast<std::byte*>(bytes.data()) : nullptr;
+  }
+  static void* keep(void* to, const void*, size_t, H5FD_file_image_op_t, void*) { return to; }
+  static herr_t leave(void*, H5FD_file_image_op_t, void*) { return 0; }
+  static void* share(void* self) { return self; }
+  static herr_t leave_shared(void*) { return 0; }
+};
+
 void check_written(bool good) { check_internal(good, "the HDF5 library could not write"); }
 
 void write_attribute(hid_t group, const std::string& name, const Hdf5Attribute& attribute) {
@@ -303,6 +338,13 @@ void write_group(hid_t group, const Hdf5Group& content) {
 
 }  // namespace
 
+std::vector<float> Hdf5Dataset::floats() const {
+  if (stored.empty()) return reals;
+  std::vector<float> values;
+  append_elements(values, stored);
+  return values;
+}
+
 const Hdf5Group* Hdf5Group::find_group(std::string_view path) const {
   const Hdf5Group* group = this;
   while (!path.empty()) {
@@ -350,7 +392,7 @@ bool is_hdf5(std::span<const std::byte> bytes) {
 }
 
 std::unique_ptr<Hdf5Group> read_hdf5(std::span<const std::byte> bytes, const std::string& source) {
-  return read_in_child(source, bytes.size(), [&] { return read_hdf5_here(bytes, source); });
+  return read_in_child(source, bytes, [&] { return read_hdf5_here(bytes, source); });
 }
 
 std::unique_ptr<Hdf5Group> read_hdf5_here(std::span<const std::byte> bytes, const std::string& source) {
@@ -363,14 +405,15 @@ std::unique_ptr<Hdf5Group> read_hdf5_here(std::span<const std::byte> bytes, cons
   if (!is_hdf5(bytes)) damaged();
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_fapl_core(access, 1 << 16, false);
-  // The library only reads from the image.
-  if (H5Pset_file_image(access, const_cast<std::byte*>(bytes.data()), bytes.size()) < 0) damaged();
+  ImageInPlace in_place(bytes);
+  if (H5Pset_file_image_callbacks(access, &in_place.callbacks) < 0 ||
+      H5Pset_file_image(access, const_cast<std::byte*>(bytes.data()), bytes.size()) < 0) damaged();
   const Handle file(H5Fopen("image", H5F_ACC_RDONLY, access), H5Fclose);
   if (!file.valid()) damaged();
   auto root = std::make_unique<Hdf5Group>();
   const Handle group(H5Gopen2(file, "/", H5P_DEFAULT), H5Gclose);
   if (!group.valid()) damaged();
-  Reader(source, bytes.size()).read_group(group, "/", *root, 0);
+  Reader(source, bytes).read_group(group, "/", *root, 0);
   return root;
 }
 

@@ -20,6 +20,9 @@ struct Hdf5Dataset {
   bool integer = false;
   std::vector<float> reals;
   std::vector<int64_t> integers;
+  std::span<const std::byte> stored = {};  // instead of `reals`: f32 as they lie in the file that was read
+
+  std::vector<float> floats() const;
 };
 
 /// A scalar attribute is a list of one. Numbers are not kept: Keras' meaning is all in texts.
@@ -47,7 +50,8 @@ bool is_hdf5(std::span<const std::byte> bytes);
 
 /// Reads all of a file. Names that hold a backslash, as Keras wrote on Windows, are paths. The bytes may be hostile:
 /// links out of the file, groups within themselves, and sizes that the file cannot hold are refused before memory is
-/// taken for them, and the library runs in a child process (hdf5_isolation.h). Throws CompileError; `source` names the file in it.
+/// taken for them, and the library runs in a child process (hdf5_isolation.h). The bytes must outlive the tree, whose
+/// datasets point into them where they can. Throws CompileError; `source` names the file in it.
 std::unique_ptr<Hdf5Group> read_hdf5(std::span<const std::byte> bytes, const std::string& source);
 /// The same in this process, without limits on time and memory: for fuzzing.
 std::unique_ptr<Hdf5Group> read_hdf5_here(std::span<const std::byte> bytes, const std::string& source);

@@ -31,7 +31,7 @@ enum class Answer : uint8_t { tree = 1, refused = 2 };
 
 class Sender {
  public:
-  explicit Sender(int pipe) : pipe_(pipe) { buffer_.reserve(capacity); }
+  Sender(int pipe, std::span<const std::byte> file) : pipe_(pipe), file_(file) { buffer_.reserve(capacity); }
   void bytes(const void* data, size_t size) {
     const auto* begin = static_cast<const char*>(data);
     if (buffer_.size() + size > capacity) flush();
@@ -62,6 +62,8 @@ class Sender {
       number(dataset.integer);
       list(dataset.reals);
       list(dataset.integers);
+      number(dataset.stored.empty() ? 0 : static_cast<uint64_t>(dataset.stored.data() - file_.data()));
+      number(dataset.stored.size());
     }
     number(group.groups.size());
     for (const auto& [name, inner] : group.groups) {
@@ -77,6 +79,7 @@ class Sender {
  private:
   static constexpr size_t capacity = 1 << 16;
   int pipe_;
+  std::span<const std::byte> file_;
   std::string buffer_;
 
   void send(const char* data, size_t size) {
@@ -92,7 +95,7 @@ class Sender {
 
 class Receiver {
  public:
-  explicit Receiver(int pipe) : pipe_(pipe) {}
+  Receiver(int pipe, std::span<const std::byte> file) : pipe_(pipe), file_(file) {}
   bool complete() const { return complete_; }
   void bytes(void* data, size_t size) {
     auto* to = static_cast<char*>(data);
@@ -132,6 +135,9 @@ class Receiver {
       dataset.integer = number() != 0;
       dataset.reals = list<float>();
       dataset.integers = list<int64_t>();
+      const uint64_t offset = number(), size = number();
+      complete_ = complete_ && offset <= file_.size() && size <= file_.size() - offset;
+      if (complete_) dataset.stored = file_.subspan(offset, size);
     }
     for (uint64_t i = number(); i-- > 0 && complete_;) {
       std::unique_ptr<Hdf5Group>& inner = group.groups[text()];
@@ -142,6 +148,7 @@ class Receiver {
 
  private:
   int pipe_;
+  std::span<const std::byte> file_;
   bool complete_ = true;
 };
 
@@ -168,10 +175,10 @@ void set_limits(uint64_t file_bytes) {
   if (MORU_LIMITS_MEMORY) ::setrlimit(RLIMIT_AS, &space);
 }
 
-[[noreturn]] void run_child(int pipe, uint64_t file_bytes, const std::function<std::unique_ptr<Hdf5Group>()>& read) {
+[[noreturn]] void run_child(int pipe, std::span<const std::byte> file, const std::function<std::unique_ptr<Hdf5Group>()>& read) {
   for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU}) ::signal(signal, SIG_DFL);
-  set_limits(file_bytes);
-  Sender sender(pipe);
+  set_limits(file.size());
+  Sender sender(pipe, file);
   const auto send_answer = [&](Answer answer) { sender.bytes(&answer, sizeof answer); };
   try {
     const std::unique_ptr<Hdf5Group> root = read();
@@ -191,7 +198,7 @@ void set_limits(uint64_t file_bytes) {
 
 }  // namespace
 
-std::unique_ptr<Hdf5Group> read_in_child(const std::string& source, uint64_t file_bytes,
+std::unique_ptr<Hdf5Group> read_in_child(const std::string& source, std::span<const std::byte> file,
                                          const std::function<std::unique_ptr<Hdf5Group>()>& read) {
   int ends[2];
   if (::pipe(ends) != 0) return read();
@@ -204,12 +211,12 @@ std::unique_ptr<Hdf5Group> read_in_child(const std::string& source, uint64_t fil
   }
   if (child == 0) {
     ::close(ends[0]);
-    run_child(ends[1], file_bytes, read);
+    run_child(ends[1], file, read);
   }
   ::close(ends[1]);
   auto root = std::make_unique<Hdf5Group>();
   CompileError::Parts parts;
-  Receiver receiver(ends[0]);
+  Receiver receiver(ends[0], file);
   Answer answer{};
   receiver.bytes(&answer, sizeof answer);
   if (answer == Answer::tree) receiver.group(*root);

@@ -35,20 +35,20 @@ std::span<const std::byte> bytes_of(std::string_view text) { return std::as_byte
          "a Keras model is a .keras or .h5 file, or the text of model.to_json() in a .json");
 }
 
-std::unique_ptr<Hdf5Group> read_archive_weights(const std::map<std::string, std::vector<std::byte>>& files,
+std::unique_ptr<Hdf5Group> read_archive_weights(const std::map<std::string, ZippedFile>& files,
                                                 const std::string& source) {
   const auto weights = files.find("model.weights.h5");
-  if (weights != files.end()) return read_hdf5(weights->second, source + " (model.weights.h5)");
+  if (weights != files.end()) return read_hdf5(weights->second.bytes, source + " (model.weights.h5)");
   if (files.count("model.weights.npz"))
     refuse(source, "keeps its weights as pickled Python objects (model.weights.npz), which are code and never run",
            "save the model again with h5py installed");
   refuse(source, "is a zip archive without 'model.weights.h5', so it is no Keras model");
 }
 
-const std::vector<std::byte>& need_file(const std::map<std::string, std::vector<std::byte>>& files, const char* name,
+std::span<const std::byte> need_file(const std::map<std::string, ZippedFile>& files, const char* name,
                                         const std::string& source) {
   const auto found = files.find(name);
-  if (found != files.end()) return found->second;
+  if (found != files.end()) return found->second.bytes;
   const bool saved_model = files.count("saved_model.pb") != 0;
   refuse(source, std::string("is a zip archive without '") + name + "', so it is no Keras model",
          saved_model ? "it is a TensorFlow SavedModel; save the model as .keras" : "");
@@ -62,10 +62,10 @@ std::string version_of(const Json& metadata) {
 
 Model import_archive(std::span<const std::byte> bytes, const std::string& source, SavedTraining* training) {
   const auto files = read_zip(bytes, source);
-  const std::vector<std::byte>& config = need_file(files, "config.json", source);
+  const std::span<const std::byte> config = need_file(files, "config.json", source);
   std::string version;
   if (const auto metadata = files.find("metadata.json"); metadata != files.end())
-    version = version_of(parse_json(text_of(metadata->second), source + " (metadata.json)"));
+    version = version_of(parse_json(text_of(metadata->second.bytes), source + " (metadata.json)"));
   Model model = import_keras_json(text_of(config), source, version);
   const std::unique_ptr<Hdf5Group> weights = read_archive_weights(files, source);
   read_keras_weights(model, *weights, source);
@@ -106,7 +106,8 @@ Model import_keras_file(std::span<const std::byte> bytes, const std::string& sou
 
 void import_keras_weights(Model& model, std::span<const std::byte> bytes, const std::string& source) {
   if (is_zip(bytes)) {
-    read_keras_weights(model, *read_archive_weights(read_zip(bytes, source), source), source);
+    const auto files = read_zip(bytes, source);
+    read_keras_weights(model, *read_archive_weights(files, source), source);
   } else if (is_hdf5(bytes)) {
     read_keras_weights(model, weights_group(*read_hdf5(bytes, source)), source);
   } else {

@@ -14,7 +14,9 @@ namespace {
 
 NamedTensor variable_of(const std::string& name, const Hdf5Dataset& dataset) {
   NamedTensor tensor{name, dataset.integer ? DType::i64 : DType::f32, dataset.shape, {}};
-  const auto bytes = dataset.integer ? std::as_bytes(std::span(dataset.integers)) : std::as_bytes(std::span(dataset.reals));
+  const auto bytes = dataset.integer          ? std::as_bytes(std::span(dataset.integers))
+                     : dataset.stored.empty() ? std::as_bytes(std::span(dataset.reals))
+                                              : dataset.stored;
   tensor.bytes.assign(bytes.begin(), bytes.end());
   return tensor;
 }

@@ -27,8 +27,10 @@ void set_values(Parameter& parameter, const Layer& layer, const Hdf5Dataset& dat
                                 " but in the file it is " + sizes_text(dataset.shape),
                         .detail = "it stands in " + where,
                         .hint = other_model_hint});
-  parameter.data = dataset.reals;
-  if (dataset.integer) parameter.data.assign(dataset.integers.begin(), dataset.integers.end());
+  if (dataset.integer)
+    parameter.data.assign(dataset.integers.begin(), dataset.integers.end());
+  else
+    parameter.data = dataset.floats();
 }
 
 bool has_weights(const Layer& layer) {

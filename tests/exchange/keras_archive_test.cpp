@@ -166,7 +166,7 @@ TEST_CASE("keras archives: legacy weights of nested models come trainable ones f
     return Hdf5Dataset{
         .shape = std::move(shape), .integer = false, .reals = std::vector<float>(n, value), .integers = {}};
   };
-  const auto file = [&](const std::vector<std::string>& names) {
+  const auto read_file = [&](Model& model, const std::vector<std::string>& names) {
     Hdf5Group root;
     root.attributes["layer_names"] = {.texts = {"inner"}, .scalar = false};
     Hdf5Group& group = root.make_group("inner");
@@ -177,7 +177,7 @@ TEST_CASE("keras archives: legacy weights of nested models come trainable ones f
       group.make_group(name.substr(0, slash)).datasets[name.substr(slash + 1)] =
           one(value++, name.find("kernel") != std::string::npos ? std::vector<int64_t>{3, 3} : std::vector<int64_t>{3});
     }
-    return read_hdf5(write_hdf5(root), "w.h5");
+    read_keras_weights(model, *read_hdf5(write_hdf5(root), "w.h5"), "w");
   };
   const auto value = [](Model& model, const std::string& path) {
     for (const ParameterPath& p : all_parameters(model))
@@ -185,15 +185,15 @@ TEST_CASE("keras archives: legacy weights of nested models come trainable ones f
     return -1.0f;
   };
   Model trainable_first = make();
-  read_keras_weights(trainable_first, *file({"free/kernel:0", "free/bias:0", "frozen/kernel:0", "frozen/bias:0"}), "w");
+  read_file(trainable_first, {"free/kernel:0", "free/bias:0", "frozen/kernel:0", "frozen/bias:0"});
   CHECK(value(trainable_first, "inner/free/kernel") == 1);
   CHECK(value(trainable_first, "inner/frozen/bias") == 4);
   Model in_order = make();
-  read_keras_weights(in_order, *file({"frozen/kernel:0", "frozen/bias:0", "free/kernel:0", "free/bias:0"}), "w");
+  read_file(in_order, {"frozen/kernel:0", "frozen/bias:0", "free/kernel:0", "free/bias:0"});
   CHECK(value(in_order, "inner/frozen/kernel") == 1);
   CHECK(value(in_order, "inner/free/bias") == 4);
   Model unnamed = make();  // names that say nothing: Keras' rule
-  read_keras_weights(unnamed, *file({"a/kernel:0", "a/bias:0", "b/kernel:0", "b/bias:0"}), "w");
+  read_file(unnamed, {"a/kernel:0", "a/bias:0", "b/kernel:0", "b/bias:0"});
   CHECK(value(unnamed, "inner/free/kernel") == 1);
 }
 

@@ -14,6 +14,7 @@
 #include "compiler/io/training_io.h"
 #include "compiler/ops/names.h"
 #include "runtime/atomic_file.h"
+#include "runtime/mapped_file.h"
 #include "runtime/moru_file.h"
 #include "runtime/training_section.h"
 #include "tools/moru/commands.h"
@@ -69,8 +70,7 @@ void open_file(ModelSource& source, const std::string& path, bool recipe_allowed
   } else if (ending == ".json") {
     open_json(source, path, recipe_allowed);
   } else if (ending == ".h5" || ending == ".hdf5" || ending == ".keras") {
-    const std::string content = read_text(path);
-    source.model = import_keras_file(std::as_bytes(std::span(content)), path, &source.training);
+    source.model = import_keras_file(need(MappedFile::open(path))->bytes(), path, &source.training);
   } else if (ending == ".onnx") {
     OnnxMetadata metadata;
     source.model = import_onnx(path, onnx, &metadata);

@@ -5,6 +5,7 @@
 #include "compiler/exchange/keras_archive.h"
 #include "compiler/exchange/zip_file.h"
 #include "runtime/data/npy_head.h"
+#include "runtime/mapped_file.h"
 #include "tools/moru/arrays.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/model_source.h"
@@ -19,7 +20,7 @@ std::vector<NamedTensor> read_npz(std::span<const std::byte> bytes, const std::s
   std::vector<NamedTensor> tensors;
   for (const auto& [name, content] : read_zip(bytes, source)) {
     if (!name.ends_with(ending)) fail(source + ": '" + name + "' is no .npy file, so this is no .npz file of weights");
-    const NpyArray array = need(parse_npy(content, source + " (" + name + ")"));
+    const NpyArray array = need(parse_npy(content.bytes, source + " (" + name + ")"));
     const DType dtype = dtype_of_npy(array.type);
     tensors.push_back({name.substr(0, name.size() - ending.size()), dtype, array.shape,
                        need(convert_npy(array, dtype, source + " (" + name + ")"))});
@@ -48,8 +49,8 @@ bool is_named_weights(const std::string& path) {
 }
 
 std::vector<NamedTensor> read_named_weights(const std::string& path) {
-  const std::string content = read_text(path);
-  const auto bytes = std::as_bytes(std::span(content));
+  const auto file = need(MappedFile::open(path));
+  const std::span<const std::byte> bytes = file->bytes();
   return ending_of(path) == ".npz" ? read_npz(bytes, path) : read_safetensors(bytes, path);
 }
 
@@ -59,8 +60,7 @@ std::vector<std::byte> named_weights_bytes(const std::string& path, std::span<co
 
 void read_weights(Model& model, const std::string& path) {
   if (is_named_weights(path)) return assign_named_weights(model, read_named_weights(path), path);
-  const std::string content = read_text(path);
-  import_keras_weights(model, std::as_bytes(std::span(content)), path);
+  import_keras_weights(model, need(MappedFile::open(path))->bytes(), path);
 }
 
 }  // namespace moru::cli

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "compiler/support/elements.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -218,23 +219,11 @@ template <typename Element>
 std::vector<Element> StoredTensor::read() const {
   std::vector<Element> result;
   result.reserve(elements_ * static_cast<uint64_t>(dtype_bytes(dtype.dtype)) / sizeof(Element));
-  // Elements of an aligned copy, so that they are appended as what they are.
-  std::vector<Element> aligned;
-  auto append = [&](std::span<const std::byte> held) {
-    if (reinterpret_cast<uintptr_t>(held.data()) % alignof(Element) == 0) {
-      const auto* begin = reinterpret_cast<const Element*>(held.data());
-      result.insert(result.end(), begin, begin + held.size() / sizeof(Element));
-      return;
-    }
-    aligned.resize(held.size() / sizeof(Element));
-    std::memcpy(aligned.data(), held.data(), held.size());
-    result.insert(result.end(), aligned.begin(), aligned.end());
-  };
   auto take = [&](std::span<const std::byte> stored) {
     if (dtype.narrow == Narrow::none)
-      append(stored);
+      append_elements(result, stored);
     else
-      append(widen_elements(stored, dtype.narrow));
+      append_elements<Element>(result, widen_elements(stored, dtype.narrow));
   };
   if (range_.bytes > 0)
     read_range(range_, what_, take);
