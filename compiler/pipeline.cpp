@@ -109,56 +109,70 @@ std::vector<PassDescription> describe_passes() {
   return list;
 }
 
-Lowered run_pipeline(Model& model, const PipelineOptions& options) {
+namespace {
+
+/// A run of the pipeline: what it has made so far, and what goes with every pass.
+class Run {
+ public:
+  explicit Run(const PipelineOptions& options) : options_(options) {}
   Lowered out;
-  std::string last_text;
-  auto run = [&](std::string_view name, auto&& body) { out.times.run(name, body); };
-  auto verify = [&](std::string_view pass) {
-    if (!options.verify) return;
-    run("verify", [&] {
-      if (out.kernels.kernels.empty()) verify_module(out.module, pass);
-      for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, pass);
+
+  /// True where this was the last pass to run.
+  template <typename Body>
+  bool pass(std::string_view name, Body&& body) {
+    if (!options_.disable.count(name)) {
+      out.times.run(name, body);
+      if (options_.verify) out.times.run("verify", [&] { verify(name); });
+      if (options_.dump) dump(name);
+    }
+    return options_.stop_after == name;
+  }
+
+  void from_module() {
+    for (const GraphPass& graph_pass : graph_passes) {
+      if (graph_pass.when == When::training && !options_.training) continue;
+      if (pass(graph_pass.name, [&] { graph_pass.function(out.module, options_); })) return;
+    }
+    if (pass("lower", [&] { out.kernels = lower(out.module); })) return;
+    for (const KernelPass& kernel_pass : kernel_passes)
+      if (pass(kernel_pass.name, [&] {
+            for (Kernel& kernel : out.kernels.kernels) kernel_pass.function(kernel, options_);
+          }))
+        return;
+    pass("plan_memory", [&] {
+      for (Kernel& kernel : out.kernels.kernels) out.plans.push_back(plan_memory(kernel));
     });
-  };
-  auto dump = [&](std::string_view name, auto&& text) {
-    if (!options.dump) return;
-    std::string now = text();
-    if (now != last_text) options.dump(name, now);
-    last_text = std::move(now);
-  };
-  run("make_entries", [&] { out.module = make_entries(model, options.training); });
-  verify("make_entries");
-  dump("make_entries", [&] { return module_text(out.module); });
-  if (options.stop_after == "make_entries") return out;
-  for (const GraphPass& pass : graph_passes) {
-    if (pass.when == When::training && !options.training) continue;
-    if (!options.disable.count(pass.name)) {
-      run(pass.name, [&] { pass.function(out.module, options); });
-      verify(pass.name);
-      dump(pass.name, [&] { return module_text(out.module); });
-    }
-    if (options.stop_after == pass.name) return out;
   }
-  run("lower", [&] { out.kernels = lower(out.module); });
-  verify("lower");
-  dump("lower", [&] { return kernel_module_text(out.kernels); });
-  if (options.stop_after == "lower") return out;
-  for (const KernelPass& pass : kernel_passes) {
-    if (!options.disable.count(pass.name)) {
-      run(pass.name, [&] {
-        for (Kernel& kernel : out.kernels.kernels) pass.function(kernel, options);
-      });
-      verify(pass.name);
-      dump(pass.name, [&] { return kernel_module_text(out.kernels); });
-    }
-    if (options.stop_after == pass.name) return out;
+
+ private:
+  const PipelineOptions& options_;
+  std::string last_text_;
+
+  void verify(std::string_view after) {
+    if (out.kernels.kernels.empty()) verify_module(out.module, after);
+    for (const Kernel& kernel : out.kernels.kernels) verify_kernel(kernel, after);
   }
-  run("plan_memory", [&] {
-    for (Kernel& kernel : out.kernels.kernels) out.plans.push_back(plan_memory(kernel));
-  });
-  verify("plan_memory");
-  dump("plan_memory", [&] { return kernel_module_text(out.kernels); });
-  return out;
+
+  void dump(std::string_view name) {
+    std::string now = out.kernels.kernels.empty() ? module_text(out.module) : kernel_module_text(out.kernels);
+    if (now != last_text_) options_.dump(name, now);
+    last_text_ = std::move(now);
+  }
+};
+
+}  // namespace
+
+Lowered run_pipeline(Model& model, const PipelineOptions& options) {
+  Run run(options);
+  if (!run.pass("make_entries", [&] { run.out.module = make_entries(model, options.training); })) run.from_module();
+  return std::move(run.out);
+}
+
+Lowered run_pipeline(Module module, const PipelineOptions& options) {
+  Run run(options);
+  run.out.module = std::move(module);
+  run.from_module();
+  return std::move(run.out);
 }
 
 void run_passes(Module& module, std::span<const std::string> names) {

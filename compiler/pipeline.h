@@ -45,6 +45,9 @@ struct Lowered {
 
 Lowered run_pipeline(Model& model, const PipelineOptions& options = {});
 
+/// The same from a module on, which may have gone through passes before: what make_entries made, or text that was parsed.
+Lowered run_pipeline(Module module, const PipelineOptions& options = {});
+
 /// Names, and why each stands where it stands, in order: `moru passes`.
 struct PassDescription {
   std::string_view name, when, why;

@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 
 #include <dlfcn.h>
-#include <sys/wait.h>
 
 #include <filesystem>
 #include <fstream>
@@ -9,6 +8,7 @@
 #include "compiler/codegen/link.h"
 #include "compiler/support/error.h"
 #include "tests/codegen/random_kernels.h"
+#include "tests/support/command_output.h"
 
 using namespace moru;
 using namespace moru::test;
@@ -37,19 +37,9 @@ std::vector<uint8_t> some_file(size_t bytes) {
   return file;
 }
 
-int run(const std::string& command) {
-  const int status = std::system((command + " 2>&1").c_str());
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
+int run(const std::string& command) { return run_command(command + " 2>&1").code; }
 
-std::string output_of(const std::string& command) {
-  std::string text;
-  FILE* pipe = popen(command.c_str(), "r");
-  char buffer[512];
-  while (size_t got = fread(buffer, 1, sizeof buffer, pipe)) text.append(buffer, got);
-  pclose(pipe);
-  return text;
-}
+std::string output_of(const std::string& command) { return run_command(command).out; }
 
 const Symbols sizes = {{"n", 37}, {"batch", 11}, {"time", 3}, {"workers", 3}};
 

@@ -3,8 +3,8 @@
 
 #include <set>
 
+#include "compiler/interpret/gradient_check.h"
 #include "compiler/interpret/reference.h"
-#include "compiler/passes/differentiate.h"
 #include "compiler/passes/expand.h"
 #include "compiler/support/error.h"
 #include "tests/ops/op_case.h"
@@ -37,77 +37,26 @@ bool has_float_output(const OpCase& c) {
                      [&](const GraphResult& result) { return is_float(c.graph.type(result.value).dtype); });
 }
 
-// loss = sum over the float outputs of output * weight, with the weights as further inputs.
-Value append_loss(Graph& graph, std::vector<HostTensor>& inputs, uint64_t seed) {
-  Builder builder(graph);
-  std::mt19937_64 random(seed);
-  Value loss;
-  const std::vector<GraphResult> results = graph.results;
-  for (const GraphResult& result : results) {
-    const Type type = graph.type(result.value);
-    if (!is_float(type.dtype)) continue;
-    Example::Tensor wanted{.shape = {}, .low = 0.3, .high = 1.7, .dtype = type.dtype};
-    for (const Dim& dim : type.shape) wanted.shape.push_back(dim.constant());
-    inputs.push_back(random_tensor(wanted, random));
-    const Value weight = builder.input(type);
-    std::vector<int64_t> axes;
-    for (size_t axis = 0; axis < type.shape.size(); ++axis) axes.push_back(static_cast<int64_t>(axis));
-    Value part = builder.reduce("reduce_sum", builder.value(result.value) * weight, axes);
-    part = builder.cast(part, DType::f64);
-    loss = loss ? loss + part : part;
-  }
-  graph.results.clear();
-  builder.result(loss);
-  return loss;
-}
-
 void check_gradient(const OpCase& c) {
   std::vector<HostTensor> inputs = c.inputs;
   Graph forward = c.graph;
-  append_loss(forward, inputs, seed_of(*c.op, 1000));
+  append_weighted_loss(forward, inputs, seed_of(*c.op, 1000));
 
-  Graph backward = expand(forward);
-  std::vector<size_t> wanted_inputs;
-  std::vector<ValueId> wanted;
-  for (size_t i = 0; i < c.inputs.size(); ++i) {
-    if (!is_float(c.inputs[i].dtype)) continue;
-    wanted_inputs.push_back(i);
-    wanted.push_back(backward.inputs[i].value);
-  }
-  if (wanted.empty()) return;
-  const std::vector<ValueId> gradients = append_gradients(backward, backward.results[0].value, wanted);
-  for (ValueId gradient : gradients) backward.add_result(gradient);
-  verify_graph(backward, "append_gradients");
-  const std::vector<HostTensor> results = interpret_graph(backward, inputs, in_f64);
-
-  auto loss = [&] { return interpret_graph(forward, inputs, in_f64)[0].data[0]; };
+  std::vector<size_t> positions;  // the weights of the loss stand behind them
+  for (size_t i = 0; i < c.inputs.size(); ++i)
+    if (is_float(c.inputs[i].dtype)) positions.push_back(i);
   bool any_nonzero = false;
-  for (size_t k = 0; k < wanted_inputs.size(); ++k) {
-    const HostTensor& gradient = results[k + 1];
-    HostTensor& input = inputs[wanted_inputs[k]];
-    REQUIRE(gradient.shape == input.shape);
-    const size_t stride = std::max<size_t>(1, input.data.size() / 13);
-    for (size_t i = 0; i < input.data.size(); i += stride) {
-      const double x = input.data[i];
-      const double h = 1e-5 * std::max(1.0, std::fabs(x));
-      input.data[i] = x + h;
-      const double above = loss();
-      input.data[i] = x - h;
-      const double below = loss();
-      input.data[i] = x;
-      const double expected = (above - below) / (2 * h);
-      CAPTURE(k);
-      CAPTURE(i);
-      CAPTURE(x);
-      if (!near(gradient.data[i], expected, 2e-6))
-        FAIL_CHECK("gradient of input " << wanted_inputs[k] << " at element " << i << " (x = " << x << ") is "
-                                        << gradient.data[i] << " but central differences say " << expected);
-    }
-    for (double value : gradient.data) any_nonzero |= value != 0.0;
+  size_t elements = 0;
+  for (const InputProbes& input : probe_gradients(forward, inputs, {.samples = 13}, positions)) {
+    for (const GradientProbe& probe : input.probes)
+      if (!near(probe.gradient, probe.difference(), 2e-6))
+        FAIL_CHECK("gradient of input " << input.input << " at element " << probe.element << " (x = " << probe.at
+                                        << ") is " << probe.gradient << " but central differences say "
+                                        << probe.difference());
+    any_nonzero |= input.largest_gradient != 0.0;
+    elements += inputs[input.input].data.size();
   }
   // A single element may lie on the flat side of a relu.
-  size_t elements = 0;
-  for (size_t i : wanted_inputs) elements += inputs[i].data.size();
   if (elements > 8) CHECK_MESSAGE(any_nonzero, "all gradients are zero");
 }
 

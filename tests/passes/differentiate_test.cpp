@@ -1,5 +1,6 @@
 #include "compiler/passes/differentiate.h"
 
+#include "compiler/interpret/gradient_check.h"
 #include "compiler/passes/drop_dead.h"
 #include "compiler/passes/expand.h"
 #include "compiler/passes/hoist_scan.h"
@@ -18,40 +19,14 @@ namespace {
 
 const InterpretOptions in_f64{.numbers = Numbers::all_f64};
 
-// Gradients of `graph`'s only result, a scalar, with respect to all its float inputs against central differences.
-void check_gradients(const Graph& forward, std::vector<HostTensor> inputs, double tolerance) {
-  Graph backward = expand(forward);
-  std::vector<size_t> positions;
-  std::vector<ValueId> wanted;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!is_float(inputs[i].dtype)) continue;
-    positions.push_back(i);
-    wanted.push_back(backward.inputs[i].value);
-  }
-  for (ValueId gradient : append_gradients(backward, backward.results[0].value, wanted)) backward.add_result(gradient);
-  verify_graph(backward, "append_gradients");
-  const std::vector<HostTensor> results = interpret_graph(backward, inputs, in_f64);
-  auto loss = [&] { return interpret_graph(forward, inputs, in_f64)[0].data[0]; };
-  for (size_t k = 0; k < positions.size(); ++k) {
-    HostTensor& input = inputs[positions[k]];
-    const HostTensor& gradient = results[k + 1];
-    bool any = false;
-    CAPTURE(forward.inputs[positions[k]].slot);
-    const size_t step = std::max<size_t>(1, input.data.size() / 7);
-    for (double g : gradient.data) any |= g != 0.0;
-    CHECK_MESSAGE(any, "the gradient of '" << forward.inputs[positions[k]].slot << "' is zero everywhere");
-    for (size_t i = 0; i < input.data.size(); i += step) {
-      const double x = input.data[i], h = 1e-5;
-      input.data[i] = x + h;
-      const double above = loss();
-      input.data[i] = x - h;
-      const double below = loss();
-      input.data[i] = x;
-      const double expected = (above - below) / (2 * h);
-      if (std::fabs(gradient.data[i] - expected) > tolerance * (1.0 + std::fabs(expected)))
-        FAIL_CHECK("gradient of '" << forward.inputs[positions[k]].slot << "' element " << i << " is "
-                                   << gradient.data[i] << ", central differences say " << expected);
-    }
+// Gradients of the graph's only result, a scalar, with respect to all its float inputs against central differences.
+void check_gradients(const Graph& forward, const std::vector<HostTensor>& inputs, double tolerance) {
+  for (const InputProbes& input : probe_gradients(forward, inputs, {.samples = 7})) {
+    CHECK_MESSAGE(input.largest_gradient != 0.0, "the gradient of '" << input.name << "' is zero everywhere");
+    for (const GradientProbe& probe : input.probes)
+      if (!(std::fabs(probe.gradient - probe.difference()) <= tolerance * (1.0 + std::fabs(probe.difference()))))
+        FAIL_CHECK("gradient of '" << input.name << "' element " << probe.element << " is " << probe.gradient
+                                   << ", central differences say " << probe.difference());
   }
 }
 

@@ -19,7 +19,8 @@ namespace {
 
 const std::vector<std::string> commands = {
     "import",  "convert", "summary", "compile", "run",        "train",  "evaluate", "predict", "bench",  "opt",
-    "compare", "passes",  "ops",     "dump",    "checkpoint", "report", "backtest", "view",    "explain"};
+    "compare", "passes",  "ops",     "dump",    "checkpoint", "report", "backtest", "view",    "explain",
+    "gradcheck", "reduce"};
 
 void succeeds(const Outcome& outcome) {
   CAPTURE(outcome.out);

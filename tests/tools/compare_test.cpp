@@ -7,17 +7,11 @@
 #include <sstream>
 #include <string>
 
-namespace {
+#include "tests/support/command_output.h"
 
-std::string output_of(const std::string& command, int& status) {
-  std::string out;
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char buffer[4096];
-  for (size_t n; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) out.append(buffer, n);
-  status = ::pclose(pipe);
-  return out;
-}
+using moru::test::run_command;
+
+namespace {
 
 const std::string compare = std::string(MORU_SOURCE_DIR) + "/tests/bench/compare --build " + MORU_BINARY_DIR;
 
@@ -28,8 +22,7 @@ TEST_CASE("compare: gives a line of JSON for every peer that is there, with the 
     MESSAGE("skipped: there is no /usr/bin/python3");
     return;
   }
-  int status = 0;
-  const std::string text = output_of(compare + " --only 64x64x64,eigen --rounds 2 --seconds 0.01 --json", status);
+  const auto [status, text] = run_command(compare + " --only 64x64x64,eigen --rounds 2 --seconds 0.01 --json");
   CHECK(status == 0);
   int lines = 0;
   std::istringstream in(text);
@@ -45,9 +38,8 @@ TEST_CASE("compare: gives a line of JSON for every peer that is there, with the 
 }
 
 TEST_CASE("compare: numbers that differ get no time") {
-  int status = 0;
   // No difference is small enough for a negative tolerance.
-  const std::string text = output_of(compare + " --only 64x64x64,eigen --rounds 1 --seconds 0.01 --tolerance -1 --json 2>&1", status);
+  const auto [status, text] = run_command(compare + " --only 64x64x64,eigen --rounds 1 --seconds 0.01 --tolerance -1 --json 2>&1");
   if (text.find("MISSING: eigen") != std::string::npos) {
     MESSAGE("skipped: Eigen is not installed");
     return;
@@ -58,8 +50,7 @@ TEST_CASE("compare: numbers that differ get no time") {
 }
 
 TEST_CASE("compare: an unknown part is refused") {
-  int status = 0;
-  const std::string text = output_of(compare + " --only T9 2>&1", status);
+  const auto [status, text] = run_command(compare + " --only T9 2>&1");
   CHECK(status != 0);
   CHECK(text.find("--only knows") != std::string::npos);
 }

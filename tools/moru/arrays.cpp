@@ -256,4 +256,34 @@ std::vector<double> to_doubles(const SavedTensor& tensor) {
   return values;
 }
 
+HostTensor to_host(const SavedTensor& tensor) { return {tensor.dtype, tensor.shape, to_doubles(tensor)}; }
+
+SavedTensor from_host(const std::string& name, const HostTensor& host) {
+  SavedTensor tensor{name, host.dtype, host.shape, {}};
+  tensor.bytes.resize(host.data.size() * static_cast<size_t>(dtype_bytes(host.dtype)));
+  for (size_t i = 0; i < host.data.size(); ++i) {
+    const auto put = [&](auto element) {
+      std::memcpy(tensor.bytes.data() + i * sizeof element, &element, sizeof element);
+    };
+    switch (host.dtype) {
+      case DType::f32:
+        put(static_cast<float>(host.data[i]));
+        break;
+      case DType::f64:
+        put(host.data[i]);
+        break;
+      case DType::i32:
+        put(static_cast<int32_t>(host.data[i]));
+        break;
+      case DType::i64:
+        put(static_cast<int64_t>(host.data[i]));
+        break;
+      case DType::boolean:
+        put(static_cast<uint8_t>(host.data[i] != 0));
+        break;
+    }
+  }
+  return tensor;
+}
+
 }  // namespace moru::cli

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/ops/op.h"
 #include "compiler/support/narrow.h"
 #include "runtime/checkpoint.h"
 #include "runtime/data/npy.h"
@@ -40,5 +41,9 @@ std::vector<SavedTensor> random_tensors(const Program& program, std::string_view
 
 /// A tensor's elements as doubles.
 std::vector<double> to_doubles(const SavedTensor& tensor);
+
+/// The reference interpreter's form of a tensor, and back: elements become those of its element type.
+HostTensor to_host(const SavedTensor& tensor);
+SavedTensor from_host(const std::string& name, const HostTensor& host);
 
 }  // namespace moru::cli

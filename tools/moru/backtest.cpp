@@ -21,13 +21,12 @@ namespace moru::cli {
 namespace {
 
 struct Options {
-  std::string recipe, data, directory = "backtest", origin = "expanding";
+  std::string recipe, directory = "backtest", origin = "expanding";
   std::vector<int64_t> horizons;
   int64_t folds = 5;
   double first = 0.5;
   int threads = 1;
-  std::optional<uint64_t> seed;
-  std::optional<int64_t> epochs;
+  RecipeChanges changes;
   bool quiet = false, json = false;
   CompileFlags flags;
 };
@@ -256,16 +255,9 @@ std::string json_of(std::span<const Outcome> outcomes, const Options& options) {
 }
 
 int run(const Options& options) {
-  ModelSource source = open_model(options.recipe, options.seed);
-  Recipe recipe = require_recipe(source);
-  if (!options.data.empty()) {
-    if (recipe.data.source != SourceKind::csv) fail("--data names a CSV, but the recipe reads arrays");
-    recipe.data.path = options.data;
-  }
-  if (options.epochs) recipe.fit.epochs = *options.epochs;
-  if (options.seed) recipe.fit.seed = *options.seed;
+  ModelSource source = open_training(options.recipe, options.changes);
+  const Recipe& recipe = *source.recipe;
   check_recipe_fits(recipe, options);
-  source.recipe = recipe;
   std::vector<int64_t> horizons = options.horizons;
   if (horizons.empty()) horizons.push_back(recipe.data.windowed ? recipe.data.window.horizon : 0);
 
@@ -319,7 +311,6 @@ void add_backtest(CLI::App& app, Job& job) {
   command->add_option("RECIPE", options->recipe, "A recipe with a chronological split, or a model that carries one")
       ->required()
       ->type_name("RECIPE.json");
-  command->add_option("--data", options->data, "The CSV to use instead of the recipe's")->type_name("F.csv");
   command->add_option("--run-dir", options->directory, "Where folds and results go (default: backtest)")
       ->type_name("DIR");
   command->add_option("--folds", options->folds, "Test parts (default: 5)")
@@ -337,14 +328,10 @@ void add_backtest(CLI::App& app, Job& job) {
                    "expanding: train on everything before; sliding: on the newest part of it")
       ->check(CLI::IsMember(std::set<std::string>{"expanding", "sliding"}))
       ->type_name("KIND");
-  command->add_option("--epochs", options->epochs, "Epochs at most, instead of the recipe's")
-      ->check(CLI::Range(int64_t{0}, int64_t{1000000000}))
-      ->type_name("N");
-  command->add_option("--seed", options->seed, "Seed of weights, shuffling and dropout, instead of the recipe's")
-      ->type_name("S");
   command->add_option("--threads", options->threads, "Threads to use")->check(CLI::Range(1, 1024))->type_name("N");
   command->add_flag("--quiet", options->quiet, "Show no progress");
   command->add_flag("--json", options->json, "Print backtest.json instead of tables");
+  add_recipe_changes(*command, options->changes);
   add_compile_flags(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });
 }

@@ -33,6 +33,8 @@ void add_explain(CLI::App& app, Job& job);
 void add_bench(CLI::App& app, Job& job);
 void add_opt(CLI::App& app, Job& job);
 void add_compare(CLI::App& app, Job& job);
+void add_gradcheck(CLI::App& app, Job& job);
+void add_reduce(CLI::App& app, Job& job);
 void add_passes(CLI::App& app, Job& job);
 void add_ops(CLI::App& app, Job& job);
 void add_dump(CLI::App& app, Job& job);

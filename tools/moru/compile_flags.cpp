@@ -70,6 +70,15 @@ std::string cache_directory() {
   return {};
 }
 
+void add_recipe_changes(CLI::App& command, RecipeChanges& changes) {
+  command.add_option("--data", changes.data, "The CSV to use instead of the recipe's")->type_name("F.csv");
+  command.add_option("--seed", changes.seed, "Seed of weights, shuffling and dropout, instead of the recipe's")
+      ->type_name("S");
+  command.add_option("--epochs", changes.epochs, "Epochs at most, instead of the recipe's")
+      ->check(CLI::Range(int64_t{0}, int64_t{1000000000}))
+      ->type_name("N");
+}
+
 CompileOptions make_compile_options(const CompileFlags& flags, const TrainingSpec* training, int64_t seed) {
   CompileOptions options;
   options.target = Target::parse(flags.target);

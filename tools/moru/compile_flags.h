@@ -35,6 +35,9 @@ void add_compile_flags(CLI::App& command, CompileFlags& flags);
 /// Adds --memory-budget, for subcommands that compile a training step.
 void add_memory_budget(CLI::App& command, CompileFlags& flags);
 
+/// Adds --data, --seed and --epochs, for subcommands that train.
+void add_recipe_changes(CLI::App& command, RecipeChanges& changes);
+
 /// Throws Failure for a pass that does not exist or cannot be left out, CompileError for a target.
 CompileOptions make_compile_options(const CompileFlags& flags, const TrainingSpec* training, int64_t seed = 0);
 EmitOptions make_emit_options(const CompileFlags& flags);

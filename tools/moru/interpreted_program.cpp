@@ -5,6 +5,7 @@
 
 #include "compiler/interpret/kernel_interpreter.h"
 #include "compiler/support/error.h"
+#include "runtime/aligned_buffer.h"
 #include "schema/kernel_abi.h"
 #include "tools/moru/commands.h"
 
@@ -83,18 +84,17 @@ void InterpretedProgram::set(const SavedTensor& tensor) {
 
 void InterpretedProgram::run(std::string_view entry) {
   const auto run_named = [&](std::string_view name) {
-    for (const Kernel& kernel : lowered_.kernels.kernels)
-      if (kernel.entry == name) {
-        run_kernel(kernel);
-        return true;
-      }
-    return false;
+    const std::vector<Kernel>& kernels = lowered_.kernels.kernels;
+    const auto found = std::find_if(kernels.begin(), kernels.end(), [&](const Kernel& k) { return k.entry == name; });
+    if (found != kernels.end()) run_kernel(static_cast<size_t>(found - kernels.begin()));
+    return found != kernels.end();
   };
   if (entry != "train_step") run_named("prepare");
   if (!run_named(entry)) fail("the program has no entry '" + std::string(entry) + "'");
 }
 
-void InterpretedProgram::run_kernel(const Kernel& kernel) {
+void InterpretedProgram::run_kernel(size_t index) {
+  const Kernel& kernel = lowered_.kernels.kernels[index];
   std::vector<void*> addresses;
   std::vector<std::vector<std::byte>> arena(kernel.buffers.size());
   for (size_t i = 0; i < kernel.buffers.size(); ++i) {
@@ -112,7 +112,32 @@ void InterpretedProgram::run_kernel(const Kernel& kernel) {
       addresses.push_back(arena[i].data());
     }
   }
-  interpret_kernel(kernel, addresses, symbols_);
+  if (!code_) return interpret_kernel(kernel, addresses, symbols_);
+
+  // Native code takes slots by number, and its buffers where the plan has them in one arena.
+  const MemoryPlan& plan = lowered_.plans[index];
+  AlignedBuffer planned;
+  need(planned.reserve(static_cast<uint64_t>(evaluate(plan.total_bytes)) + MORU_BUFFER_ALIGNMENT, "the arena"));
+  std::vector<void*> by_slot(lowered_.module.slots.size(), nullptr);
+  std::vector<AlignedBuffer> aligned(by_slot.size());
+  for (size_t i = 0; i < kernel.buffers.size(); ++i) {
+    if (kernel.buffers[i].slot < 0) continue;
+    const auto slot = static_cast<size_t>(kernel.buffers[i].slot);
+    need(aligned[slot].reserve(memory_[slot].size(), "a slot"));
+    std::memcpy(aligned[slot].data(), memory_[slot].data(), memory_[slot].size());
+    by_slot[slot] = aligned[slot].data();
+  }
+  for (const BufferPlace& place : plan.places) by_slot.push_back(planned.data() + evaluate(place.offset));
+  std::vector<int64_t> symbols;
+  for (const std::string& name : lowered_.kernels.symbols) symbols.push_back(evaluate(Dim::symbol(name)));
+  const auto in_turn = [](void*, int64_t chunks, moru_chunk_body body, const void* context) {
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) body(context, chunk, 0);
+  };
+  const moru_kernel_call call{by_slot.data(), symbols.data(), in_turn, nullptr};
+  if (const int32_t code = code_->find_entry(kernel.entry)(&call); code != MORU_KERNEL_OK)
+    fail("the entry '" + kernel.entry + "' failed with code " + std::to_string(code));
+  for (size_t slot = 0; slot < aligned.size(); ++slot)
+    if (by_slot[slot]) std::memcpy(memory_[slot].data(), aligned[slot].data(), memory_[slot].size());
 }
 
 SavedTensor InterpretedProgram::get(const std::string& name) const {

@@ -59,7 +59,7 @@ int main(int argument_count, char** arguments) {
     return "error: " + std::string(error.what()) + "\n  hint: " + name + " --help\n";
   });
   for (const auto add : {add_import, add_convert, add_summary, add_compile, add_run, add_train, add_evaluate,
-                         add_predict, add_report, add_backtest, add_bench, add_view, add_explain, add_opt, add_compare,
+                         add_predict, add_report, add_backtest, add_bench, add_view, add_explain, add_opt, add_compare, add_gradcheck, add_reduce,
                          add_passes, add_ops, add_dump, add_checkpoint})
     add(app, job);
 

@@ -153,6 +153,19 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
   return source;
 }
 
+ModelSource open_training(const std::string& path, const RecipeChanges& changes, const std::string& recipe_path) {
+  ModelSource source = open_model(path, changes.seed, recipe_path);
+  require_recipe(source);
+  Recipe& recipe = *source.recipe;
+  if (!changes.data.empty()) {
+    if (recipe.data.source != SourceKind::csv) fail("--data names a CSV, but the recipe reads arrays");
+    recipe.data.path = changes.data;
+  }
+  if (changes.epochs) recipe.fit.epochs = *changes.epochs;
+  if (changes.seed) recipe.fit.seed = *changes.seed;
+  return source;
+}
+
 std::vector<std::byte> moru_bytes(const ModelSource& source) {
   const std::vector<std::byte> model = write_model(source.model);
   const WeightsSection weights = make_weights_section(source.model);

@@ -32,6 +32,17 @@ struct ModelSource {
 ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {}, const std::string& recipe_path = {},
                        const std::string& weights_path = {}, const OnnxImportOptions& onnx = {});
 
+/// What the command line says of a recipe's training instead of the recipe.
+struct RecipeChanges {
+  std::string data;  // another CSV
+  std::optional<uint64_t> seed;
+  std::optional<int64_t> epochs;
+};
+
+/// Opens a recipe, or a model that carries one, to train by: open_model, with the changes made to its recipe, which it
+/// has. Throws Failure or CompileError.
+ModelSource open_training(const std::string& path, const RecipeChanges& changes, const std::string& recipe_path = {});
+
 /// The `.moru` file of a model with its weights, and of its recipe where it has one.
 std::vector<std::byte> moru_bytes(const ModelSource& source);
 

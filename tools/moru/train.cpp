@@ -14,11 +14,10 @@ namespace moru::cli {
 namespace {
 
 struct Options {
-  std::string recipe, data, run_directory = "run", tensorboard;
+  std::string recipe, run_directory = "run", tensorboard;
   bool resume = false, allow_other_program = false, quiet = false, json = false, report = false;
   int threads = 1;
-  std::optional<uint64_t> seed;
-  std::optional<int64_t> epochs;
+  RecipeChanges changes;
   CompileFlags flags;
 };
 
@@ -43,15 +42,8 @@ std::function<Status(Session&)> continued_training(ModelSource& source, const Re
 }
 
 int run(const Options& options) {
-  ModelSource source = open_model(options.recipe, options.seed);
-  Recipe recipe = require_recipe(source);
-  if (!options.data.empty()) {
-    if (recipe.data.source != SourceKind::csv) fail("--data names a CSV, but the recipe reads arrays");
-    recipe.data.path = options.data;
-  }
-  if (options.epochs) recipe.fit.epochs = *options.epochs;
-  if (options.seed) recipe.fit.seed = *options.seed;
-  source.recipe = recipe;
+  ModelSource source = open_training(options.recipe, options.changes);
+  const Recipe& recipe = *source.recipe;
   if (!source.program) {
     // Before compiling: a width that differs is the most common mistake, and the model is not to blame for it.
     const PreparedData prepared = need(prepare_training(recipe));
@@ -80,9 +72,9 @@ int run(const Options& options) {
   const TrainingReport report = need(std::move(trained));
   if (report.fit.interrupted_by != 0) {
     std::string again = "moru train " + options.recipe;
-    if (!options.data.empty()) again += " --data " + options.data;
-    if (options.seed) again += " --seed " + std::to_string(*options.seed);
-    if (options.epochs) again += " --epochs " + std::to_string(*options.epochs);
+    if (!options.changes.data.empty()) again += " --data " + options.changes.data;
+    if (options.changes.seed) again += " --seed " + std::to_string(*options.changes.seed);
+    if (options.changes.epochs) again += " --epochs " + std::to_string(*options.changes.epochs);
     std::fprintf(stderr, "interrupted; go on with: %s --run-dir %s --resume\n", again.c_str(),
                  options.run_directory.c_str());
     return 128 + report.fit.interrupted_by;
@@ -105,7 +97,6 @@ void add_train(CLI::App& app, Job& job) {
   command->add_option("RECIPE", options->recipe, "A recipe, or a model that carries one")
       ->required()
       ->type_name("RECIPE.json");
-  command->add_option("--data", options->data, "The CSV to train on instead of the recipe's")->type_name("F.csv");
   command->add_option("--run-dir", options->run_directory, "Where checkpoints and results go (default: run)")
       ->type_name("DIR");
   command->add_flag("--resume", options->resume, "Go on from the newest good checkpoint in the run directory");
@@ -113,11 +104,6 @@ void add_train(CLI::App& app, Job& job) {
                     "Resume a checkpoint of another program: what fits, and not bit-equal");
   command->add_option("--threads", options->threads, "Threads to use; the result has the same bits with any number")
       ->check(CLI::Range(1, 1024))
-      ->type_name("N");
-  command->add_option("--seed", options->seed, "Seed of weights, shuffling and dropout, instead of the recipe's")
-      ->type_name("S");
-  command->add_option("--epochs", options->epochs, "Epochs at most, instead of the recipe's")
-      ->check(CLI::Range(int64_t{0}, int64_t{1000000000}))
       ->type_name("N");
   command->add_flag("--report", options->report, "Also write RUN_DIR/report.html (see moru report)");
   command->add_flag("--quiet", options->quiet, "Show no progress");
@@ -127,6 +113,7 @@ void add_train(CLI::App& app, Job& job) {
       ->add_option("--tensorboard", options->tensorboard,
                    "Also write TensorBoard's event files: DIR/train, DIR/validation")
       ->type_name("DIR");
+  add_recipe_changes(*command, options->changes);
   add_compile_flags(*command, options->flags);
   add_memory_budget(*command, options->flags);
   command->callback([options, &job] { job = [options] { return run(*options); }; });

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <csignal>
 
+#include "tools/report/html_text.h"
+
 extern char** environ;
 
 namespace moru {
@@ -24,28 +26,11 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
-std::string html_escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else if (static_cast<unsigned char>(c) >= 0x20)
-      out += c;
-  }
-  return out;
-}
-
 void append_graph(const DotGraph& graph, const std::string& indent, int& frames, std::string& out) {
   for (const DotNode& node : graph.nodes) {
-    std::string label = "<<b>" + html_escaped(node.title) + "</b>";
+    std::string label = "<<b>" + html_text(node.title) + "</b>";
     for (const std::string& line : node.lines)
-      label += "<br/><font point-size=\"3\"> </font><br/><font point-size=\"10\">" + html_escaped(line) + "</font>";
+      label += "<br/><font point-size=\"3\"> </font><br/><font point-size=\"10\">" + html_text(line) + "</font>";
     out += indent + quoted(node.id) + " [label=" + label + ">, class=" + quoted(node.style) + "]\n";
   }
   for (const DotGraph& frame : graph.frames) {

@@ -1,6 +1,7 @@
 #include "tools/report/report_page.h"
 
 #include "tools/report/graphviz.h"
+#include "tools/report/html_text.h"
 #include "tools/report/page_files.h"
 
 namespace moru {
@@ -27,21 +28,6 @@ std::string library(std::string_view code) {
     out.insert(at + 1, "\\");
   // A map of the code is a file that the page does not have.
   if (const size_t map = out.rfind("//# sourceMappingURL"); map != std::string::npos) out.resize(map);
-  return out;
-}
-
-std::string html_text(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else
-      out += c;
-  }
   return out;
 }
 
