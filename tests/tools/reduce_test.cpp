@@ -88,10 +88,10 @@ TEST_CASE("reduce: a compiler that crashes does not take the reducer with it") {
 
 TEST_CASE("reduce: an error stays the same error, whatever it says of names and sizes") {
   Op wrong = get_op("exp");
-  wrong.lower = [](std::span<const Expr>, const Attributes&) -> Expr {
-    throw std::logic_error("cannot lower 'culprit' of 12 [batch, 8] elements");
+  wrong.expand = [](Builder&, std::span<const Value> x, const Attributes&) -> std::vector<Value> {
+    throw std::logic_error("cannot expand 'culprit' of 12 " + shape_text(x[0].shape()) + " elements");
   };
-  check_reduces(planted(wrong), "error: cannot lower  of   elements", wrong);
+  check_reduces(planted(wrong), "error: cannot expand  of   elements", wrong);
 }
 
 TEST_CASE("reduce: a result that is no number, and a compiler that does not come to an end") {

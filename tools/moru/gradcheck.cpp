@@ -238,7 +238,7 @@ int run(const Options& options) {
 
   const std::vector<InputProbes> probes = probe_gradients(
       graph, inputs,
-      {.samples = options.samples, .seed = options.changes.seed.value_or(0), .step = 1e-4, .tolerance = options.tolerance}, positions);
+      {.samples = options.samples, .seed = options.changes.seed.value_or(0), .tolerance = options.tolerance}, positions);
   std::vector<Row> rows;
   for (const InputProbes& input : probes)
     rows.push_back(judge(input, module.find_slot(input.name)->kind, options.tolerance));
