@@ -11,6 +11,7 @@
 #include "runtime/training/json_writer.h"
 #include "runtime/training/predictions_table.h"
 #include "runtime/training/train_from_recipe.h"
+#include "tools/moru/advice.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
 #include "tools/moru/model_source.h"
@@ -262,7 +263,8 @@ int run(const Options& options) {
   if (horizons.empty()) horizons.push_back(recipe.data.windowed ? recipe.data.window.horizon : 0);
 
   const PreparedData first = need(prepare_training(fold_recipe(recipe, options, 0, horizons.front())));
-  if (!source.program) check_data(source.model, first.train, recipe, file_name(source.path), file_name(options.recipe));
+  if (!source.program)
+    check_training(source, first.train, options.quiet || options.json ? ProgressStyle::quiet : ProgressStyle::lines);
   const PreparedModel prepared = prepare_model(source, true);
   CompileFlags flags = options.flags;
   flags.budget_batch = recipe.fit.batch_size;

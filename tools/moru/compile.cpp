@@ -10,6 +10,7 @@
 #include "compiler/ops/names.h"
 #include "runtime/atomic_file.h"
 #include "runtime/data/prepare.h"
+#include "tools/moru/advice.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
 #include "tools/moru/model_source.h"
@@ -37,8 +38,7 @@ void fit_recipe(ModelSource& source) {
   if (recipe.fitted || (recipe.data.source == SourceKind::csv && !std::filesystem::exists(recipe.data.path, ignored)))
     return;
   PreparedData prepared = need(prepare_training(recipe));
-  check_data(source.model, prepared.train, recipe, file_name(source.path),
-             file_name(source.recipe_path.empty() ? source.path : source.recipe_path));
+  check_training(source, prepared.train, ProgressStyle::lines);
   recipe = std::move(prepared.recipe);
 }
 

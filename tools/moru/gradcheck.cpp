@@ -8,6 +8,7 @@
 #include "compiler/passes/expand.h"
 #include "runtime/training/batch_feeder.h"
 #include "runtime/training/json_writer.h"
+#include "tools/moru/advice.h"
 #include "tools/moru/arrays.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
@@ -63,7 +64,7 @@ Batch make_batch(ModelSource& source, const Options& options, const PreparedMode
   std::optional<PreparedData> data;
   if (prepared.trains && !options.random) {
     data = need(prepare_training(*source.recipe));
-    check_data(source.model, data->train, *source.recipe, file_name(source.path), file_name(source.recipe_path));
+    check_training(source, data->train, ProgressStyle::quiet);
     set_statistics(source.model, data->recipe);
   }
   // The program only lends its slots: what is compared is interpreted.

@@ -4,10 +4,10 @@
 
 #include "compiler/ops/names.h"
 #include "runtime/training/train_from_recipe.h"
+#include "tools/moru/advice.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
 #include "tools/moru/model_source.h"
-#include "tools/moru/recipe_model.h"
 #include "tools/moru/report.h"
 
 namespace moru::cli {
@@ -44,10 +44,12 @@ std::function<Status(Session&)> continued_training(ModelSource& source, const Re
 int run(const Options& options) {
   ModelSource source = open_training(options.recipe, options.changes);
   const Recipe& recipe = *source.recipe;
+  const ProgressStyle style =
+      options.quiet ? ProgressStyle::quiet : options.json ? ProgressStyle::events : ProgressStyle::automatic;
   if (!source.program) {
     // Before compiling: a width that differs is the most common mistake, and the model is not to blame for it.
     const PreparedData prepared = need(prepare_training(recipe));
-    check_data(source.model, prepared.train, recipe, file_name(source.path), file_name(options.recipe));
+    check_training(source, prepared.train, style);
   }
   const PreparedModel prepared_model = prepare_model(source, true);
 
@@ -61,7 +63,7 @@ int run(const Options& options) {
   job.resume = options.resume;
   job.allow_other_program = options.allow_other_program;
   job.threads = options.threads;
-  job.progress = options.quiet ? ProgressStyle::quiet : options.json ? ProgressStyle::events : ProgressStyle::automatic;
+  job.progress = style;
   job.tensorboard_directory = options.tensorboard;
   job.stop_on_signal = true;
   if (!source.program && !options.resume) job.initialise = continued_training(source, recipe);
