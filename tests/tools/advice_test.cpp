@@ -41,6 +41,7 @@ struct Case {
 
 const std::string y = R"({"column": "y"})", scaled = R"({"column": "y", "scaler": "standard"})", below = R"({"column": "signed"})",
                   three = R"({"column": "three", "encoder": "ordinal", "categories": ["0", "1", "2"]})",
+                  numbered = R"({"column": "three", "encoder": "ordinal", "categories": ["0", "1", "2"], "dtype": "i32"})",
                   two = R"({"column": "two", "encoder": "ordinal", "categories": ["0", "1"]})",
                   one_hot = R"({"column": "label", "encoder": "one_hot"})", number = R"({"column": "three"})";
 const std::string hidden = dense("h", 8, "tanh") + ", ";
@@ -51,7 +52,7 @@ const Case warned[] = {
     {"sigmoid over classes that exclude each other", hidden + dense("y", 3, "sigmoid"), recipe(one_hot, R"("categorical_crossentropy")"),
      "warning: layer 'y' (Dense) ends with sigmoid, but categorical_crossentropy wants the probabilities of 3 classes: use softmax, "
      "or binary_crossentropy for labels that go together\n"},
-    {"no probabilities", hidden + dense("y", 3, "linear"), recipe(three, R"("sparse_categorical_crossentropy")"),
+    {"no probabilities", hidden + dense("y", 3, "linear"), recipe(numbered, R"("sparse_categorical_crossentropy")"),
      "warning: layer 'y' (Dense) ends with linear, but sparse_categorical_crossentropy wants probabilities: use softmax, or a linear "
      "output with from_logits\n"},
     {"no probability", hidden + dense("y", 1, "tanh"), recipe(two, R"("binary_crossentropy")"),
@@ -75,8 +76,6 @@ const Case warned[] = {
      "warning: layer 'y' (Dense) ends with sigmoid, which yields values from 0 to 1, but the target has values from "},
     {"class numbers for a loss of two classes", hidden + dense("y", 1, "sigmoid"), recipe(number, R"("binary_crossentropy")"),
      "warning: output 'y': binary_crossentropy compares with values from 0 to 1, but the target has values from 0 to 2\n"},
-    {"fractions as classes", hidden + dense("y", 90, "softmax"), recipe(y, R"("sparse_categorical_crossentropy")"),
-     "warning: output 'y': sparse_categorical_crossentropy takes class numbers, but the target has values from "},
     {"accuracy of numbers", hidden + dense("y", 1, "linear"), recipe(y, R"("mse")", R"(, "metrics": ["accuracy"])"),
      "warning: metric 'accuracy' counts equal classes, but 'y' is trained with mean_squared_error on numbers: use mae, rmse or r2_score\n"},
     {"two linear layers", dense("h", 8, "linear") + ", " + dense("y", 1, "linear"), recipe(y, R"("mse")"),
@@ -93,15 +92,19 @@ const Case refused[] = {
     {"class numbers for a loss of vectors", hidden + dense("y", 3, "softmax"), recipe(three, R"("categorical_crossentropy")"),
      "error: layer 'y' (Dense): yields 3 scores, which categorical_crossentropy compares with as many numbers, but the target is one "
      "number\n"
-     "  hint: use sparse_categorical_crossentropy for class numbers, or \"encoder\": \"one_hot\" for the target\n"},
+     "  hint: use sparse_categorical_crossentropy with \"dtype\": \"i32\" for the target, or \"encoder\": \"one_hot\"\n"},
     {"a mean squared error of class numbers", hidden + dense("y", 3, "softmax"), recipe(three, R"("mse")"),
      "error: layer 'y' (Dense): yields 3 scores, which mean_squared_error compares with as many numbers, but the target is one number\n"
-     "  hint: use sparse_categorical_crossentropy for class numbers, or \"encoder\": \"one_hot\" for the target\n"},
+     "  hint: use sparse_categorical_crossentropy with \"dtype\": \"i32\" for the target, or \"encoder\": \"one_hot\"\n"},
+    {"class numbers as floats", hidden + dense("y", 3, "softmax"), recipe(three, R"("sparse_categorical_crossentropy")"),
+     "error: layer 'y' (Dense): is compared by sparse_categorical_crossentropy with class numbers, which are integers, but the target "
+     "is f32\n"
+     "  hint: set \"dtype\": \"i32\" for the target in the recipe\n"},
     {"every step where one is wanted", lstm + dense("y", 1, "linear"), recipe(y, R"("mse")", "", windowed),
      "error: layer 'y' (Dense): yields [4, 1] per sample, one result for each of 4 steps, but the target is [1] per sample\n"
      "  hint: set return_sequences=false on 'memory', or put a Flatten before 'y'\n"},
     {"classes of every step where one is wanted", lstm + dense("y", 3, "softmax"),
-     recipe(three, R"("sparse_categorical_crossentropy")", "", windowed),
+     recipe(numbered, R"("sparse_categorical_crossentropy")", "", windowed),
      "error: layer 'y' (Dense): yields [4, 3] per sample, one result for each of 4 steps, but the target is [1] per sample\n"
      "  hint: set return_sequences=false on 'memory', or put a Flatten before 'y'\n"},
     {"a forgotten Flatten", hidden + dense("y", 1, "linear"), recipe(y, R"("mse")", "", windowed),
@@ -114,7 +117,7 @@ const Case silent[] = {
     {"positive numbers", hidden + dense("y", 1, "relu"), recipe(y, R"("mse")"), ""},
     {"two classes", hidden + dense("y", 1, "sigmoid"), recipe(two, R"("binary_crossentropy")", R"(, "metrics": ["accuracy"])"), ""},
     {"logits", hidden + dense("y", 1, "linear"), recipe(two, R"({"name": "binary_crossentropy", "from_logits": true})"), ""},
-    {"classes by number", hidden + dense("y", 3, "softmax"), recipe(three, R"("sparse_categorical_crossentropy")", R"(, "metrics": ["accuracy"])"), ""},
+    {"classes by number", hidden + dense("y", 3, "softmax"), recipe(numbered, R"("sparse_categorical_crossentropy")", R"(, "metrics": ["accuracy"])"), ""},
     {"classes one-hot", hidden + dense("y", 3, "softmax"), recipe(one_hot, R"("categorical_crossentropy")"), ""},
     {"labels", hidden + dense("y", 3, "sigmoid"), recipe(one_hot, R"("binary_crossentropy")"), ""},
     {"a narrow linear layer", dense("h", 1, "linear") + ", " + dense("y", 3, "softmax"), recipe(one_hot, R"("categorical_crossentropy")"), ""},

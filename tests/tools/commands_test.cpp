@@ -413,6 +413,23 @@ TEST_CASE("bench --kernels lists what a step consists of") {
         std::string::npos);
 }
 
+TEST_CASE("summary counts arithmetic and memory when asked") {
+  const SmallProject project;
+  const Outcome outcome = project.moru({"summary", project / "recipe.json", "--cost", "--batch", "10", "--json"});
+  succeeds(outcome);
+  const json cost = json::parse(outcome.out)["cost"];
+  CHECK(cost["batch"] == 10);
+  REQUIRE(cost["entries"].size() == 2);
+  double flops[2] = {};
+  for (const json& entry : cost["entries"]) flops[entry["entry"] == "train_step"] = entry["flops"];
+  CHECK(flops[0] >= 10 * 2 * (3 * 8 + 8));             // the products alone
+  CHECK(flops[1] > 10 * 2 * (2 * 3 * 8 + 3 * 8));      // once more for weights, and for what lies behind the first layer
+  const Outcome text = project.moru({"summary", project / "model.json", "--cost"});
+  succeeds(text);
+  CHECK(text.out.find("predict, batch 32: ") != std::string::npos);
+  CHECK(text.out.find(" FLOP, reads ") != std::string::npos);
+}
+
 TEST_CASE("compare finds that reference, kernels and native code agree, node by node") {
   const SmallProject project;
   const Outcome outcome = project.moru({"compare", project / "recipe.json", "--nodes", "--json"});

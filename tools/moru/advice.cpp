@@ -116,10 +116,10 @@ Shape without_trailing_ones(Shape shape) {
   return shape;
 }
 
-/// Least and largest of a target's training values, and whether all are whole.
+/// Least and largest of a target's training values.
 struct Range {
   double least = INFINITY, most = -INFINITY;
-  bool whole = true, any = false;
+  bool whole = true, any = false;  // whole: all values are integers
 };
 
 template <typename T>
@@ -210,8 +210,6 @@ void doubt_values(const Output& output, const Dataset& data, std::vector<std::st
                      (range.whole && !is_binary(loss) ? ": class numbers take sparse_categorical_crossentropy" : ""));
   if (loss == "poisson" && range.least < 0)
     doubts.push_back("output '" + output.name + "': poisson compares with counts, but " + seen);
-  if (is_sparse(loss) && !range.whole)
-    doubts.push_back("output '" + output.name + "': " + loss + " takes class numbers, but " + seen + ", not all of them whole");
 }
 
 /// A loss beside the activation before it.
@@ -248,7 +246,7 @@ void doubt_metrics(const Model& model, const Recipe& recipe, const std::vector<O
       if (!output.loss || !is_regression(output.loss->name) || !output.target || output.target->is_category) continue;
       if (metric.name.find("accuracy") == std::string::npos) continue;
       if (is_one_of(output.activation, {"sigmoid", "softmax"})) continue;  // classes, by another loss than usual
-      doubts.push_back("metric '" + metric.name + "' counts equal classes, but '" + output.name + "' is trained with " +
+      doubts.push_back("metric '" + (metric.label.empty() ? metric.name : metric.label) + "' counts equal classes, but '" + output.name + "' is trained with " +
                        output.loss->name + " on numbers: use mae, rmse or r2_score");
     }
 }
@@ -321,13 +319,16 @@ void check_losses(const Model& model, const Recipe& recipe, const Dataset& data)
       refuse(output, "has one unit, but " + loss + " compares classes, and of one class it is always 0",
              "use binary_crossentropy (with sigmoid) for two classes, or one unit for each class");
     if (!output.target) continue;
+    if (is_sparse(loss) && is_float(output.target->dtype))
+      refuse(output, "is compared by " + loss + " with class numbers, which are integers, but the target is " + std::string(dtype_name(output.target->dtype)),
+             "set \"dtype\": \"i32\" for the target in the recipe");
     Shape wanted(output.type.shape.begin() + 1, output.type.shape.end());
     const Shape given(output.target->sample_shape.begin(), output.target->sample_shape.end());
     // A vector of scores with class numbers for targets.
     if (units > 1 && without_trailing_ones(given).empty() && wanted.size() == 1 && !is_sparse(loss)) {
       if (output.activation == "softmax" || is_categorical(loss))
         refuse(output, "yields " + std::to_string(units) + " scores, which " + loss + " compares with as many numbers, but the target is one number",
-               "use sparse_categorical_crossentropy for class numbers, or \"encoder\": \"one_hot\" for the target");
+               "use sparse_categorical_crossentropy with \"dtype\": \"i32\" for the target, or \"encoder\": \"one_hot\"");
     }
     // One axis too many.
     if (is_sparse(loss) && !wanted.empty()) wanted.pop_back();
