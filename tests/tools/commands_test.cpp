@@ -427,7 +427,7 @@ TEST_CASE("summary counts arithmetic and memory when asked") {
   const Outcome text = project.moru({"summary", project / "model.json", "--cost"});
   succeeds(text);
   CHECK(text.out.find("predict, batch 32: ") != std::string::npos);
-  CHECK(text.out.find(" FLOP, reads ") != std::string::npos);
+  CHECK(text.out.find("FLOP, reads ") != std::string::npos);
 }
 
 TEST_CASE("compare finds that reference, kernels and native code agree, node by node") {
