@@ -1,4 +1,5 @@
 /* The shared library's own translation unit; everything else comes from the static one. */
 #include "moru/moru.h"
 
-const char moru_built_version[] = MORU_VERSION;
+extern const char built_version[]; /* not visible outside: see c_api.map */
+const char built_version[] = MORU_VERSION;

@@ -195,7 +195,7 @@ TEST_CASE("advice: the recipes that come along get no warning on their data") {
                                                       {"enb2012", "ENB2012_data"}};
   const SmallProject project;
   for (const auto& [name, table_name] : list) {
-    const std::string data = std::string(shared ? shared : "") + "/data/" + table_name + ".csv";
+    const std::string data = std::string(shared ? shared : MORU_SOURCE_DIR "/../shared") + "/data/" + table_name + ".csv";
     if (!std::filesystem::exists(data)) {
       MESSAGE("skipped: there is no " << data);
       continue;
