@@ -12,7 +12,9 @@
 #include "compiler/passes/hoist_scan.h"
 #include "compiler/passes/lower.h"
 #include "compiler/passes/make_entries.h"
+#include "compiler/passes/narrow_products.h"
 #include "compiler/passes/order_updates.h"
+#include "compiler/passes/prepare_weights.h"
 #include "compiler/passes/segment_scans.h"
 #include "compiler/passes/share_loops.h"
 #include "compiler/passes/simplify.h"
@@ -38,7 +40,11 @@ void each_entry(Module& module, const PipelineOptions&) {
   for (Graph& graph : module.entries) pass(graph);
 }
 
-void expand_entries(Module& module, const PipelineOptions&) {
+void expand_entries(Module& module, const PipelineOptions& options) {
+  const bool is_mixed = options.dtype_policy == DTypePolicy::mixed_bfloat16;
+  for (Graph& graph : module.entries) graph = expand(graph, {.precision = is_mixed ? "bf16" : ""});
+}
+void expand_update_entry(Module& module, const PipelineOptions&) {
   for (Graph& graph : module.entries) graph = expand(graph);
 }
 void segment_entries(Module& module, const PipelineOptions& options) {
@@ -47,6 +53,7 @@ void segment_entries(Module& module, const PipelineOptions& options) {
 }
 void differentiate_entry(Module& module, const PipelineOptions&) { differentiate(module); }
 void add_update_entry(Module& module, const PipelineOptions& options) { add_update(module, *options.training); }
+void prepare_predictions(Module& module, const PipelineOptions&) { prepare_weights(module); }
 void tile_entries(Module& module, const PipelineOptions& options) {
   for (Graph& graph : module.entries) tile_batch(graph, options.schedule.tile_rows, options.schedule.partitions);
 }
@@ -62,7 +69,7 @@ constexpr GraphPass graph_passes[] = {
     {"segment_scans",    segment_entries,              When::training,  "with a memory budget only: differentiate then keeps carries and recomputes segments"},
     {"differentiate",    differentiate_entry,          When::training,  "before simplify, so that forward and backward share nodes"},
     {"add_update",       add_update_entry,             When::training,  "the optimizer becomes ordinary nodes; the runtime has no maths"},
-    {"expand_update",    expand_entries,               When::training,  "optimizers and gradients were written with composites too"},
+    {"expand_update",    expand_update_entry,          When::training,  "optimizers and gradients were written with composites too"},
     {"drop_dead",        each_entry<drop_dead>,        When::always,    "the backward scan recomputed what it does not need"},
     {"fold_constants_2", each_entry<fold_constants>,   When::always,    "gradients start from the constant 1"},
     {"simplify",         each_entry<simplify>,         When::always,    "products with 1 and split-concat pairs from the gradients"},
@@ -70,10 +77,12 @@ constexpr GraphPass graph_passes[] = {
     {"hoist_scan",       each_entry<hoist_scan>,       When::always,    "needs the final loop bodies; input projections leave the loop"},
     {"sink_scan",        each_entry<sink_scan>,        When::always,    "after hoist_scan, which leaves fewer values to stack"},
     {"drop_dead_2",      each_entry<drop_dead>,        When::always,    "moved nodes leave unread results and sequences behind"},
+    {"narrow_products",  each_entry<narrow_products>,  When::always,    "contractions have left their loops, and bf16 is packed as bf16"},
     {"choose_layouts",   each_entry<choose_layouts>,   When::always,    "contractions are where they stay, so packing can be placed"},
     {"simplify_2",       each_entry<simplify>,         When::always,    "absorbed reshapes meet and cancel"},
     {"share_common_2",   each_entry<share_common>,     When::always,    "one packed copy of a weight serves every reader"},
     {"drop_dead_3",      each_entry<drop_dead>,        When::always,    "contractions that were replaced"},
+    {"prepare_weights",  prepare_predictions,          When::always,    "what predictions make of weights alone is known, packing and casts included"},
     {"order_updates",    each_entry<order_updates>,    When::training,  "before tile_batch: weights are replaced in place once nobody needs the old ones"},
     {"tile_batch",       tile_entries,                 When::always,    "wraps what is left to do per sample; last, since it hides it in a body"},
 };
@@ -162,7 +171,9 @@ class Run {
 
 }  // namespace
 
-Lowered run_pipeline(Model& model, const PipelineOptions& options) {
+Lowered run_pipeline(Model& model, const PipelineOptions& given) {
+  PipelineOptions options = given;
+  options.dtype_policy = model.dtype_policy;
   Run run(options);
   if (!run.pass("make_entries", [&] { run.out.module = make_entries(model, options.training); })) run.from_module();
   return std::move(run.out);

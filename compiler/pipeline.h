@@ -25,6 +25,7 @@ struct MemorySchedule {
 };
 
 struct PipelineOptions {
+  DTypePolicy dtype_policy = DTypePolicy::float32;  // of a module; a model says its own
   const TrainingSpec* training = nullptr;      // none: the entry `predict` only
   std::set<std::string, std::less<>> disable;  // names of passes to leave out
   std::string stop_after;                      // name of the last pass to run; empty: all

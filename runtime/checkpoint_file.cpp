@@ -177,7 +177,7 @@ class TableReader {
       }
       std::string name = text(slot->name());
       std::string of = "the tensor '" + name + "' ";
-      if (slot->dtype() >= dtype_count) return corrupt(of + "has an unknown element type");
+      if (!is_exchanged(slot->dtype())) return corrupt(of + "has an unknown element type");
       if (slot->offset() % section_alignment != 0 || slot->offset() < data_begin_ || slot->offset() > file_.size() ||
           slot->bytes() > file_.size() - slot->offset() || !spend(slot->bytes())) {
         return corrupt(of + "lies outside the file");

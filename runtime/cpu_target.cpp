@@ -16,6 +16,7 @@ bool processor_supports(std::string_view target) {
   if (target == "x86-64-v2") return v2;
   if (target == "x86-64-v3") return v3;
   if (target == "x86-64-v4") return v4;
+  if (target == "x86-64-v4-bf16") return v4 && __builtin_cpu_supports("avx512bf16");
   return !target.starts_with("aarch64") && !target.starts_with("wasm");
 #elif defined(__aarch64__)
   return !target.starts_with("x86") && !target.starts_with("wasm");

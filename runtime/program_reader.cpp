@@ -135,7 +135,8 @@ class Reader {
       MORU_RETURN_IF_ERROR(read_name(source->name(), "slot", seen, slot.name));
       const std::string of = "slot '" + slot.name + "'";
       if (static_cast<uint8_t>(source->kind()) >= slot_kind_count) return invalid(of + " has an unknown kind");
-      if (static_cast<uint8_t>(source->dtype()) >= dtype_count) return invalid(of + " has an unknown element type");
+      if (!is_exchanged(static_cast<uint8_t>(source->dtype())) &&
+          !(static_cast<DType>(source->dtype()) == DType::bf16 && static_cast<SlotKind>(source->kind()) == SlotKind::derived)) return invalid(of + " has an unknown element type");
       slot.kind = static_cast<SlotKind>(source->kind());
       slot.dtype = static_cast<DType>(source->dtype());
       slot.trainable = source->trainable();

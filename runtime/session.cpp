@@ -46,6 +46,8 @@ void fill_slot(DType dtype, std::byte* memory, uint64_t bytes, double value) {
       return fill<int64_t>(memory, bytes, value);
     case DType::boolean:
       return fill<uint8_t>(memory, bytes, value != 0.0 ? 1.0 : 0.0);
+    case DType::bf16:  // derived, so nothing but zeros before it is computed
+      return fill<uint16_t>(memory, bytes, 0.0);
   }
 }
 

@@ -8,10 +8,12 @@
 
 namespace moru {
 
-enum class DType : uint8_t { f32 = 0, f64 = 1, i32 = 2, i64 = 3, boolean = 4 };
-constexpr uint8_t dtype_count = 5;
+/// bf16 is stored only: the upper half of an f32. Programs convert it to f32 before they compute, or multiply it in a
+/// contraction whose sums are f32.
+enum class DType : uint8_t { f32 = 0, f64 = 1, i32 = 2, i64 = 3, boolean = 4, bf16 = 5 };
+constexpr uint8_t dtype_count = 6;
 
-/// "f32", "f64", "i32", "i64", "bool": the names in graph text and in messages.
+/// "f32", "f64", "i32", "i64", "bool", "bf16": the names in graph text and in messages.
 constexpr std::string_view dtype_name(DType dtype) {
   switch (dtype) {
     case DType::f32:
@@ -24,6 +26,8 @@ constexpr std::string_view dtype_name(DType dtype) {
       return "i64";
     case DType::boolean:
       return "bool";
+    case DType::bf16:
+      return "bf16";
   }
   return "?";
 }
@@ -44,12 +48,19 @@ constexpr int64_t dtype_bytes(DType dtype) {
     case DType::f64:
     case DType::i64:
       return 8;
+    case DType::bf16:
+      return 2;
     case DType::boolean:
       return 1;
   }
   return 0;
 }
 constexpr bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
+/// Whether tensors of files, and slots that are bound or saved, may have this type: every one but bf16, which only what a
+/// program makes for itself has.
+constexpr bool is_exchanged(uint8_t number) {
+  return number < dtype_count && static_cast<DType>(number) != DType::bf16;
+}
 constexpr bool is_integer(DType dtype) { return dtype == DType::i32 || dtype == DType::i64; }
 
 enum class SlotKind : uint8_t {

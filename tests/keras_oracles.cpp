@@ -117,6 +117,8 @@ class Native : public Machine {
         case DType::boolean:
           put(value.values[i] != 0);
           break;
+        case DType::bf16:
+          throw Failure{"slot '" + name + "' has an element type the test does not write"};
       }
     }
     check(is_bound_by_caller(s.kind) ? session_->bind(slot, bytes.data(), value.shape)

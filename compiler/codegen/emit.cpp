@@ -62,9 +62,8 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine(const Target& target, i
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
   constexpr llvm::CodeGenOptLevel levels[] = {llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less,
                                               llvm::CodeGenOptLevel::Default, llvm::CodeGenOptLevel::Aggressive};
-  const std::string processor = target.is_x86() ? target.level : "generic";
   return std::unique_ptr<llvm::TargetMachine>(
-      machine->createTargetMachine(target.triple, processor, "", options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      machine->createTargetMachine(target.triple, target.processor, target.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
                                    levels[std::clamp(optimization, 0, 3)]));
 }
 

@@ -1,8 +1,11 @@
 // Contractions as register tiles: some rows times some vectors of columns are kept in registers along the whole depth,
 // so that each element is one chain of multiply-adds in the order that the semantics fix.
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <unordered_set>
+
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include "compiler/codegen/emitter.h"
 #include "compiler/support/error.h"
@@ -37,11 +40,13 @@ struct Uses {
   }
 };
 
-// Joins neighbouring axes over which every address runs as over one long axis. The outer one's variable becomes 0.
-void merge_axes(Axes& axes, const std::vector<const Dim*>& dims, std::vector<std::string>& zeros) {
+// Joins neighbouring axes over which every address runs as over one long axis. The outer one's variable becomes 0. Where
+// elements go by pairs, so do those of the long axis, or the axes are left apart.
+void merge_axes(Axes& axes, const std::vector<const Dim*>& dims, std::vector<std::string>& zeros, bool by_pairs = false) {
   for (size_t i = axes.size(); i-- > 1;) {
     ContractionAxis& outer = axes[i - 1];
     ContractionAxis& inner = axes[i];
+    if (by_pairs && !(inner.extent.is_constant() && inner.extent.constant() % 2 == 0)) return;
     const bool mergeable = std::all_of(dims.begin(), dims.end(), [&](const Dim* dim) {
       const std::optional<Dim> outer_stride = dim->coefficient(outer.var), inner_stride = dim->coefficient(inner.var);
       return outer_stride && inner_stride && !inner_stride->contains(outer.var) && *outer_stride == inner.extent * *inner_stride;
@@ -71,6 +76,7 @@ struct Emitter::Tile {
   Access scalars, vectors;  // a and b, or b and a where the rows are the vectors
   int lanes = 1;
   TileShape shape;
+  bool by_pairs = false;  // of bf16: two steps of the depth at once
   int epilogue_size = 0;
   bool epilogue_rereads = false;  // a store's value reads what an earlier one wrote
   // The block of columns being emitted:
@@ -103,7 +109,8 @@ int64_t Emitter::nominal_extent(const Dim& extent) const {
 
 void Emitter::emit_contraction(const Contraction& contraction) {
   const auto nominal = [&](const Dim& extent) { return nominal_extent(extent); };
-  Tile tile{contraction, {}, {}, contraction.depth, {}, {}, contraction.a, contraction.b, 1, {}, 0, false, {}, {}, nullptr, nullptr};
+  Tile tile{contraction, {}, {}, contraction.depth, {}, {}, contraction.a, contraction.b, 1, {}, false, 0, false, {}, {}, nullptr, nullptr};
+  tile.by_pairs = kernel_->buffers[contraction.a.buffer].dtype == DType::bf16;
   std::vector<std::string> zeros;
   Uses outputs, depth;
   outputs.add(contraction.init);
@@ -124,7 +131,7 @@ void Emitter::emit_contraction(const Contraction& contraction) {
   tile.outer_columns = contraction.columns;
   merge_axes(tile.outer_rows, rows.dims, zeros);
   merge_axes(tile.outer_columns, columns.dims, zeros);
-  merge_axes(tile.depth, depth.dims, zeros);
+  merge_axes(tile.depth, depth.dims, zeros, tile.by_pairs);
   for (const std::string& variable : zeros) bindings_[variable] = {};
   // A row of its own where there are none; '#' is in no user's name.
   if (tile.outer_rows.empty()) tile.outer_rows.push_back({"#row", 1});
@@ -145,10 +152,12 @@ void Emitter::emit_contraction(const Contraction& contraction) {
   tile.lanes = std::max(1, static_cast<int>(width_ * 4 / dtype_bytes(contraction.type)));
   int64_t depth_steps = 1;
   for (const ContractionAxis& axis : tile.depth) depth_steps *= nominal(axis.extent);
+  const int64_t operand_bytes = dtype_bytes(kernel_->buffers[tile.vectors.buffer].dtype);
+  if (tile.by_pairs) depth_steps = (depth_steps + 1) / 2;
   int64_t vector_stride = 0;
   if (!tile.depth.empty()) {
     const std::optional<Dim> stride = tile.vectors.offset.coefficient(tile.depth.back().var);
-    if (stride && stride->is_constant()) vector_stride = std::abs(stride->constant()) * dtype_bytes(contraction.type);
+    if (stride && stride->is_constant()) vector_stride = std::abs(stride->constant()) * operand_bytes * (tile.by_pairs ? 2 : 1);
   }
   // The tile's rows are those of one row axis, the others are loops around it: the axis along which results are closest
   // together in memory, unless another gives much cheaper tiles. Rows whose number is known need no ladder of edges.
@@ -309,7 +318,11 @@ void Emitter::emit_tile(Tile& tile, Value* row, int height) {
 
 Emitter::Values Emitter::emit_depth(Tile& tile, size_t axis, int height, Values accumulators) {
   if (axis == tile.depth.size()) return emit_step(tile, height, accumulators);
-  if (axis + 1 == tile.depth.size() && can_walk(tile)) return emit_walk(tile, height, std::move(accumulators));
+  const bool is_innermost = axis + 1 == tile.depth.size();
+  if (is_innermost && tile.by_pairs) return emit_pairs(tile, height, std::move(accumulators));
+  if (is_innermost && can_walk(tile)) {
+    return emit_walk(tile, height, std::move(accumulators), dim_value(tile.depth[axis].extent), 1, &Emitter::emit_step);
+  }
   return emit_carry_loop(number(0), dim_value(tile.depth[axis].extent), 1, std::move(accumulators),
                          [&](Value* index, const Values& carried) {
                            bindings_[tile.depth[axis].var] = {index, 0, depth_};
@@ -331,9 +344,10 @@ bool Emitter::can_walk(const Tile& tile) const {
   return tile.scalars.buffer != tile.vectors.buffer && is_walked(tile.scalars) && is_walked(tile.vectors);
 }
 
-// The innermost loop of the depth. It carries a pointer into each operand, to where the tile begins at this step: what is
+// The innermost loop of the depth, a number of elements each turn. It carries a pointer into each operand, to where the tile begins at this step: what is
 // left of an address is the same in every step, and nothing is multiplied in the loop.
-Emitter::Values Emitter::emit_walk(Tile& tile, int height, Values accumulators) {
+Emitter::Values Emitter::emit_walk(Tile& tile, int height, Values accumulators, Value* turns, int64_t elements,
+                                   StepEmitter emit) {
   const ContractionAxis& step = tile.depth.back();
   const Binding row = bindings_[tile.row.var], column = tile.first_column;
   const Access whole[] = {tile.scalars, tile.vectors};
@@ -343,22 +357,22 @@ Emitter::Values Emitter::emit_walk(Tile& tile, int height, Values accumulators) 
   Values strides;
   for (const Access& operand : whole) {
     accumulators.push_back(element_pointer(operand.buffer, operand.offset));
-    strides.push_back(dim_value(*operand.offset.coefficient(step.var)));
+    strides.push_back(dim_value(*operand.offset.coefficient(step.var) * elements));
   }
   for (Access* operand : {&tile.scalars, &tile.vectors}) {
     Dim within;
-    for (const std::string* variable : {&tile.row.var, &tile.column.var})
-      within += *operand->offset.coefficient(*variable) * Dim::symbol(*variable);
+    for (const ContractionAxis* axis : {&std::as_const(tile.row), &std::as_const(tile.column), &step})
+      within += *operand->offset.coefficient(axis->var) * Dim::symbol(axis->var);
     operand->offset = within;
   }
   bindings_[tile.row.var] = {nullptr, row.plus, 0};
   tile.first_column = {nullptr, column.plus, 0};
   const auto addresses = addresses_;
   Values results = emit_carry_loop(
-      number(0), dim_value(step.extent), 1, std::move(accumulators), [&](Value*, const Values& carried) {
+      number(0), turns, 1, std::move(accumulators), [&](Value*, const Values& carried) {
         const size_t count = carried.size() - 2;
         for (size_t o = 0; o < 2; ++o) addresses_[whole[o].buffer] = carried[count + o];
-        Values next = emit_step(tile, height, {carried.begin(), carried.begin() + static_cast<std::ptrdiff_t>(count)});
+        Values next = (this->*emit)(tile, height, {carried.begin(), carried.begin() + static_cast<std::ptrdiff_t>(count)});
         for (size_t o = 0; o < 2; ++o) {
           Type* element = memory_type(kernel_->buffers[whole[o].buffer].dtype);
           next.push_back(builder_.CreateGEP(element, carried[count + o], strides[o]));
@@ -381,13 +395,13 @@ Emitter::Values Emitter::emit_step(Tile& tile, int height, const Values& accumul
   for (size_t j = 0; j < vectors; ++j) {
     const ColumnPiece& piece = tile.pieces[j];
     with_lanes(tile.column.var, tile.column_of(piece), piece.lanes, tile.mask_of(*this, piece),
-               [&] { b[j] = in_lanes(load(tile.vectors)); });
+               [&] { b[j] = in_lanes(load_operand(tile.vectors)); });
   }
   const Binding row = bindings_[tile.row.var];
   Values results(accumulators.size());
   for (int i = 0; i < height; ++i) {
     bindings_[tile.row.var] = {row.base, row.plus + i, row.depth};
-    Value* a = load(tile.scalars);
+    Value* a = load_operand(tile.scalars);
     memo_.clear();
     std::map<int, Value*> broadcast;
     for (size_t j = 0; j < vectors; ++j) {
@@ -399,6 +413,95 @@ Emitter::Values Emitter::emit_step(Tile& tile, int height, const Values& accumul
       const size_t at = static_cast<size_t>(i) * vectors + j;
       results[at] = floating ? fused_multiply_add(in_all_lanes, b[j], accumulators[at])
                              : builder_.CreateAdd(builder_.CreateMul(in_all_lanes, b[j]), accumulators[at]);
+    }
+  }
+  bindings_[tile.row.var] = row;
+  return results;
+}
+
+Value* Emitter::load_operand(const Access& access) {
+  Value* loaded = load(access);
+  return kernel_->buffers[access.buffer].dtype == DType::bf16 ? widen_bf16(loaded) : loaded;
+}
+
+// The innermost axis of the depth by pairs, and what is left by itself.
+Emitter::Values Emitter::emit_pairs(Tile& tile, int height, Values accumulators) {
+  const ContractionAxis& axis = tile.depth.back();
+  const Dim pairs = floor_div(axis.extent, 2), rest = axis.extent - pairs * 2;
+  if (can_walk(tile)) {
+    accumulators = emit_walk(tile, height, std::move(accumulators), dim_value(pairs), 2, &Emitter::emit_pair_step);
+  } else {
+    accumulators = emit_carry_loop(number(0), dim_value(pairs * 2), 2, std::move(accumulators),
+                                   [&](Value* index, const Values& carried) {
+                                     bindings_[axis.var] = {index, 0, depth_};
+                                     return emit_pair_step(tile, height, carried);
+                                   });
+  }
+  if (rest.is_constant(0)) return accumulators;
+  return emit_carry_loop(dim_value(pairs * 2), dim_value(axis.extent), 1, std::move(accumulators),
+                         [&](Value* index, const Values& carried) {
+                           bindings_[axis.var] = {index, 0, depth_};
+                           return emit_step(tile, height, carried);
+                         });
+}
+
+// Two neighbours along the depth as one i32, the first in its lower half.
+Value* Emitter::load_pair(const Tile& tile) {
+  Binding& step = bindings_[tile.depth.back().var];
+  Type* pair = builder_.getInt32Ty();
+  if (is_unit(tile.scalars.offset.coefficient(tile.depth.back().var)) && !tile.scalars.dynamic)
+    return builder_.CreateAlignedLoad(pair, element_pointer(tile.scalars.buffer, tile.scalars.offset), llvm::Align(2));
+  Value* first = builder_.CreateZExt(load(tile.scalars), pair);
+  ++step.plus;
+  Value* second = builder_.CreateZExt(load(tile.scalars), pair);
+  --step.plus;
+  return builder_.CreateOr(first, builder_.CreateShl(second, 16));
+}
+
+// The second of a pair is added before the first, as VDPBF16PS does it.
+Emitter::Values Emitter::emit_pair_step(Tile& tile, int height, const Values& accumulators) {
+  const size_t vectors = tile.pieces.size();
+  const auto has_instruction = [&](int lanes) { return target_.has_bf16 && lanes >= 4; };
+  std::vector<std::array<Value*, 2>> b(vectors);  // the first and the second, or both in one
+  Binding& step = bindings_[tile.depth.back().var];
+  for (size_t j = 0; j < vectors; ++j) {
+    const ColumnPiece& piece = tile.pieces[j];
+    for (size_t part : {0, 1}) {
+      with_lanes(tile.column.var, tile.column_of(piece), piece.lanes, tile.mask_of(*this, piece),
+                 [&] { b[j][part] = in_lanes(load(tile.vectors)); });
+      step.plus += part == 0 ? 1 : -1;
+    }
+    if (has_instruction(piece.lanes)) {
+      std::vector<int> interleaved;
+      for (int lane = 0; lane < piece.lanes; ++lane) interleaved.insert(interleaved.end(), {lane, piece.lanes + lane});
+      b[j][0] = builder_.CreateBitCast(builder_.CreateShuffleVector(b[j][0], b[j][1], interleaved),
+                                       lanes_of(builder_.getBFloatTy(), 2 * piece.lanes));
+    } else {
+      for (Value*& part : b[j]) part = widen_bf16(part);
+    }
+  }
+  const Binding row = bindings_[tile.row.var];
+  Values results(accumulators.size());
+  for (int i = 0; i < height; ++i) {
+    bindings_[tile.row.var] = {row.base, row.plus + i, row.depth};
+    Value* pair = load_pair(tile);
+    memo_.clear();
+    for (size_t j = 0; j < vectors; ++j) {
+      const int lanes = tile.pieces[j].lanes;
+      const size_t at = static_cast<size_t>(i) * vectors + j;
+      Value* a = lanes == 1 ? pair : builder_.CreateVectorSplat(static_cast<unsigned>(lanes), pair);
+      if (has_instruction(lanes)) {
+        const llvm::Intrinsic::ID id = lanes == 16  ? llvm::Intrinsic::x86_avx512bf16_dpbf16ps_512
+                                       : lanes == 8 ? llvm::Intrinsic::x86_avx512bf16_dpbf16ps_256
+                                                    : llvm::Intrinsic::x86_avx512bf16_dpbf16ps_128;
+        Value* halves = builder_.CreateBitCast(a, lanes_of(builder_.getBFloatTy(), 2 * lanes));
+        results[at] = builder_.CreateIntrinsic(id, {}, {accumulators[at], halves, b[j][0]});
+        continue;
+      }
+      Type* floats = lanes_of(builder_.getFloatTy(), lanes);
+      Value* first = builder_.CreateBitCast(builder_.CreateShl(a, 16), floats);
+      Value* second = builder_.CreateBitCast(builder_.CreateAnd(a, llvm::ConstantInt::get(a->getType(), 0xffff0000u)), floats);
+      results[at] = fused_multiply_add(first, b[j][0], fused_multiply_add(second, b[j][1], accumulators[at]));
     }
   }
   bindings_[tile.row.var] = row;

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include "compiler/codegen/bounds.h"
 #include "compiler/codegen/emitter.h"
@@ -24,6 +25,7 @@ Type* Emitter::scalar_type(DType type) {
     case DType::i32: return builder_.getInt32Ty();
     case DType::i64: return builder_.getInt64Ty();
     case DType::boolean: return builder_.getInt1Ty();
+    case DType::bf16: return builder_.getInt16Ty();
   }
   throw InternalError("unknown element type");
 }
@@ -32,6 +34,11 @@ Type* Emitter::memory_type(DType type) { return type == DType::boolean ? builder
 
 Type* Emitter::lanes_of(Type* type, int lanes) {
   return lanes == 1 ? type : llvm::FixedVectorType::get(type, static_cast<unsigned>(lanes));
+}
+
+Type* Emitter::same_lanes(Type* type, Value* as) {
+  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(as->getType());
+  return lanes_of(type, vector ? static_cast<int>(vector->getNumElements()) : 1);
 }
 
 Value* Emitter::from_memory(Value* stored, DType type) {
@@ -456,6 +463,8 @@ Value* Emitter::integer_division(Value* a, Value* b) {
 Value* Emitter::convert(const Expr& expr, Value* from) {
   const DType source = expr->args[0]->type, type = expr->type;
   if (source == type) return from;
+  if (type == DType::bf16) return narrow_to_bf16(from);
+  if (source == DType::bf16) return widen_bf16(from);
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(from->getType());
   Type* to = lanes_of(scalar_type(type), vector ? static_cast<int>(vector->getNumElements()) : 1);
   Value* zero = llvm::Constant::getNullValue(from->getType());
@@ -470,6 +479,35 @@ Value* Emitter::convert(const Expr& expr, Value* from) {
     return builder_.CreateFPToSI(known, to);
   }
   return builder_.CreateIntrinsic(llvm::Intrinsic::fptosi_sat, {to, from->getType()}, {from});
+}
+
+// A bf16 is the upper half of an f32.
+Value* Emitter::widen_bf16(Value* bits) {
+  Type* wide = bits->getType()->getWithNewBitWidth(32);
+  Value* pattern = builder_.CreateShl(builder_.CreateZExt(bits, wide), 16);
+  return builder_.CreateBitCast(pattern, same_lanes(builder_.getFloatTy(), bits));
+}
+
+Value* Emitter::narrow_to_bf16(Value* from) {
+  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(from->getType());
+  const unsigned lanes = vector ? vector->getNumElements() : 1;
+  Type* half = same_lanes(builder_.getInt16Ty(), from);
+  if (target_.has_bf16 && (lanes == 8 || lanes == 16)) {
+    const ID id = lanes == 8 ? llvm::Intrinsic::x86_avx512bf16_cvtneps2bf16_256 : llvm::Intrinsic::x86_avx512bf16_cvtneps2bf16_512;
+    return builder_.CreateBitCast(builder_.CreateIntrinsic(id, {}, {from}), half);
+  }
+  Type* word = same_lanes(builder_.getInt32Ty(), from);
+  const auto number_of = [&](uint32_t bits) { return llvm::ConstantInt::get(word, bits); };
+  Value* pattern = builder_.CreateBitCast(from, word);
+  Value* upper = builder_.CreateLShr(pattern, 16);
+  Value* odd = builder_.CreateAnd(upper, number_of(1));
+  Value* rounded = builder_.CreateLShr(builder_.CreateAdd(builder_.CreateAdd(pattern, number_of(0x7fff)), odd), 16);
+  Value* magnitude = builder_.CreateAnd(pattern, number_of(0x7fffffff));
+  Value* is_nan = builder_.CreateICmpUGT(magnitude, number_of(0x7f800000));
+  Value* is_subnormal = builder_.CreateICmpULT(magnitude, number_of(0x00800000));
+  rounded = builder_.CreateSelect(is_nan, builder_.CreateOr(upper, number_of(0x40)), rounded);
+  rounded = builder_.CreateSelect(is_subnormal, builder_.CreateAnd(upper, number_of(0x8000)), rounded);
+  return builder_.CreateTrunc(rounded, half);
 }
 
 // Without the instruction f32 is computed in f64, where the product is exact. The sum is rounded to odd (Boldo and

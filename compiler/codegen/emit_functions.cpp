@@ -24,7 +24,8 @@ Function* Emitter::new_function(FunctionType* type, const std::string& name, llv
   }
   function->setDoesNotThrow();
   function->addFnAttr(llvm::Attribute::NoInline);
-  function->addFnAttr("target-cpu", target_.is_x86() ? target_.level : "generic");
+  function->addFnAttr("target-cpu", target_.processor);
+  if (!target_.features.empty()) function->addFnAttr("target-features", target_.features);
   if (!target_.tune.empty()) function->addFnAttr("tune-cpu", target_.tune);
   if (target_.is_x86()) function->addFnAttr("prefer-vector-width", std::to_string(std::max(width_ * 32, 128)));
   return function;

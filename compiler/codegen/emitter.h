@@ -92,8 +92,13 @@ class Emitter {
   void emit_tile(Tile& tile, llvm::Value* row, int height);
   Values emit_depth(Tile& tile, size_t axis, int height, Values accumulators);
   bool can_walk(const Tile& tile) const;
-  Values emit_walk(Tile& tile, int height, Values accumulators);
+  using StepEmitter = Values (Emitter::*)(Tile&, int height, const Values& accumulators);
+  Values emit_walk(Tile& tile, int height, Values accumulators, llvm::Value* turns, int64_t elements, StepEmitter emit);
   Values emit_step(Tile& tile, int height, const Values& accumulators);
+  Values emit_pairs(Tile& tile, int height, Values accumulators);
+  Values emit_pair_step(Tile& tile, int height, const Values& accumulators);
+  llvm::Value* load_operand(const Access& access);
+  llvm::Value* load_pair(const Tile& tile);
   void emit_epilogue(Tile& tile, llvm::Value* row, int height, const Values& accumulators);
 
   // --- emit_expressions.cpp
@@ -117,11 +122,14 @@ class Emitter {
   llvm::Value* convert(const Expr& expr, llvm::Value* from);
   llvm::Value* minimum_or_maximum(const Expr& expr, llvm::Value* a, llvm::Value* b);
   llvm::Value* integer_division(llvm::Value* a, llvm::Value* b);
+  llvm::Value* widen_bf16(llvm::Value* bits);
+  llvm::Value* narrow_to_bf16(llvm::Value* from);
   llvm::Value* fused_multiply_add(llvm::Value* a, llvm::Value* b, llvm::Value* c);
   llvm::Value* in_lanes(llvm::Value* scalar_or_vector);
   llvm::Type* scalar_type(DType type);
   llvm::Type* memory_type(DType type);
   llvm::Type* lanes_of(llvm::Type* type, int lanes);
+  llvm::Type* same_lanes(llvm::Type* type, llvm::Value* as);
   llvm::Value* from_memory(llvm::Value* stored, DType type);
   llvm::Value* to_memory(llvm::Value* value, DType type);
   llvm::Value* iota(llvm::Type* element, int lanes);

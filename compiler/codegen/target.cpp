@@ -16,18 +16,22 @@ namespace {
 struct Level {
   const char* name;
   const char* triple;
+  const char* processor;
+  const char* features;
   int vector_bytes;
   int vector_registers;
   bool has_fma;
   bool has_masks;
+  bool has_bf16;
 };
 
 constexpr Level levels[] = {
-    // name         triple                       vector  registers  fma    masks
-    {"x86-64-v4", "x86_64-unknown-linux-gnu",        64,        32, true,  true},
-    {"x86-64-v3", "x86_64-unknown-linux-gnu",        32,        16, true,  false},
-    {"x86-64-v2", "x86_64-unknown-linux-gnu",        16,        16, false, false},
-    {"aarch64",   "aarch64-unknown-linux-gnu",       16,        32, true,  false},
+    // name              triple                       processor    features        vector  registers  fma    masks  bf16
+    {"x86-64-v4-bf16", "x86_64-unknown-linux-gnu",  "x86-64-v4", "+avx512bf16",      64,        32, true,  true,  true},
+    {"x86-64-v4",      "x86_64-unknown-linux-gnu",  "x86-64-v4", "",                 64,        32, true,  true,  false},
+    {"x86-64-v3",      "x86_64-unknown-linux-gnu",  "x86-64-v3", "",                 32,        16, true,  false, false},
+    {"x86-64-v2",      "x86_64-unknown-linux-gnu",  "x86-64-v2", "",                 16,        16, false, false, false},
+    {"aarch64",        "aarch64-unknown-linux-gnu", "generic",   "",                 16,        32, true,  false, false},
 };
 
 std::string host_level() {
@@ -82,10 +86,13 @@ Target Target::parse(std::string_view text) {
     Target target;
     target.level = level.name;
     target.triple = level.triple;
+    target.processor = level.processor;
+    target.features = level.features;
     target.vector_bytes = level.vector_bytes;
     target.vector_registers = level.vector_registers;
     target.has_fma = level.has_fma;
     target.has_masks = level.has_masks;
+    target.has_bf16 = level.has_bf16;
     bool known = true;
     for (std::string_view rest = text.substr(name.size()); !rest.empty() && known;) {
       rest.remove_prefix(1);
@@ -108,6 +115,20 @@ Target Target::host() {
   if (const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE); bytes >= 1024) target.l1_bytes = bytes / 1024 * 1024;
   if (const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes >= 1024) target.l2_bytes = bytes / 1024 * 1024;
   return target;
+}
+
+Target Target::host_for_bf16() {
+  const Target plain = host();
+#if defined(__x86_64__)
+  if (plain.level == "x86-64-v4" && __builtin_cpu_supports("avx512bf16")) {
+    Target target = parse("x86-64-v4-bf16");
+    target.tune = plain.tune;
+    target.l1_bytes = plain.l1_bytes;
+    target.l2_bytes = plain.l2_bytes;
+    return target;
+  }
+#endif
+  return plain;
 }
 
 std::string Target::text() const {

@@ -10,18 +10,23 @@ namespace moru {
 /// An instruction set level and, if known, the processor whose scheduling and caches the code should suit.
 /// Code depends on the level's instructions only, so what `host` compiles runs on every machine of the same level.
 struct Target {
-  std::string level;        // "x86-64-v4", "x86-64-v3", "x86-64-v2" or "aarch64"
+  std::string level;        // "x86-64-v4-bf16", "x86-64-v4", "x86-64-v3", "x86-64-v2" or "aarch64"
   std::string tune;         // a processor name LLVM knows, "znver5"; empty: none in particular
-  std::string triple;
+  std::string triple, processor, features;  // what LLVM calls the level's machine
   int vector_bytes = 16;    // preferred width
   int vector_registers = 16;
   bool has_fma = false;     // otherwise f32 fma is emulated exactly and f64 fma is refused
+  bool has_bf16 = false;    // multiplies pairs of bf16 and adds them to f32
   bool has_masks = false;   // masked vector loads and stores cost about what plain ones do
   int64_t l1_bytes = 32 << 10;
   int64_t l2_bytes = 1 << 20;
 
   /// The level of the processor this runs on, tuned for it, with its cache sizes.
   static Target host();
+
+  /// The level of this processor with instructions for bf16 where it has them: for programs that multiply bf16 only, since
+  /// other machines of host()'s level may lack them.
+  static Target host_for_bf16();
 
   /// "host", a level, or a level and what else text() prints. Throws CompileError naming what is known.
   static Target parse(std::string_view text);

@@ -394,8 +394,10 @@ class ConfigReader {
       const std::string dtype_text = import_dtype_name(*dtype);
       // What a layer that makes categories of numbers yields, not what it computes in.
       const bool indices = (dtype_text == "int64" || dtype_text == "int32") && config.contains("output_mode");
-      if (dtype_text != "float32" && !indices) {
-        problem(name, class_name, "computing in '" + dtype_text + "' is not supported, only in 'float32'");
+      if (const std::optional<DTypePolicy> policy = find_dtype_policy(dtype_text)) {
+        if (*policy != DTypePolicy::float32) result_.dtype_policy = *policy;
+      } else if (!indices) {
+        problem(name, class_name, "computing in '" + dtype_text + "' is not supported, only in 'float32' and 'mixed_bfloat16'");
       }
     } catch (const KerasValueError& error) {
       problem(name, class_name, "attribute 'dtype' " + error.what);

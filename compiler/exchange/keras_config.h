@@ -13,6 +13,7 @@
 #include "compiler/exchange/keras_operation.h"
 #include "compiler/exchange/keras_values.h"
 #include "compiler/ir/attributes.h"
+#include "compiler/model/model.h"
 
 namespace moru {
 
@@ -64,6 +65,7 @@ struct KerasProblem {
 struct KerasConfig {
   KerasModelConfig model;
   KerasDialect dialect;
+  DTypePolicy dtype_policy = DTypePolicy::float32;  // mixed where any layer is
   std::vector<KerasProblem> problems;
 };
 

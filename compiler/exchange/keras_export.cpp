@@ -26,6 +26,13 @@ bool is_keras_attribute(const AttributeSpec& spec) {
          !spec.doc.starts_with("ignored");
 }
 
+// Every policy in the config, as Keras has it where a model was made under a global policy.
+void set_dtype_policy(Json& config, DTypePolicy policy) {
+  if (config.is_object() && config.value("class_name", Json()) == "DTypePolicy") config["config"]["name"] = dtype_policy_name(policy);
+  if (config.is_structured())
+    for (Json& part : config) set_dtype_policy(part, policy);
+}
+
 Json dtype_policy() {
   Json policy = Json::object();
   policy["module"] = "keras";
@@ -291,7 +298,8 @@ Json export_model(const Model& model, bool trainable, Problems& problems) {
 
 std::string export_keras_json(const Model& model) {
   Problems problems;
-  const Json root = export_model(model, true, problems);
+  Json root = export_model(model, true, problems);
+  set_dtype_policy(root, model.dtype_policy);
   if (!problems.empty()) {
     std::string detail;
     for (const std::string& problem : problems) detail += (detail.empty() ? "" : "\n") + problem;

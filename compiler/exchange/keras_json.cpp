@@ -285,6 +285,7 @@ Model import_keras_json(std::string_view text, const std::string& source, const 
     }
   }
   model.source = source;
+  model.dtype_policy = config.dtype_policy;
   model.dialect =
       "keras " + (config.dialect.version.empty() ? std::to_string(config.dialect.major) : config.dialect.version);
   return model;

@@ -315,6 +315,8 @@ std::string keras_dtype_name(DType dtype) {
       return "int64";
     case DType::boolean:
       return "bool";
+    case DType::bf16:
+      return "bfloat16";
   }
   return "?";
 }

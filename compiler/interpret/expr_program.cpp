@@ -194,7 +194,7 @@ ExprProgram::ExprProgram(const NameScope& scope, std::span<const Buffer> buffers
       T value{};
       if constexpr (scalar::is_float_v<T>)
         value = static_cast<T>(node->number);
-      else
+      else if constexpr (!scalar::is_stored_only_v<T>)
         value = static_cast<T>(node->bits);
       std::fill_n(static_cast<T*>(register_data(id)), block_points, value);
     });

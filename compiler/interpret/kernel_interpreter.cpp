@@ -185,7 +185,7 @@ class ReduceCode final : public Code {
         if constexpr (scalar::is_float_v<T> || scalar::is_integer_v<T>)
           reduce<T>(machine);
         else
-          throw InternalError("booleans cannot be reduced");
+          throw InternalError("only numbers that are computed with can be reduced");
       });
     });
   }
@@ -274,6 +274,7 @@ class ContractionCode final : public Code {
     add_axes(c, contraction.depth, depth_);
     const Expr a = operand(c, contraction.a), b = operand(c, contraction.b);
     check_internal(a->type == type_ && b->type == type_, "the types of a and b are not the contraction's");
+    bf16_ = c.kernel.buffers[contraction.a.buffer].dtype == DType::bf16;
     operands_ = std::make_unique<ExprProgram>(c.scope, c.kernel.buffers, last_column_, std::vector<Expr>{a, b},
                                               std::span<const Access>{});
     find_strides(c, contraction);
@@ -312,6 +313,7 @@ class ContractionCode final : public Code {
   int64_t columns_ = 0;
   std::unique_ptr<ExprProgram> init_, operands_;
   std::vector<StoreCode> epilogue_;
+  bool bf16_ = false;    // the operands
   bool direct_ = false;  // a and b move by fixed strides along the last depth axis and the block
   Operand a_, b_;
   alignas(64) std::byte acc_[block_points * 8];
@@ -324,7 +326,8 @@ class ContractionCode final : public Code {
   }
   static Expr operand(const Compiler& c, const Access& access) {
     check_internal(access.buffer < c.kernel.buffers.size(), "an operand is not in a buffer");
-    return expr::load(c.kernel.buffers[access.buffer], access.buffer, access.offset, access.dynamic);
+    Expr element = expr::load(c.kernel.buffers[access.buffer], access.buffer, access.offset, access.dynamic);
+    return element->type == DType::bf16 ? expr::convert(std::move(element), DType::f32) : element;
   }
 
   void find_strides(const Compiler& c, const Contraction& contraction) {
@@ -372,10 +375,14 @@ class ContractionCode final : public Code {
 
   template <class T>
   void sum(Machine& machine, const PointBlock& block, size_t axis, T* acc) {
-    if (direct_ && axis + 1 == depth_.size()) return sum_direct<T>(machine, block, acc);
+    if (direct_ && axis + 1 == depth_.size()) {
+      if constexpr (std::is_same_v<T, float>)
+        if (bf16_) return sum_direct<T, scalar::BFloat16>(machine, block, acc);
+      return sum_direct<T, T>(machine, block, acc);
+    }
     if (axis < depth_.size()) {
       for (int64_t k = 0; k < depth_[axis].count; ++k) {
-        machine.values[static_cast<size_t>(depth_[axis].position)] = k;
+        machine.values[static_cast<size_t>(depth_[axis].position)] = axis + 1 == depth_.size() ? turn(k, depth_[axis].count) : k;
         sum<T>(machine, block, axis + 1, acc);
       }
       return;
@@ -386,20 +393,23 @@ class ContractionCode final : public Code {
     for (int64_t p = 0; p < block.count; ++p) acc[p] = std::fma(a[p], b[p], acc[p]);
   }
 
-  template <class T>
+  // The element of the innermost depth axis that is the k-th to be added.
+  int64_t turn(int64_t k, int64_t count) const { return bf16_ && (k ^ 1) < count ? k ^ 1 : k; }
+
+  template <class T, class Element>
   void sum_direct(Machine& machine, const PointBlock& block, T* acc) {
     const int64_t depth = depth_.back().count;
     if (depth <= 0) return;
     machine.values[static_cast<size_t>(depth_.back().position)] = 0;
     if (last_column_.position >= 0) machine.values[static_cast<size_t>(last_column_.position)] = block.first;
     struct Place {
-      const T* at;
+      const Element* at;
       int64_t depth_stride, column_stride;
     };
     auto locate = [&](const Operand& operand) -> Place {
       const BoundBuffer& buffer = machine.buffers[operand.buffer];
       const int64_t base = operand.offset.evaluate(machine.values.data());
-      const Place place{reinterpret_cast<const T*>(buffer.data) + base,
+      const Place place{reinterpret_cast<const Element*>(buffer.data) + base,
                         operand.depth_stride.evaluate(machine.values.data()),
                         operand.column_stride.evaluate(machine.values.data())};
       const int64_t along_depth = place.depth_stride * (depth - 1);
@@ -414,8 +424,17 @@ class ContractionCode final : public Code {
     };
     Place a = locate(a_);
     Place b = locate(b_);
-    for (int64_t k = 0; k < depth; ++k) {
-      fused_multiply_add(a.at[k * a.depth_stride], b.at + k * b.depth_stride, b.column_stride, acc, block.count);
+    for (int64_t turns = 0; turns < depth; ++turns) {
+      const int64_t k = turn(turns, depth);
+      const Element* b_row = b.at + k * b.depth_stride;
+      const T factor = scalar::convert<T>(a.at[k * a.depth_stride]);
+      if constexpr (std::is_same_v<T, Element>) {
+        fused_multiply_add(factor, b_row, b.column_stride, acc, block.count);
+      } else {
+        T row[block_points];
+        for (int64_t p = 0; p < block.count; ++p) row[p] = scalar::convert<T>(b_row[p * b.column_stride]);
+        fused_multiply_add(factor, row, 1, acc, block.count);
+      }
     }
   }
 };

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "compiler/ir/scalar_arithmetic.h"
 #include "compiler/ops/tensor_loops.h"
 #include "compiler/support/error.h"
 
@@ -331,6 +332,9 @@ class Interpreter {
 void round_to_dtype(HostTensor& tensor) {
   if (tensor.dtype == DType::f32) {
     for (double& value : tensor.data) value = static_cast<double>(static_cast<float>(value));
+  } else if (tensor.dtype == DType::bf16) {
+    for (double& value : tensor.data)
+      value = static_cast<double>(scalar::convert<float>(scalar::convert<scalar::BFloat16>(static_cast<float>(value))));
   } else if (tensor.dtype == DType::i32) {
     for (double& value : tensor.data) value = static_cast<double>(static_cast<int32_t>(static_cast<int64_t>(value)));
   }

@@ -165,8 +165,10 @@ class Writer {
     const auto dialect = builder_.CreateString(model.dialect);
     flatbuffers::Offset<flatbuffers::String> version;
     if (outermost) version = builder_.CreateString(MORU_VERSION);
+    flatbuffers::Offset<flatbuffers::String> policy;
+    if (model.dtype_policy != DTypePolicy::float32) policy = builder_.CreateString(std::string(dtype_policy_name(model.dtype_policy)));
     return fbs::CreateModel(builder_, name, layer_vector, node_vector, inputs, outputs, output_names, model.sequential,
-                            source, dialect, version);
+                            source, dialect, version, policy);
   }
 };
 
@@ -203,6 +205,11 @@ class Reader {
     model.sequential = stored.sequential();
     if (stored.source() != nullptr) model.source = stored.source()->str();
     if (stored.dialect() != nullptr) model.dialect = stored.dialect()->str();
+    if (stored.dtype_policy() != nullptr) {
+      const std::optional<DTypePolicy> policy = find_dtype_policy(stored.dtype_policy()->string_view());
+      if (!policy) refuse("has the dtype policy '" + stored.dtype_policy()->str() + "', which this version does not know");
+      model.dtype_policy = *policy;
+    }
     std::set<std::string> names;
     if (stored.layers() != nullptr) {
       for (const fbs::ModelLayer* layer : *stored.layers()) {
@@ -310,7 +317,7 @@ class Reader {
       elements *= static_cast<uint64_t>(extent);
       parameter.shape.push_back(extent);
     }
-    check(stored.dtype() < dtype_count, path + " has an unknown element type");
+    check(is_exchanged(stored.dtype()), path + " has an unknown element type");
     parameter.dtype = static_cast<DType>(stored.dtype());
     const auto element_bytes = static_cast<uint64_t>(dtype_bytes(parameter.dtype));
     check(stored.has_data() || parameter.dtype == DType::f32, path + " has no values");

@@ -67,7 +67,7 @@ SavedTraining read_training(std::span<const std::byte> bytes, std::string_view s
   if (stored.compile_config() != nullptr) state.compile_config = stored.compile_config()->str();
   if (stored.variables() == nullptr) return state;
   for (const fbs::TrainingVariable* variable : *stored.variables()) {
-    check(variable->dtype() < dtype_count, "has an unknown element type");
+    check(is_exchanged(variable->dtype()), "has an unknown element type");
     NamedTensor tensor{variable->name()->str(), static_cast<DType>(variable->dtype()), {}, {}};
     uint64_t needed = static_cast<uint64_t>(dtype_bytes(tensor.type.dtype));
     if (variable->shape() != nullptr) {

@@ -63,6 +63,12 @@ Value Builder::contract(Value a, Value b, std::string spec) {
   return call("contract", {a, b}, {{"spec", std::move(spec)}});
 }
 
+Value Builder::contract_like(const Node& contraction, Value a, Value b, std::string spec) {
+  Attributes attributes = contraction.attributes;
+  attributes.set("spec", std::move(spec));
+  return call("contract", {a, b}, std::move(attributes));
+}
+
 Value Builder::reshape(Value x, Shape shape) {
   if (x.shape() == shape) return x;
   return call("reshape", {x}, {{"shape", std::move(shape)}});

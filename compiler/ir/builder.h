@@ -47,6 +47,7 @@ class Builder {
 
   /// Sum of products over named axes: "ab,bc->ac". Labels that are missing on the right are summed.
   Value contract(Value a, Value b, std::string spec);
+  Value contract_like(const Node& contraction, Value a, Value b, std::string spec);  // its other attributes are kept
   Value reshape(Value x, Shape shape);
   Value transpose(Value x, std::vector<int64_t> permutation);
   Value slice(Value x, int64_t axis, const Dim& begin, const Dim& size);

@@ -156,7 +156,7 @@ DType expr_result_type(ExprOp op, std::span<const Expr> args, DType target) {
     case ExprOp::neg:
     case ExprOp::abs:
       same_types(0);
-      require(first != DType::boolean);
+      require(is_float(first) || is_integer(first));
       return first;
     case ExprOp::fma:
     case ExprOp::sqrt:
@@ -181,6 +181,7 @@ DType expr_result_type(ExprOp op, std::span<const Expr> args, DType target) {
     case ExprOp::less:
     case ExprOp::less_equal:
       same_types(0);
+      require(first != DType::bf16);
       return DType::boolean;
     case ExprOp::logical_and:
     case ExprOp::logical_or:
@@ -195,8 +196,10 @@ DType expr_result_type(ExprOp op, std::span<const Expr> args, DType target) {
     case ExprOp::bitcast:
       require(dtype_bytes(first) == dtype_bytes(target) && first != DType::boolean && target != DType::boolean);
       return target;
-    default:
-      return target;  // convert
+    default:  // convert
+      if (first == DType::bf16 || target == DType::bf16)
+        require(first == target || first == DType::f32 || target == DType::f32);
+      return target;
   }
 }
 
@@ -259,8 +262,17 @@ bool is_integer_constant(const Expr& e, int64_t value) {
   return is_constant(e) && !is_float(e->type) && e->bits == value;
 }
 
+// Calls `use` with a value of the C++ type of constants of `type`.
+template <class Use>
+void visit_constant(DType type, Use&& use) {
+  scalar::visit_type(type, [&](auto zero) {
+    if constexpr (!scalar::is_stored_only_v<decltype(zero)>) use(zero);
+  });
+}
+
 // The value of an operation on constants; null where it is a NaN, whose bits depend on the machine.
 Expr fold_constants(ExprOp op, const std::vector<Expr>& args, DType type) {
+  if (type == DType::bf16) return nullptr;  // there are no constants of it
   for (const Expr& arg : args)
     if (!is_constant(arg)) return nullptr;
   Expr result;
@@ -269,13 +281,13 @@ Expr fold_constants(ExprOp op, const std::vector<Expr>& args, DType type) {
       if (std::isnan(value)) return;
     result = make_constant(value, of);
   };
-  scalar::visit_type(args[0]->type, [&](auto zero) {
+  visit_constant(args[0]->type, [&](auto zero) {
     using T = decltype(zero);
     const T a = constant_value<T>(args[0]);
     if (op == ExprOp::convert) {
-      scalar::visit_type(type, [&](auto to) { keep(scalar::convert<decltype(to)>(a), type); });
+      visit_constant(type, [&](auto to) { keep(scalar::convert<decltype(to)>(a), type); });
     } else if (op == ExprOp::bitcast) {
-      scalar::visit_type(type, [&](auto to) {
+      visit_constant(type, [&](auto to) {
         if constexpr (sizeof(to) == sizeof(T)) keep(scalar::bitcast<decltype(to)>(a), type);
       });
     } else if (op == ExprOp::fma) {
@@ -373,6 +385,8 @@ Expr integer(int64_t value, DType type) {
       return make_constant(value, type);
     case DType::boolean:
       return make_constant(static_cast<int64_t>(value != 0), type);
+    case DType::bf16:
+      break;
   }
   throw InternalError("a constant of an unknown type");
 }

@@ -6,11 +6,13 @@
 // - Every address is written out: an Access is a buffer and a linear element offset, a Dim over program symbols and the
 //   variables of the enclosing loops. Strides are the coefficients of the variables.
 // - Expressions are trees (shared subtrees are computed once per iteration, which cannot be observed: they are pure).
-//   Scalar types are f32, f64, i32, i64, boolean (one byte in memory, 0 or 1). Floating point is IEEE round-to-nearest
+//   Scalar types are f32, f64, i32, i64, boolean (one byte in memory, 0 or 1), and bf16, which is loaded, stored and
+//   converted from and to f32 only. Floating point is IEEE round-to-nearest
 //   in the type of the expression; `fma` rounds once; nothing is contracted or reassociated. Integers wrap; shifts take
 //   0 <= count < width. min and max return NaN if either operand is NaN, and max(-0, +0) is +0. Comparisons with NaN
 //   are false, except not_equal. select evaluates both sides. Conversion of a float to an integer truncates and
-//   saturates, NaN to 0; f64 to f32 rounds to nearest even. round rounds to nearest even.
+//   saturates, NaN to 0; f64 to f32 and f32 to bf16 round to nearest even, and what is below the normal numbers becomes a
+//   zero of its sign in bf16. round rounds to nearest even.
 // - For runs its body for var = 0 .. extent-1 in that order (extent <= 0: not at all). A `vector` For promises that its
 //   iterations are independent: the body holds Stores only, no iteration reads what another writes, and an accumulating
 //   store's address depends on the variable; any order gives the same bits. A `parallel` For promises the
@@ -21,7 +23,8 @@
 //   pairs p and p+8, then p+4, p+2, p+1; then, if `accumulate`, combined with what the target holds (target first).
 // - Contraction computes for every point of rows x columns: acc = init (0 if absent); for each point of depth, in
 //   row-major order of its axes: acc = fma(a, b, acc); then the epilogue's stores are run, in which `accumulator` is
-//   acc. Points of rows x columns are independent (as in a vector For): the epilogue may read and write in place only at
+//   acc. Where a and b are bf16, acc is f32 and the innermost axis of the depth goes by pairs, of which the second
+//   element comes first (as in VDPBF16PS); sums below the normal numbers may count as zero. Points of rows x columns are independent (as in a vector For): the epilogue may read and write in place only at
 //   its own point. No epilogue store may write what `a` or `b` read.
 // - So the bits of every result are fixed here: a schedule (tile, vector width, threads) cannot change them.
 //

@@ -43,6 +43,7 @@ std::string constant_text(const ExprNode& node) {
       return "f64(" + number_text(node.number) + ")";
     case DType::i32:
     case DType::i64:
+    case DType::bf16:
       break;
   }
   return std::string(dtype_name(node.type)) + "(" + std::to_string(node.bits) + ")";

@@ -162,6 +162,7 @@ class Verifier {
     if (e.type == DType::f32)
       require(std::isnan(e.number) || static_cast<double>(static_cast<float>(e.number)) == e.number,
               "a constant is not exactly an f32");
+    require(e.type != DType::bf16, "there are no constants of type bf16");
     if (e.type == DType::i32) require(e.bits == static_cast<int32_t>(e.bits), "a constant does not fit an i32");
     if (e.type == DType::boolean) require(e.bits == 0 || e.bits == 1, "a boolean constant is neither 0 nor 1");
   }
@@ -172,6 +173,7 @@ class Verifier {
       fail("a value of type " + std::string(dtype_name(type)) + " is stored into \"" + buffer(target).name +
            "\", which is " + std::string(dtype_name(buffer(target).dtype)));
     require(!accumulate || type != DType::boolean, "a boolean cannot be accumulated");
+    require(!accumulate || type != DType::bf16, "bf16 cannot be accumulated");
   }
   void store(const Store& value) {
     checked_.clear();
@@ -215,6 +217,7 @@ class Verifier {
     expr(node.value);
     pop();
     require(node.value->type != DType::boolean, "a boolean cannot be reduced");
+    require(node.value->type != DType::bf16, "bf16 cannot be reduced");
     write(node.target, node.value->type, node.accumulate);
     require(!depends_on(node.target, node.var), "the target of a reduction depends on its variable");
     parallel_write(node.target);
@@ -314,10 +317,10 @@ class Verifier {
     checked_.clear();
 
     push_axes(node.depth);
-    for (const Access* operand : {&node.a, &node.b}) {
-      access(*operand);
-      require(buffer(*operand).dtype == node.type, "an operand is not of the contraction's type");
-    }
+    for (const Access* operand : {&node.a, &node.b}) access(*operand);
+    const DType operands = buffer(node.a).dtype;
+    require(operands == buffer(node.b).dtype && (operands == node.type || (operands == DType::bf16 && node.type == DType::f32)),
+            "the operands are not of the contraction's type");
     excludes(node.a, node.columns, "a depends on a column variable");
     excludes(node.b, node.rows, "b depends on a row variable");
     if (!node.columns.empty() && !node.columns.back().extent.is_constant(1)) {

@@ -13,13 +13,22 @@
 #include <type_traits>
 
 #include "compiler/ir/kernels.h"
+#include "compiler/support/narrow.h"
 
 namespace moru::scalar {
+
+/// An element of type bf16: a value that is stored, and converted before anything is computed.
+struct BFloat16 {
+  uint16_t bits = 0;
+};
 
 template <class T>
 constexpr bool is_float_v = std::is_floating_point_v<T>;
 template <class T>
 constexpr bool is_integer_v = std::is_same_v<T, int32_t> || std::is_same_v<T, int64_t>;
+
+template <class T>
+constexpr bool is_stored_only_v = std::is_same_v<T, BFloat16>;
 
 template <class T>
 using Unsigned = std::make_unsigned_t<std::conditional_t<is_float_v<T>, int, T>>;
@@ -103,10 +112,16 @@ T mul_high_unsigned(T a, T b) {
   }
 }
 
-/// Value conversion between any two of float, double, int32_t, int64_t, uint8_t (boolean).
+/// Value conversion between any two of float, double, int32_t, int64_t, uint8_t (boolean), and between float and BFloat16.
 template <class To, class From>
 To convert(From a) {
-  if constexpr (std::is_same_v<To, uint8_t>) {
+  if constexpr (std::is_same_v<To, From>) {
+    return a;
+  } else if constexpr (is_stored_only_v<To>) {
+    return {bf16_bits_of_normal(static_cast<float>(a))};
+  } else if constexpr (is_stored_only_v<From>) {
+    return static_cast<To>(bf16_value(a.bits));
+  } else if constexpr (std::is_same_v<To, uint8_t>) {
     return a != From{0};
   } else if constexpr (is_float_v<From> && is_integer_v<To>) {
     // The bounds are powers of two, exact in either float type; the upper one is the first value out of range.
@@ -196,18 +211,21 @@ bool visit_binary(ExprOp op, Use&& use) {
 /// Calls `use` with the comparison as a function (T, T) -> uint8_t; false if `op` is not a comparison.
 template <class T, class Use>
 bool visit_comparison(ExprOp op, Use&& use) {
-  switch (op) {
-    case ExprOp::equal:
-      return use([](T a, T b) { return static_cast<uint8_t>(a == b); }), true;
-    case ExprOp::not_equal:
-      return use([](T a, T b) { return static_cast<uint8_t>(a != b); }), true;
-    case ExprOp::less:
-      return use([](T a, T b) { return static_cast<uint8_t>(a < b); }), true;
-    case ExprOp::less_equal:
-      return use([](T a, T b) { return static_cast<uint8_t>(a <= b); }), true;
-    default:
-      return false;
+  if constexpr (!is_stored_only_v<T>) {
+    switch (op) {
+      case ExprOp::equal:
+        return use([](T a, T b) { return static_cast<uint8_t>(a == b); }), true;
+      case ExprOp::not_equal:
+        return use([](T a, T b) { return static_cast<uint8_t>(a != b); }), true;
+      case ExprOp::less:
+        return use([](T a, T b) { return static_cast<uint8_t>(a < b); }), true;
+      case ExprOp::less_equal:
+        return use([](T a, T b) { return static_cast<uint8_t>(a <= b); }), true;
+      default:
+        break;
+    }
   }
+  return false;
 }
 
 /// Calls `use` with a value of the C++ type that stands for `type`.
@@ -222,6 +240,8 @@ decltype(auto) visit_type(DType type, Use&& use) {
       return use(int32_t{});
     case DType::i64:
       return use(int64_t{});
+    case DType::bf16:
+      return use(BFloat16{});
     case DType::boolean:
       break;
   }

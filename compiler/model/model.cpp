@@ -3,6 +3,12 @@
 #include "compiler/model/model_text.h"
 
 namespace moru {
+
+std::optional<DTypePolicy> find_dtype_policy(std::string_view name) {
+  for (DTypePolicy policy : {DTypePolicy::float32, DTypePolicy::mixed_bfloat16})
+    if (dtype_policy_name(policy) == name) return policy;
+  return std::nullopt;
+}
 namespace {
 
 void collect_parameters(Model& model, const std::string& prefix, bool trainable, std::vector<ParameterPath>& paths) {

@@ -75,6 +75,13 @@ struct ModelNode {
   std::vector<std::optional<Type>> masks = {};  // of the outputs, inferred with them; nullopt where there is none
 };
 
+/// The element types of layers, by Keras' names: "float32", or "mixed_bfloat16", with which contractions of f32 round
+/// their operands to bf16; sums, weights and everything else stay f32.
+enum class DTypePolicy : uint8_t { float32, mixed_bfloat16 };
+constexpr std::string_view dtype_policy_names[] = {"float32", "mixed_bfloat16"};
+constexpr std::string_view dtype_policy_name(DTypePolicy policy) { return dtype_policy_names[static_cast<size_t>(policy)]; }
+std::optional<DTypePolicy> find_dtype_policy(std::string_view name);
+
 struct Model {
   std::string name;
   std::vector<Layer> layers = {};
@@ -85,6 +92,7 @@ struct Model {
   bool sequential = false;                     // drawn as Sequential; for summary and export
   std::string source = {};                     // file it was imported from, if any
   std::string dialect = {};                    // "keras 2.15.0"; empty for native ones
+  DTypePolicy dtype_policy = DTypePolicy::float32;  // of all layers; nested models follow the outermost
 
   const Type& type(TensorRef ref) const { return nodes[ref.node].outputs[ref.output]; }
   std::optional<Type> mask(TensorRef ref) const;

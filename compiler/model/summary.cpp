@@ -255,6 +255,8 @@ std::string numpy_dtype(DType dtype) {
       return "int64";
     case DType::boolean:
       return "bool";
+    case DType::bf16:
+      return "bfloat16";
   }
   return "?";
 }

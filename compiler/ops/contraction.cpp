@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <optional>
 
 #include "compiler/ops/infer.h"
 #include "compiler/ops/tensor_loops.h"
 #include "compiler/support/error.h"
+#include "compiler/support/narrow.h"
 
 namespace moru {
 
@@ -43,6 +45,10 @@ ContractSpec parse_contract_spec(std::string_view text) {
 
 namespace {
 
+bool multiplies_bf16(const Attributes& attributes) {
+  return attributes.has("precision") && attributes.string("precision") == "bf16";
+}
+
 std::vector<Type> infer_contract(const OpContext& context) {
   const ContractSpec spec = parse_contract_spec(context.attributes.string("spec"));
   const Type& a = context.inputs[0];
@@ -51,7 +57,10 @@ std::vector<Type> infer_contract(const OpContext& context) {
     refuse(context, "contract",
            "needs two tensors of the same element type but got " + type_text(a) + " and " + type_text(b),
            "cast one of them");
-  check_dtype(context, "contract", 0, Accepts::floats);
+  const bool stored_narrow = a.dtype == DType::bf16;
+  if (!stored_narrow) check_dtype(context, "contract", 0, Accepts::floats);
+  if (multiplies_bf16(context.attributes) && a.dtype != DType::f32)
+    refuse(context, "contract", "rounds f32 to bf16 but got " + type_text(a), "leave out 'precision'");
   auto check_rank = [&](const Type& type, const std::string& labels, const char* which) {
     if (type.shape.size() != labels.size())
       refuse(context, "contract",
@@ -71,14 +80,16 @@ std::vector<Type> infer_contract(const OpContext& context) {
   Shape shape;
   for (char label : spec.result)
     shape.push_back(spec.in_a(label) ? a.shape[spec.a.find(label)] : b.shape[spec.b.find(label)]);
-  return {{a.dtype, std::move(shape)}};
+  return {{stored_narrow ? DType::f32 : a.dtype, std::move(shape)}};
 }
 
 // For every index of the result but the last, a row of sums is filled depth by depth: sum[j] += a * b[j].
 std::vector<HostTensor> contract_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
   const ContractSpec spec = parse_contract_spec(attributes.string("spec"));
-  const HostTensor& a = inputs[0];
-  const HostTensor& b = inputs[1];
+  HostTensor a = inputs[0], b = inputs[1];
+  if (multiplies_bf16(attributes))
+    for (HostTensor* operand : {&a, &b})
+      for (double& value : operand->data) value = static_cast<double>(bf16_value(bf16_bits_of_normal(static_cast<float>(value))));
   const std::vector<int64_t> a_strides = strides_of(a.shape);
   const std::vector<int64_t> b_strides = strides_of(b.shape);
   auto a_stride = [&](char label) { return spec.in_a(label) ? a_strides[spec.a.find(label)] : 0; };
@@ -99,7 +110,7 @@ std::vector<HostTensor> contract_reference(std::span<const HostTensor> inputs, c
     depth_strides[0].push_back(a_stride(label));
     depth_strides[1].push_back(b_stride(label));
   }
-  HostTensor y = make_tensor(a.dtype, result_shape);
+  HostTensor y = make_tensor(a.dtype == DType::bf16 ? DType::f32 : a.dtype, result_shape);
   std::array<std::vector<int64_t>, 3> strides{strides_of(result_shape), {}, {}};
   for (char label : spec.result) {
     strides[1].push_back(a_stride(label));
@@ -126,7 +137,8 @@ std::vector<HostTensor> contract_reference(std::span<const HostTensor> inputs, c
 // The gradient of one operand: the other one contracted with dy. Axes that only this operand has were summed away, so
 // their gradient repeats along them.
 Value operand_gradient(Builder& builder, Value dy, const std::string& result, Value other,
-                       const std::string& other_labels, Value operand, const std::string& labels) {
+                       const std::string& other_labels, Value operand, const std::string& labels,
+                       const std::optional<std::string>& precision) {
   std::string kept;
   Shape ones;
   for (size_t i = 0; i < labels.size(); ++i) {
@@ -136,7 +148,9 @@ Value operand_gradient(Builder& builder, Value dy, const std::string& result, Va
     ones.push_back(repeated ? Dim(1) : operand.shape()[i]);
   }
   const Shape shape = operand.shape();
-  const Value gradient = builder.contract(dy, other, result + "," + other_labels + "->" + kept);
+  Attributes attributes{{"spec", result + "," + other_labels + "->" + kept}};
+  if (precision) attributes.set("precision", *precision);
+  const Value gradient = builder.call("contract", {dy, other}, std::move(attributes));
   return builder.broadcast_to(builder.reshape(gradient, ones), shape);
 }
 
@@ -149,9 +163,16 @@ std::vector<Op> contraction_ops() {
   op.doc =
       "y = sum of products over named axes (einsum): labels that the result lacks are summed, labels that both "
       "operands "
-      "and the result have are batch axes.  'ab,bc->ac' is the matrix product; no broadcasting, equal extents.";
+      "and the result have are batch axes.  'ab,bc->ac' is the matrix product; no broadcasting, equal extents.  a, b: "
+      "floating-point numbers, or both bf16 and y f32. With precision 'bf16', a and b are rounded to it first, the sums are f32, "
+      "and so are gradients.";
   op.inputs = {{.name = "a"}, {.name = "b"}};
-  op.attributes = {{.name = "spec", .type = AttributeType::string, .doc = "'ab,bc->ac': one letter per axis"}};
+  op.attributes = {{.name = "spec", .type = AttributeType::string, .doc = "'ab,bc->ac': one letter per axis"},
+                   {.name = "precision",
+                    .type = AttributeType::string,
+                    .optional = true,
+                    .choices = {"bf16"},
+                    .doc = "to which operands are rounded, if not as they are"}};
   op.infer = infer_contract;
   op.reference = contract_reference;
   op.gradient = [](const GradientContext& context) -> std::vector<Value> {
@@ -159,8 +180,10 @@ std::vector<Op> contraction_ops() {
     const Value dy = context.output_gradients[0];
     const Value a = context.inputs[0];
     const Value b = context.inputs[1];
-    return {operand_gradient(context.builder, dy, spec.result, b, spec.b, a, spec.a),
-            operand_gradient(context.builder, dy, spec.result, a, spec.a, b, spec.b)};
+    std::optional<std::string> precision;
+    if (context.attributes.has("precision")) precision = context.attributes.string("precision");
+    return {operand_gradient(context.builder, dy, spec.result, b, spec.b, a, spec.a, precision),
+            operand_gradient(context.builder, dy, spec.result, a, spec.a, b, spec.b, precision)};
   };
   auto example = [](std::vector<int64_t> a, std::vector<int64_t> b, const char* spec) {
     return Example{.inputs = {{.shape = std::move(a)}, {.shape = std::move(b)}}, .attributes = {{"spec", spec}}};
@@ -184,6 +207,14 @@ std::vector<Op> contraction_ops() {
       example({3, 4}, {4, 5}, "ab,bc->b"),
       example({6}, {6}, "a,a->a"),
   };
+  for (auto [rows, depth, columns] : {std::array<int64_t, 3>{7, 33, 19}, {1, 5, 64}, {32, 24, 64}, {17, 1, 3}, {5, 2, 1}})
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      Example e = example({rows, depth}, {depth, columns}, "ab,bc->ac");
+      for (Example::Tensor& x : e.inputs) x.dtype = dtype;
+      if (dtype == DType::f32) e.attributes.set("precision", "bf16");
+      e.differentiable = false;  // by small steps: rounding hides them
+      op.examples.push_back(std::move(e));
+    }
   return {std::move(op)};
 }
 

@@ -8,6 +8,7 @@
 
 #include "compiler/ops/tensor_loops.h"
 #include "compiler/ops/transcendentals.h"
+#include "compiler/support/narrow.h"
 
 namespace moru {
 
@@ -32,6 +33,7 @@ double sign(double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x; }
 double cast_element(double x, DType from, DType to) {
   if (to == DType::boolean) return x != 0.0 ? 1.0 : 0.0;
   if (to == DType::f32) return x;  // rounded with every other result
+  if (to == DType::bf16) return static_cast<double>(bf16_value(bf16_bits_of_normal(static_cast<float>(x))));
   if (to == DType::f64) return x;
   if (!is_float(from)) return to == DType::i32 ? static_cast<double>(static_cast<int32_t>(static_cast<int64_t>(x))) : x;
   if (std::isnan(x)) return 0.0;
@@ -46,7 +48,7 @@ Op cast_op() {
   op.family = OpFamily::elementwise;
   op.doc =
       "y = x converted to `dtype`. Floats to integers truncate towards zero and saturate, NaN becomes 0; i64 to i32 "
-      "wraps; numbers to bool are x != 0; f64 to f32 rounds to nearest even.  x, y: [...]";
+      "wraps; numbers to bool are x != 0; f64 to f32 and f32 to bf16 round to nearest even (subnormal numbers to 0).  x, y: [...]";
   op.inputs = {{.name = "x"}};
   op.attributes = {dtype_attribute()};
   op.cheap = true;
@@ -63,7 +65,10 @@ Op cast_op() {
     const DType to = dtype_of(attributes);
     if (x[0]->type == to) return x[0];
     if (to == DType::boolean) return expr::binary(ExprOp::not_equal, x[0], number_like(x[0], 0.0));
-    return expr::convert(x[0], to);
+    // bf16 is converted from and to f32 only.
+    const bool narrows = to == DType::bf16 && x[0]->type != DType::f32;
+    const bool widens = x[0]->type == DType::bf16 && to != DType::f32;
+    return expr::convert(narrows || widens ? expr::convert(x[0], DType::f32) : x[0], to);
   };
   op.gradient = [](const GradientContext& context) -> std::vector<Value> {
     const DType from = context.inputs[0].type().dtype;
@@ -82,6 +87,8 @@ Op cast_op() {
       example({.shape = {4, 3}, .low = 0, .high = 2, .dtype = DType::boolean}, "f32", false),
       example({.shape = {6}, .low = -9, .high = 9, .dtype = DType::i64}, "i32", false),
       example({.shape = {9}, .low = -9, .high = 9, .dtype = DType::i32}, "i64", false),
+      example({.shape = {5, 17}, .low = -9, .high = 9}, "bf16", false),
+      example({.shape = {5, 17}, .low = -9, .high = 9, .dtype = DType::bf16}, "f32", false),
       example({.shape = {8},
                .values = {1e30, -1e30, std::numeric_limits<double>::infinity(), std::nan(""), 2.5, -2.5, 0.0, -0.0}},
               "i32", false),

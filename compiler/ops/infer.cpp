@@ -18,7 +18,7 @@ void check_dtype(const OpContext& context, std::string_view op, size_t input, Ac
       fits = is_float(dtype), wanted = "floating-point numbers", to = "f32";
       break;
     case Accepts::numbers:
-      fits = dtype != DType::boolean, wanted = "numbers", to = "f32";
+      fits = is_float(dtype) || is_integer(dtype), wanted = "numbers", to = "f32";
       break;
     case Accepts::booleans:
       fits = dtype == DType::boolean, wanted = "booleans", to = "bool";
@@ -74,7 +74,7 @@ AttributeSpec dtype_attribute(AttributeValue default_value) {
   return {.name = "dtype",
           .type = AttributeType::string,
           .default_value = std::move(default_value),
-          .choices = {"f32", "f64", "i32", "i64", "bool"},
+          .choices = {"f32", "f64", "i32", "i64", "bool", "bf16"},
           .doc = "element type of the result"};
 }
 

@@ -82,6 +82,8 @@ class Blocker {
   std::string fresh(const char* stem) { return std::string(stem) + std::to_string(next_++); }
   int64_t size(const Dim& dim) const { return nominal(dim, variables_); }
 
+  int64_t operand_bytes(const Contraction& c) const { return dtype_bytes(kernel_.buffers[c.b.buffer].dtype); }
+
   int64_t size(const std::vector<ContractionAxis>& axes) const {
     int64_t product = 1;
     for (const ContractionAxis& axis : axes) product *= size(axis.extent);
@@ -113,11 +115,12 @@ class Blocker {
     if (!pitch) return false;
     if (!copies_) {
       const int64_t work = size(c.rows) * size(c.columns) * depth;
-      return (work >= parallel_work && !in_parallel_) || size(c.rows) * depth * 4 > l2_bytes_ * 2;
+      return (work >= parallel_work && !in_parallel_) || size(c.rows) * depth * operand_bytes(c) > l2_bytes_ * 2;
     }
-    const int64_t pitch_bytes = size(*pitch) * 4;
-    if (pitch_bytes <= panel_columns * 4) return false;  // it lies in one piece already
-    return depth * columns * 4 > l2_bytes_ / 2 || (pitch_bytes % far_apart == 0 && depth * panel_columns * 4 > l2_bytes_ / 16);
+    const int64_t bytes = operand_bytes(c), pitch_bytes = size(*pitch) * bytes;
+    if (pitch_bytes <= panel_columns * bytes) return false;  // it lies in one piece already
+    return depth * columns * bytes > l2_bytes_ / 2 ||
+           (pitch_bytes % far_apart == 0 && depth * panel_columns * bytes > l2_bytes_ / 16);
   }
 
   // Results that go past the caches while b stays in them: weights, their gradients and an optimizer's state.
@@ -130,7 +133,8 @@ class Blocker {
       const std::optional<Dim> along = store.access.offset.coefficient(c.columns[0].var);
       if (along && along->is_constant(1)) streams.insert(store.access.buffer);
     }
-    return rows * columns * 4 * static_cast<int64_t>(streams.size()) > l2_bytes_ && columns * size(c.depth) * 4 <= l2_bytes_ / 2;
+    return rows * columns * 4 * static_cast<int64_t>(streams.size()) > l2_bytes_ &&
+           columns * size(c.depth) * operand_bytes(c) <= l2_bytes_ / 2;
   }
 
   // Few results of a depth with several axes, as gradients of a convolution's kernel are: both operands go past the caches
@@ -139,8 +143,9 @@ class Blocker {
     if (c.depth.size() < 2 || c.rows.empty() || c.columns.empty() || c.type != DType::f32) return false;
     const int64_t inner_depth = size(c.depth) / size(c.depth[0].extent), columns = size(c.columns);
     const int64_t results = size(c.rows) * columns;
+    const int64_t bytes = operand_bytes(c);
     return size(c.depth[0].extent) > 1 && inner_depth >= least_depth && results * 4 <= l2_bytes_ / 4 &&
-           (results + inner_depth * columns) * 4 <= l2_bytes_ / 2 && size(c.depth) * columns * 4 > l2_bytes_ / 2;
+           results * 4 + inner_depth * columns * bytes <= l2_bytes_ / 2 && size(c.depth) * columns * bytes > l2_bytes_ / 2;
   }
 
   /// A loop over the outermost axis of the depth, which carries the sums in memory. Each stays one chain of multiply-adds.
@@ -198,8 +203,9 @@ class Blocker {
   void row_blocks(const Contraction& c, const std::string& origin, Block& out) {
     const Dim extent = c.rows[longest_row_axis(c)].extent;
     const int64_t depth = std::min(size(c.depth), c.depth.size() == 1 && c.rows.size() == 1 ? deepest : INT64_MAX);
-    const int64_t bytes_per_row = depth * size(c.rows) / size(extent) * 4, panel_bytes = depth * panel_columns * 4;
-    const bool reads_b_often = !copies_ && size(c.columns) * size(c.depth) * 4 <= l2_bytes_ * 8;
+    const int64_t bytes_per_row = depth * size(c.rows) / size(extent) * operand_bytes(c);
+    const int64_t panel_bytes = depth * panel_columns * operand_bytes(c);
+    const bool reads_b_often = !copies_ && size(c.columns) * size(c.depth) * operand_bytes(c) <= l2_bytes_ * 8;
     const int64_t most_bytes = reads_b_often ? l2_bytes_ * 3 / 4 - panel_bytes : l2_bytes_ * 2;
     const int64_t most = std::max<int64_t>(most_bytes / bytes_per_row, least_rows) / row_unit * row_unit;
     if (extent.is_constant() && extent.constant() <= most) return depth_blocks(c, extent, origin, out);
@@ -305,7 +311,7 @@ class Blocker {
       place = place * axis.extent + Dim::symbol(axis.var);
       depth *= axis.extent;
     }
-    const Access packed{add_buffer(depth * width), place * width + Dim::symbol(column) + base_, nullptr};
+    const Access packed{add_buffer(depth * width, kernel_.buffers[c.b.buffer].dtype), place * width + Dim::symbol(column) + base_, nullptr};
     if (source_) {
       Access from = source_->from;
       from.offset += first * source_->from_stride;
@@ -332,7 +338,7 @@ class Blocker {
 
   Dim base_;  // of the worker's own copy of the buffer added last
 
-  BufferId add_buffer(Dim elements) {
+  BufferId add_buffer(Dim elements, DType dtype = DType::f32) {
     base_ = 0;
     // What loops around leave open is bounded by their first iteration's size: chunks are largest there.
     for (const std::string& variable : variables_) elements = elements.substitute(variable, 0);
@@ -342,7 +348,7 @@ class Blocker {
       elements = lines * Dim::symbol("workers");
     }
     const auto id = static_cast<BufferId>(kernel_.buffers.size());
-    kernel_.buffers.push_back({"panel#" + std::to_string(id), DType::f32, std::move(elements), -1});
+    kernel_.buffers.push_back({"panel#" + std::to_string(id), dtype, std::move(elements), -1});
     return id;
   }
 };

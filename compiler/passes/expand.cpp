@@ -35,38 +35,71 @@ void expand_node(const Node& node, const Graph& from, Graph& to, std::vector<Val
   }
 }
 
+bool is_of_layers(OpFamily family) {
+  switch (family) {
+    case OpFamily::loss:
+    case OpFamily::metric:
+    case OpFamily::optimizer:
+    case OpFamily::schedule:
+    case OpFamily::constraint:
+    case OpFamily::regularizer:
+      return false;
+    default:
+      return true;
+  }
+}
+
+/// A graph on its way, and whether each of its nodes computes what a layer does.
+struct Expansion {
+  Graph graph;
+  std::vector<bool> is_layer;
+};
+
 // One round: composites are replaced by their expansions, which may hold composites again.
-Graph expand_once(const Graph& from) {
-  Graph to;
+Expansion expand_once(const Expansion& before) {
+  const Graph& from = before.graph;
+  Expansion after;
+  Graph& to = after.graph;
   to.name = from.name;
   std::vector<ValueId> value_of(from.types.size(), no_value);
   for (const GraphInput& input : from.inputs)
     value_of[input.value] = to.add_input(from.type(input.value), input.slot, from.names[input.value]);
-  for (const Node& node : from.nodes) {
+  for (size_t n = 0; n < from.nodes.size(); ++n) {
+    const Node& node = from.nodes[n];
+    const bool is_layer = before.is_layer[n] && is_of_layers(node.op->family);
     if (node.op->expand) {
       expand_node(node, from, to, value_of);
-      continue;
+    } else {
+      Node copy = node;
+      for (Graph& body : copy.bodies) body = expand(body);
+      for (ValueId& input : copy.inputs)
+        if (input != no_value) input = value_of[input];
+      for (ValueId& output : copy.outputs) {
+        const ValueId old = output;
+        output = value_of[old] = to.add_value(from.type(old), from.names[old]);
+      }
+      to.nodes.push_back(std::move(copy));
     }
-    Node copy = node;
-    for (Graph& body : copy.bodies) body = expand(body);
-    for (ValueId& input : copy.inputs)
-      if (input != no_value) input = value_of[input];
-    for (ValueId& output : copy.outputs) {
-      const ValueId old = output;
-      output = value_of[old] = to.add_value(from.type(old), from.names[old]);
-    }
-    to.nodes.push_back(std::move(copy));
+    after.is_layer.resize(to.nodes.size(), is_layer);
   }
   for (const GraphResult& result : from.results) to.add_result(value_of[result.value], result.slot);
-  return to;
+  return after;
+}
+
+void set_precision(const Graph& graph, Node& node, const std::string& precision) {
+  if (node.op->name == "contract" && graph.type(node.outputs[0]).dtype == DType::f32) node.attributes.set("precision", precision);
+  for (Graph& body : node.bodies)
+    for (Node& inner : body.nodes) set_precision(body, inner, precision);
 }
 
 }  // namespace
 
-Graph expand(const Graph& graph) {
-  Graph current = graph;
-  while (has_composites(current)) current = expand_once(current);
-  return current;
+Graph expand(const Graph& graph, const ExpandOptions& options) {
+  Expansion current{graph, std::vector<bool>(graph.nodes.size(), true)};
+  while (has_composites(current.graph)) current = expand_once(current);
+  for (size_t n = 0; n < current.graph.nodes.size() && !options.precision.empty(); ++n)
+    if (current.is_layer[n]) set_precision(current.graph, current.graph.nodes[n], options.precision);
+  return std::move(current.graph);
 }
 
 }  // namespace moru

@@ -90,7 +90,7 @@ class Hoister {
       if (wa.kind == Outside::Kind::stacked) spec.a.insert(static_cast<size_t>(wa.axis), 1, time);
       if (wb.kind == Outside::Kind::stacked) spec.b.insert(static_cast<size_t>(wb.axis), 1, time);
       spec.result.insert(0, 1, time);
-      Value moved = b.contract(outside(b, node.inputs[0]), outside(b, node.inputs[1]), spec.text());
+      Value moved = b.contract_like(node, outside(b, node.inputs[0]), outside(b, node.inputs[1]), spec.text());
       where_[node.outputs[0]] = {Outside::Kind::stacked, moved.id, 0, true};
       return true;
     }

@@ -98,8 +98,11 @@ void Lowering::contraction(Region& r, const Group& group, Block& out) {
 
   const View& to = *r.storage[value];
   Access target{to.buffer, to.at(result_index), nullptr};
-  Expr product = expr::load(kernel_.buffers[at_a.buffer], at_a.buffer, at_a.offset) *
-                 expr::load(kernel_.buffers[at_b.buffer], at_b.buffer, at_b.offset);
+  const auto factor = [&](const Access& at) {
+    Expr element = expr::load(kernel_.buffers[at.buffer], at.buffer, at.offset);
+    return element->type == dtype ? element : expr::convert(std::move(element), dtype);
+  };
+  Expr product = factor(at_a) * factor(at_b);
   std::string results;
   for (char label : spec.result)
     if (var.count(label)) results += label;

@@ -78,7 +78,7 @@ class Sinker {
     if (b.axis >= 0) spec.b.insert(static_cast<size_t>(b.axis), 1, time);
     if (result_axis >= 0) spec.result.insert(static_cast<size_t>(result_axis), 1, time);
     Builder builder(graph_, contraction.origin);
-    return builder.contract(builder.value(a.value), builder.value(b.value), spec.text()).id;
+    return builder.contract_like(contraction, builder.value(a.value), builder.value(b.value), spec.text()).id;
   }
 
   const Node* producer(ValueId value) {

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <iterator>
 
 namespace moru {
@@ -58,6 +59,11 @@ uint16_t bf16_bits(float value) {
   const auto bits = std::bit_cast<uint32_t>(value);
   if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+uint16_t bf16_bits_of_normal(float value) {
+  const bool is_subnormal = std::fabs(value) < std::numeric_limits<float>::min();
+  return bf16_bits(is_subnormal ? std::copysign(0.0f, value) : value);
 }
 
 float bf16_value(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }

@@ -26,6 +26,8 @@ uint16_t f16_bits(float value);  // rounds to nearest even
 float f16_value(uint16_t bits);
 uint16_t bf16_bits(float value);  // rounds to nearest even
 float bf16_value(uint16_t bits);
+/// The same as processors' instructions do it: what is below the normal numbers becomes a zero of its sign.
+uint16_t bf16_bits_of_normal(float value);
 
 /// `value` rounded (floats) or wrapped (integers) to what the narrow type can say.
 double narrowed(double value, Narrow narrow);

@@ -333,6 +333,8 @@ NpyType npy_type_of(DType dtype) {
       return NpyType::i8;
     case DType::boolean:
       return NpyType::b1;
+    case DType::bf16:  // numpy has none
+      break;
   }
   return NpyType::f4;
 }
@@ -433,6 +435,8 @@ Result<std::vector<std::byte>> convert_npy(const NpyArray& array, DType dtype, c
     case DType::boolean:
       return data_error(name + ": holds elements of type " + std::string(npy_type_name(array.type)) +
                         " where booleans are needed\n  hint: convert with array.astype(bool)");
+    case DType::bf16:
+      return data_error(name + ": arrays cannot become bf16, which numpy lacks\n  hint: give float32");
   }
   if (bad) {
     return data_error(name + ": element " + std::to_string(*bad) + " (of " + std::string(npy_type_name(array.type)) +

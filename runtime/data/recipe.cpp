@@ -277,7 +277,7 @@ class Reader {
   Group read_group(const fb::RecipeGroup& from) {
     Group group;
     group.name = text(from.name());
-    if (from.type() >= dtype_count)
+    if (!is_exchanged(from.type()))
       unknown_ = true;
     else
       group.type = static_cast<DType>(from.type());

@@ -276,6 +276,7 @@ struct Recipe {
   std::string name;
   std::string model;  // path of the model's file; empty where the recipe travels inside the model
   std::string initial_weights = {};  // path of a model whose weights are taken by name; read by the tools only
+  std::string dtype_policy = {};     // of the model, where it is not the model's own; read by the tools only
   DataRecipe data;
   FitRecipe fit;
   std::optional<Fitted> fitted;  // present once the training part has been seen

@@ -16,6 +16,7 @@ class RecipePrinter {
     json_.begin_object();
     if (!recipe.name.empty()) text("name", recipe.name);
     if (!recipe.model.empty()) text("model", recipe.model);
+    if (!recipe.dtype_policy.empty()) text("dtype_policy", recipe.dtype_policy);
     json_.key("data").begin_object();
     print_data(recipe.data);
     json_.end_object();

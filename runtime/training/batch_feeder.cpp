@@ -36,7 +36,8 @@ void convert_from(const std::byte* from, DType to_type, std::byte* to, std::size
     case DType::f64: return convert_elements<From, double>(from, to, count);
     case DType::i32: return convert_elements<From, int32_t>(from, to, count);
     case DType::i64: return convert_elements<From, int64_t>(from, to, count);
-    case DType::boolean: return;
+    case DType::boolean:
+    case DType::bf16: return;
   }
 }
 
@@ -46,7 +47,8 @@ void convert(DType from_type, const std::byte* from, DType to_type, std::byte* t
     case DType::f64: return convert_from<double>(from, to_type, to, count);
     case DType::i32: return convert_from<int32_t>(from, to_type, to, count);
     case DType::i64: return convert_from<int64_t>(from, to_type, to, count);
-    case DType::boolean: return;
+    case DType::boolean:
+    case DType::bf16: return;
   }
 }
 
@@ -63,6 +65,7 @@ int64_t label_of(DType dtype, const std::byte* sample, std::size_t count) {
     case DType::i32: return label_of(reinterpret_cast<const int32_t*>(sample), count);
     case DType::i64: return label_of(reinterpret_cast<const int64_t*>(sample), count);
     case DType::boolean: return static_cast<int64_t>(*sample);
+    case DType::bf16: break;
   }
   return 0;
 }

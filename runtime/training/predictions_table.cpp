@@ -26,6 +26,7 @@ void append_floats(DType dtype, const std::byte* bytes, std::size_t count, std::
     case DType::i32: return append_floats<int32_t>(bytes, count, out);
     case DType::i64: return append_floats<int64_t>(bytes, count, out);
     case DType::boolean: return append_floats<uint8_t>(bytes, count, out);
+    case DType::bf16: return;  // no slot holds it
   }
 }
 

@@ -22,6 +22,7 @@ struct Configuration {
 std::vector<Configuration> configurations() {
   const Target host = Target::host();
   std::vector<Configuration> list = {{host.text(), 0}};
+  if (const Target narrow = Target::host_for_bf16(); narrow.has_bf16) list.insert(list.end(), {{narrow.text(), 16}, {narrow.text(), 32}, {narrow.text(), 64}});
   if (host.level == "x86-64-v4") list.insert(list.end(), {{"x86-64-v4", 16}, {"x86-64-v4", 32}, {"x86-64-v4", 64}});
   if (host.level == "x86-64-v4" || host.level == "x86-64-v3") list.insert(list.end(), {{"x86-64-v3", 16}, {"x86-64-v3", 32}, {"x86-64-v3", 64}});
   if (host.is_x86()) list.push_back({"x86-64-v2", 16});
@@ -102,6 +103,8 @@ TEST_CASE("every operation gives the interpreter's bits on every pair of awkward
     for (ExprOp op : {ExprOp::add, ExprOp::sub, ExprOp::mul, ExprOp::div, ExprOp::min, ExprOp::max, ExprOp::equal, ExprOp::not_equal, ExprOp::less, ExprOp::less_equal}) add(expr::binary(op, a, b));
     for (ExprOp op : {ExprOp::neg, ExprOp::abs}) add(expr::unary(op, a));
     for (DType to : {DType::f32, DType::f64, DType::i32, DType::i64, DType::boolean}) add(expr::convert(a, to));
+    if (dtype == DType::f32) add(expr::convert(a, DType::bf16));
+    if (dtype == DType::f32) add(expr::convert(expr::convert(a, DType::bf16), DType::f32));
     if (is_float(dtype)) {
       for (ExprOp op : {ExprOp::sqrt, ExprOp::round, ExprOp::floor, ExprOp::ceil}) add(expr::unary(op, a));
       for (ExprOp op : {ExprOp::min, ExprOp::max}) {
@@ -163,17 +166,19 @@ TEST_CASE("reductions of every length fold in the fixed order, along rows and do
 
 TEST_CASE("contractions of every awkward size give the interpreter's bits") {
   std::vector<Kernel> kernels;
-  const auto add = [&](const std::string& rows, int64_t columns, int64_t depth, bool gradient) {
+  const auto add = [&](const std::string& rows, int64_t columns, int64_t depth, bool gradient, const std::string& type) {
     const std::string n = std::to_string(columns), k = std::to_string(depth);
     const std::string a = gradient ? "(" + rows + ")*k + i" : k + "*i + k";
-    kernels.push_back(parse_kernel("kernel entry_" + std::to_string(kernels.size()) + " {\n  buffer \"a\": f32[" + k + "*(" + rows + ")]\n" +
-                                   "  buffer \"b\": f32[" + k + "*" + n + "]\n  buffer \"bias\": f32[" + n + "]\n  buffer \"y\": f32[" + n + "*(" + rows +
+    kernels.push_back(parse_kernel("kernel entry_" + std::to_string(kernels.size()) + " {\n  buffer \"a\": " + type + "[" + k + "*(" + rows + ")]\n" +
+                                   "  buffer \"b\": " + type + "[" + k + "*" + n + "]\n  buffer \"bias\": f32[" + n + "]\n  buffer \"y\": f32[" + n + "*(" + rows +
                                    ")]\n  contract f32 rows (i: " + rows + ") columns (j: " + n + ") depth (k: " + k + ") a \"a\"[" + a +
                                    "] b \"b\"[" + n + "*k + j] init load \"bias\"[j] {\n    \"y\"[" + n + "*i + j] = max(acc, 0)\n  }\n}\n"));
   };
   for (int64_t columns : {1, 5, 11, 12, 16, 33, 64, 75, 256}) {
-    for (int64_t depth : {1, 5, 12, 64}) add("n", columns, depth, (columns + depth) % 2 == 0);
-    for (int64_t rows : {1, 2, 5, 6, 7, 31, 32, 33}) add(std::to_string(rows), columns, 12, rows % 2 == 1);
+    for (int64_t depth : {1, 5, 12, 64}) add("n", columns, depth, (columns + depth) % 2 == 0, "f32");
+    for (int64_t rows : {1, 2, 5, 6, 7, 31, 32, 33}) add(std::to_string(rows), columns, 12, rows % 2 == 1, "f32");
+    for (int64_t depth : {1, 2, 5, 12, 64}) add("n", columns, depth, (columns + depth) % 2 == 1, "bf16");
+    for (int64_t rows : {1, 7, 32}) add(std::to_string(rows), columns, 13, rows % 2 == 1, "bf16");
   }
   std::vector<Symbols> sizes;
   for (int64_t rows : {1, 2, 5, 6, 7, 31, 32, 33}) {
@@ -355,4 +360,24 @@ TEST_CASE("contractions whose operands share a buffer, or whose depth has severa
     contract f32 rows (i: batch) columns (j: 20) depth (t: 4, k: 5) a "x"[100*i + 25*t + k] b "w"[100*t + 20*k + j] { "y"[20*i + j] += acc }
   })")});
   check_everywhere(module, {{{"n", 1}, {"batch", 1}, {"time", 1}, {"workers", 1}}, {{"n", 1}, {"batch", 37}, {"time", 1}, {"workers", 1}}}, 3);
+}
+
+TEST_CASE("contractions of bf16 go by pairs of the innermost axis of their depth, merged or not, of whatever strides") {
+  std::vector<Kernel> kernels;
+  for (const char* statement : {
+           R"(contract f32 rows (i: n) columns (j: 20) depth (t: 4, k: 5) a "x"[100*i + 25*t + k] b "w"[100*t + 20*k + j] { "y"[20*i + j] += acc })",
+           R"(contract f32 rows (i: n) columns (j: 20) depth (t: 4, k: 6) a "x"[24*i + 6*t + k] b "w"[120*t + 20*k + j] { "y"[20*i + j] = acc })",
+           R"(contract f32 rows (i: n) columns (j: 20) depth (t: 3, k: batch) a "x"[batch*t + 60*i + k] b "w"[20*batch*t + 20*k + j] { "y"[20*i + j] = acc })",
+           R"(contract f32 rows (i: n) columns (j: 3) depth (k: 7) a "x"[n*k + i] b "w"[3*k + j] { "y"[3*i + j] = acc })",
+       }) {
+    kernels.push_back(parse_kernel("kernel entry_" + std::to_string(kernels.size()) +
+                                   " {\n  buffer \"x\": bf16[100*n + 3*batch]\n  buffer \"w\": bf16[500 + 60*batch]\n  buffer \"y\": f32[20*n]\n  " + statement + "\n}\n"));
+  }
+  std::vector<Symbols> sizes;
+  for (int64_t batch : {1, 2, 5, 18}) {
+    sizes.push_back(small_sizes);
+    sizes.back()["n"] = 3 * batch + 1;
+    sizes.back()["batch"] = batch;
+  }
+  check_everywhere(module_of(kernels), sizes, 23, false);
 }

@@ -13,6 +13,7 @@
 
 #include "compiler/codegen/emit.h"
 #include "compiler/interpret/kernel_interpreter.h"
+#include "compiler/support/narrow.h"
 
 namespace moru::test {
 
@@ -78,6 +79,7 @@ inline void fill_random(DType dtype, uint8_t* data, int64_t elements, Random& ra
       case DType::i32: reinterpret_cast<int32_t*>(data)[i] = static_cast<int32_t>(is_special ? random.bits() : static_cast<uint64_t>(random.between(-9, 9))); break;
       case DType::i64: reinterpret_cast<int64_t*>(data)[i] = static_cast<int64_t>(is_special ? random.bits() : static_cast<uint64_t>(random.between(-9, 9))); break;
       case DType::boolean: data[i] = random.chance(50) ? 1 : 0; break;
+      case DType::bf16: reinterpret_cast<uint16_t*>(data)[i] = bf16_bits(static_cast<float>(random.real())); break;
     }
   }
 }

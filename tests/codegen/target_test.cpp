@@ -6,7 +6,7 @@
 using namespace moru;
 
 TEST_CASE("a target's text parses to the same target") {
-  for (const char* text : {"x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64", "x86-64-v4,tune=znver5,l1=48,l2=512", "host"}) {
+  for (const char* text : {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16", "aarch64", "x86-64-v4,tune=znver5,l1=48,l2=512", "host"}) {
     const Target target = Target::parse(text);
     const Target again = Target::parse(target.text());
     CHECK(again.text() == target.text());

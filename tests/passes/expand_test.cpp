@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
+
 #include "compiler/interpret/reference.h"
 #include "compiler/ir/builder.h"
 
@@ -68,4 +70,37 @@ TEST_CASE("expand: a graph of primitives stays as it is") {
   const Value x = b.input({DType::f32, {4}}, "x");
   b.result(b.call("tanh", {x}), "y");
   CHECK(graph_text(expand(graph)) == graph_text(graph));
+}
+
+TEST_CASE("expand: the precision goes to what layers multiply, in loops too, and not to losses") {
+  const Dim batch = Dim::symbol("batch");
+  Graph body;
+  Builder inside(body);
+  const Value carry = inside.input({DType::f32, {batch, 3}}), kernel = inside.input({DType::f32, {3, 3}});
+  inside.result(inside.contract(carry, kernel, "ab,bc->ac"));
+  Graph graph;
+  Builder b(graph);
+  const Value x = b.input({DType::f32, {batch, 3}}), w = b.input({DType::f32, {3, 3}}), labels = b.input({DType::i32, {batch, 1}});
+  const Value y = b.call("dense", {x, w}, {{"units", int64_t{3}}, {"use_bias", false}});
+  const Value start[] = {y, w};
+  const Value last = b.call_all("scan", start, {{"carries", 1}, {"trip", Shape{4}}}, {body})[0];
+  for (Value part : b.call_all("circle", std::vector<Value>{labels, last})) b.result(part);
+
+  const Graph plain = expand(graph), mixed = expand(graph, {.precision = "bf16"});
+  verify_graph(mixed, "expand");
+  size_t narrow = 0, wide = 0;
+  const std::function<void(const Graph&, bool)> count = [&](const Graph& in, bool expects_none) {
+    for (const Node& node : in.nodes) {
+      for (const Graph& part : node.bodies) count(part, expects_none);
+      if (node.op->name != "contract") continue;
+      ++(node.attributes.has("precision") ? narrow : wide);
+      if (expects_none) CHECK_FALSE(node.attributes.has("precision"));
+    }
+  };
+  count(plain, true);
+  CHECK(wide == 3);
+  wide = 0;
+  count(mixed, false);
+  CHECK(narrow == 2);
+  CHECK(wide == 1);
 }

@@ -20,6 +20,7 @@
 #include "compiler/interpret/reference.h"
 #include "compiler/passes/lower.h"
 #include "compiler/passes/plan_memory.h"
+#include "compiler/support/narrow.h"
 #include "schema/kernel_abi.h"
 
 namespace moru::test {
@@ -51,6 +52,9 @@ inline void write_elements(const HostTensor& tensor, uint8_t* to) {
       case DType::boolean:
         to[i] = value != 0.0;
         break;
+      case DType::bf16:
+        put(bf16_bits(static_cast<float>(value)));
+        break;
     }
   }
 }
@@ -77,6 +81,12 @@ inline void read_elements(const uint8_t* from, HostTensor& tensor) {
       case DType::boolean:
         take(uint8_t{});
         break;
+      case DType::bf16: {
+        uint16_t bits = 0;
+        std::memcpy(&bits, from + i * sizeof bits, sizeof bits);
+        tensor.data[i] = static_cast<double>(bf16_value(bits));
+        break;
+      }
     }
   }
 }

@@ -163,6 +163,8 @@ Range range_of(const Dataset& data, int target) {
       case DType::boolean:
         widen<uint8_t>(range, bytes.data(), count);
         break;
+      case DType::bf16:  // no slot holds it
+        break;
     }
   }
   return range;

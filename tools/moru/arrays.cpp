@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "compiler/exchange/onnx/onnx_tensor.h"
+#include "compiler/support/narrow.h"
 #include "runtime/atomic_file.h"
 #include "runtime/data/npy.h"
 #include "runtime/training/predict.h"
@@ -88,6 +89,8 @@ void put(SavedTensor& tensor, size_t index, double value) {
       return store(static_cast<int64_t>(value));
     case DType::boolean:
       return store(static_cast<uint8_t>(value != 0));
+    case DType::bf16:
+      return store(bf16_bits(static_cast<float>(value)));
   }
 }
 
@@ -252,6 +255,13 @@ std::vector<double> to_doubles(const SavedTensor& tensor) {
     case DType::boolean:
       load(uint8_t{});
       break;
+    case DType::bf16:
+      for (size_t i = 0; i < values.size(); ++i) {
+        uint16_t bits = 0;
+        std::memcpy(&bits, tensor.bytes.data() + i * sizeof bits, sizeof bits);
+        values[i] = static_cast<double>(bf16_value(bits));
+      }
+      break;
   }
   return values;
 }
@@ -280,6 +290,9 @@ SavedTensor from_host(const std::string& name, const HostTensor& host) {
         break;
       case DType::boolean:
         put(static_cast<uint8_t>(host.data[i] != 0));
+        break;
+      case DType::bf16:
+        put(bf16_bits(static_cast<float>(host.data[i])));
         break;
     }
   }

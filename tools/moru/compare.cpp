@@ -69,7 +69,7 @@ struct Row {
 std::vector<Row> compare_entry(Model model, const Options& options, const TrainingSpec* training,
                                const std::string& entry, const std::vector<SavedTensor>& given,
                                const std::function<std::vector<std::string>(const Model&)>& results) {
-  const CompileOptions compile_options = make_compile_options(options.flags, training);
+  const CompileOptions compile_options = make_compile_options(options.flags, model, training);
   CompiledModel compiled;
   const std::shared_ptr<const Program> program =
       need(make_native_program(model, compile_options, make_emit_options(options.flags), {}, &compiled));
@@ -84,7 +84,8 @@ std::vector<Row> compare_entry(Model model, const Options& options, const Traini
   // What the user's ops mean: before any pass but the ones that training cannot do without.
   PipelineOptions reference_options;
   reference_options.training = training;
-  reference_options.stop_after = training ? "expand_update" : "make_entries";
+  const bool is_rounded = model.dtype_policy != DTypePolicy::float32;  // which expand says to contractions
+  reference_options.stop_after = training ? "expand_update" : is_rounded ? "expand" : "make_entries";
   const Lowered reference = run_pipeline(model, reference_options);
   std::map<std::string, HostTensor> slots;
   for (const ParameterPath& path : all_parameters(model)) {

@@ -119,7 +119,7 @@ int run(const Options& options) {
   if (source.recipe) flags.budget_batch = source.recipe->fit.batch_size;
   const CompiledModel compiled = compile(
       source.model,
-      make_compile_options(flags, prepared.trains ? &prepared.training : nullptr,
+      make_compile_options(flags, source.model, prepared.trains ? &prepared.training : nullptr,
                            static_cast<int64_t>(options.seed.value_or(source.recipe ? source.recipe->fit.seed : 0))));
   times.append(compiled.lowered.times);
   const EmitOptions emit = make_emit_options(options.flags);

@@ -33,6 +33,12 @@ void add_compile_flags(CLI::App& command, CompileFlags& flags) {
   command.add_option("--disable", flags.disable, "Leave out this pass; may be given several times")
       ->type_name("PASS")
       ->delimiter(',');
+  command
+      .add_option("--dtype-policy", flags.dtype_policy,
+                  "float32, or mixed_bfloat16: layers multiply numbers rounded to bfloat16 and add up in float32; weights "
+                  "stay float32")
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(dtype_policy_names), std::end(dtype_policy_names))))
+      ->type_name("POLICY");
   command.add_option("--dump-dir", flags.dump_directory, "Write the program after each pass that changed it, as text")
       ->type_name("DIR");
   command.add_flag("--time", flags.time, "Say on stderr how long each stage took, from import to link");
@@ -79,9 +85,11 @@ void add_recipe_changes(CLI::App& command, RecipeChanges& changes) {
       ->type_name("N");
 }
 
-CompileOptions make_compile_options(const CompileFlags& flags, const TrainingSpec* training, int64_t seed) {
+CompileOptions make_compile_options(const CompileFlags& flags, Model& model, const TrainingSpec* training, int64_t seed) {
   CompileOptions options;
-  options.target = Target::parse(flags.target);
+  if (const std::optional<DTypePolicy> policy = find_dtype_policy(flags.dtype_policy)) model.dtype_policy = *policy;
+  const bool is_mixed = model.dtype_policy == DTypePolicy::mixed_bfloat16;
+  options.target = is_mixed && flags.target == "host" ? Target::host_for_bf16() : Target::parse(flags.target);
   options.pipeline.training = training;
   options.seed = seed;
   if (!flags.memory_budget.empty())
@@ -162,7 +170,7 @@ std::shared_ptr<const Program> make_program(ModelSource& source, const CompileFl
   if (source.program) return source.program;
   const auto begin = std::chrono::steady_clock::now();
   const CompileOptions options =
-      make_compile_options(flags, prepared.trains ? &prepared.training : nullptr,
+      make_compile_options(flags, source.model, prepared.trains ? &prepared.training : nullptr,
                            source.recipe ? static_cast<int64_t>(source.recipe->fit.seed) : 0);
   std::vector<std::byte> recipe;
   if (source.recipe) {
@@ -187,7 +195,7 @@ ProfiledProgram make_profiled_program(ModelSource& source, const CompileFlags& f
   EmitOptions emit = make_emit_options(silent);
   emit.profile_workers = workers;
   ProfiledProgram out;
-  const CompileOptions options = make_compile_options(silent, prepared.trains ? &prepared.training : nullptr);
+  const CompileOptions options = make_compile_options(silent, source.model, prepared.trains ? &prepared.training : nullptr);
   out.program = need(make_native_program(source.model, options, emit, {}, &out.compiled, &out.code));
   return out;
 }

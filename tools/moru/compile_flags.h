@@ -24,6 +24,7 @@ struct CompileFlags {
   std::string dump_directory;
   bool time = false;
   bool no_cache = false;
+  std::string dtype_policy;   // as it was given; empty: the model's own
   std::string memory_budget;  // as it was given
   int64_t budget_batch = 32;  // what it is to hold for: the subcommand knows
   int threads = 1;
@@ -38,8 +39,9 @@ void add_memory_budget(CLI::App& command, CompileFlags& flags);
 /// Adds --data, --seed and --epochs, for subcommands that train.
 void add_recipe_changes(CLI::App& command, RecipeChanges& changes);
 
-/// Throws Failure for a pass that does not exist or cannot be left out, CompileError for a target.
-CompileOptions make_compile_options(const CompileFlags& flags, const TrainingSpec* training, int64_t seed = 0);
+/// Gives the model the dtype policy that was asked for. Throws Failure for a pass that does not exist or cannot be left
+/// out, CompileError for a target.
+CompileOptions make_compile_options(const CompileFlags& flags, Model& model, const TrainingSpec* training, int64_t seed = 0);
 EmitOptions make_emit_options(const CompileFlags& flags);
 
 /// $XDG_CACHE_HOME/moru, or ~/.cache/moru; empty where neither is known.

@@ -24,7 +24,7 @@ std::string text_of(const Options& options) {
   ModelSource source = open_model(options.model, {}, options.recipe);
   const PreparedModel prepared = prepare_model(source, true);
   if (options.drawn) return model_text(source.model);
-  CompileOptions compile_options = make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr);
+  CompileOptions compile_options = make_compile_options(options.flags, source.model, prepared.trains ? &prepared.training : nullptr);
   PipelineOptions& pipeline = compile_options.pipeline;
 
   std::vector<std::string> names;

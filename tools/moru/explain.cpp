@@ -67,7 +67,7 @@ int run(const Options& options) {
 
   std::vector<Snapshot> snapshots;
   bool in_graphs = true;
-  CompileOptions compile_options = make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr);
+  CompileOptions compile_options = make_compile_options(options.flags, source.model, prepared.trains ? &prepared.training : nullptr);
   compile_options.pipeline.dump = [&](std::string_view pass, const std::string& text) {
     if (pass == "lower") in_graphs = false;
     if (in_graphs) snapshots.push_back({std::string(pass), text});

@@ -147,6 +147,8 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
     source.recipe = need(read_recipe_json(recipe_path));
     source.recipe_path = recipe_path;
   }
+  if (source.recipe && !source.recipe->dtype_policy.empty())
+    source.model.dtype_policy = find_dtype_policy(source.recipe->dtype_policy).value();
   if (source.recipe && !source.recipe_path.empty() && !source.recipe->initial_weights.empty()) transfer_weights(source);
   if (!weights_path.empty()) read_weights(source.model, weights_path);
   initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));

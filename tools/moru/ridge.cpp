@@ -43,6 +43,8 @@ void place(const DatasetArray& array, const std::vector<std::byte>& bytes, Matri
       return copy_as_doubles<int64_t>(bytes.data(), out, rows, column, columns);
     case DType::boolean:
       return copy_as_doubles<uint8_t>(bytes.data(), out, rows, column, columns);
+    case DType::bf16:  // no slot holds it
+      return;
   }
 }
 

@@ -26,7 +26,7 @@ struct Options {
 /// The inputs under the model's names, in the types that its slots have.
 std::vector<SavedTensor> run_interpreted(ModelSource& source, const CompileFlags& flags,
                                          std::vector<SavedTensor> inputs) {
-  const CompileOptions options = make_compile_options(flags, nullptr);
+  const CompileOptions options = make_compile_options(flags, source.model, nullptr);
   const CompiledModel compiled = compile(source.model, options);
   const WeightsSection weights = make_weights_section(source.model);
   std::vector<std::byte> weight_bytes;

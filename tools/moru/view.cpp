@@ -34,7 +34,7 @@ DotGraph draw(const Options& options, ModelSource& source, std::string& caption)
     return draw_model(source.model);
   }
   const PreparedModel prepared = prepare_model(source, true);
-  CompileOptions compile_options = make_compile_options(options.flags, prepared.trains ? &prepared.training : nullptr);
+  CompileOptions compile_options = make_compile_options(options.flags, source.model, prepared.trains ? &prepared.training : nullptr);
   std::vector<std::string> names = {"drawn", "kernels"};
   std::string why;
   for (const PassDescription& pass : describe_passes()) {

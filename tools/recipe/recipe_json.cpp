@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "compiler/model/model.h"
 #include "runtime/data/wording.h"
 #include "tools/recipe/json_reader.h"
 #include "tools/recipe/recipe_sections.h"
@@ -22,6 +23,11 @@ Result<Recipe> parse_recipe_json(std::string_view text, const std::string& name,
     root.read("name", recipe.name);
     if (const auto model = root.find("model")) recipe.model = join_path(directory, model->text());
     if (const auto weights = root.find("initial_weights")) recipe.initial_weights = join_path(directory, weights->text());
+    if (const auto policy = root.find("dtype_policy")) {
+      recipe.dtype_policy = policy->text();
+      if (!find_dtype_policy(recipe.dtype_policy))
+        policy->fail("'" + recipe.dtype_policy + "' is not a dtype policy", "write \"mixed_bfloat16\" or \"float32\"");
+    }
     recipe.data =
         read_data(root.need("data", "describe the data: \"csv\", \"features\", \"target\", \"split\""), directory);
     recipe.fit = read_fit(root.need("fit", "describe the training: at least \"loss\""), recipe.data);

@@ -68,6 +68,8 @@ std::vector<std::byte> bytes_of(const KnownValue& value) {
       case DType::boolean:
         put(static_cast<uint8_t>(value.dims[i].constant() != 0));
         break;
+      case DType::bf16:  // held in f32
+        break;
     }
   }
   return bytes;

@@ -102,6 +102,8 @@ std::vector<std::byte> typed_bytes(const Proto& tensor, ElementType type) {
       return bytes_of<int64_t>(tensor.int64_data());
     case DType::boolean:
       return bytes_of<uint8_t>(tensor.int32_data());
+    case DType::bf16:  // held in f32, narrow
+      break;
   }
   return {};
 }
@@ -218,6 +220,8 @@ Known known_of(DType dtype, std::span<const int64_t> shape, std::span<const std:
         break;
       case DType::boolean:
         value->dims.emplace_back(load(uint8_t{}) != 0);
+        break;
+      case DType::bf16:
         break;
     }
   }

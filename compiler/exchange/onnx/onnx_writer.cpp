@@ -8,6 +8,7 @@
 #include "compiler/exchange/onnx/onnx_tensor.h"
 #include "compiler/ops/layer.h"
 #include "compiler/support/error.h"
+#include "compiler/support/narrow.h"
 
 namespace moru {
 
@@ -110,6 +111,9 @@ std::vector<std::byte> element_bytes(double value, DType dtype) {
       break;
     case DType::boolean:
       append(bytes, static_cast<uint8_t>(value != 0.0));
+      break;
+    case DType::bf16:
+      append(bytes, bf16_bits(static_cast<float>(value)));
       break;
   }
   return bytes;
