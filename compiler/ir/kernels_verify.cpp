@@ -317,10 +317,13 @@ class Verifier {
     checked_.clear();
 
     push_axes(node.depth);
-    for (const Access* operand : {&node.a, &node.b}) access(*operand);
-    const DType operands = buffer(node.a).dtype;
-    require(operands == buffer(node.b).dtype && (operands == node.type || (operands == DType::bf16 && node.type == DType::f32)),
-            "the operands are not of the contraction's type");
+    for (const Access* operand : {&node.a, &node.b}) {
+      access(*operand);
+      const DType type = buffer(*operand).dtype;
+      require(type == node.type || (type == DType::bf16 && node.type == DType::f32),
+              "an operand is not of the contraction's type");
+    }
+    require(buffer(node.a).dtype == buffer(node.b).dtype, "the operands are of two types");
     excludes(node.a, node.columns, "a depends on a column variable");
     excludes(node.b, node.rows, "b depends on a row variable");
     if (!node.columns.empty() && !node.columns.back().extent.is_constant(1)) {

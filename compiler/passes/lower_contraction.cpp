@@ -27,6 +27,7 @@ void Lowering::contraction(Region& r, const Group& group, Block& out) {
   const uint32_t n = group.members[0];
   const Node& node = g.nodes[n];
   const ValueId value = node.outputs[0];
+  check_internal(!node.attributes.has("precision"), "narrow_products runs before lower");
   const DType dtype = g.type(value).dtype;
   ContractSpec spec = parse_contract_spec(node.attributes.string("spec"));
   Labels labels;

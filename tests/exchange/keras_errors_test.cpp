@@ -117,7 +117,7 @@ const WrongJson wrong_jsons[] = {
      "  layer 'rnn' (LSTM): attribute 'time_major' = true is not supported\n"
      "  layer 'rnn' (LSTM): attribute 'kernel_constraint' is the unknown constraint 'MyNorm'\n"
      "  layer 'c' (CosineLayer): layers of this class are not supported\n"
-     "  layer 'd' (Dense): computing in 'float16' is not supported, only in 'float32'\n"
+     "  layer 'd' (Dense): computing in 'float16' is not supported, only in 'float32' and 'mixed_bfloat16'\n"
      "  layer 'd' (Dense): attribute 'units' must be an integer but is \"three\"\n"
      "  layer 'd' (Dense): attribute 'activation' is the unknown activation 'my_activation'\n"
      "  layer 'd' (Dense): attribute 'kernel_initializer' is the unknown initializer 'MyInitializer'\n"

@@ -185,6 +185,7 @@ TEST_CASE("ops: what elementwise ops lower to has the inferred type and the refe
                     [&](const HostTensor& x) { return x.shape != c.inputs[0].shape; }))
       return;
     const HostTensor wanted = interpret_graph(c.graph, c.inputs)[0];
+    if (wanted.dtype == DType::bf16 || c.inputs[0].dtype == DType::bf16) return;  // which has no constants
     for (size_t i = 0; i < wanted.data.size(); ++i) {
       std::vector<Expr> elements;
       for (const HostTensor& input : c.inputs)

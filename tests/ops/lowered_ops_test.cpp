@@ -6,6 +6,7 @@
 #include "compiler/passes/differentiate.h"
 #include "compiler/passes/drop_dead.h"
 #include "compiler/passes/expand.h"
+#include "compiler/passes/narrow_products.h"
 #include "compiler/passes/hoist_scan.h"
 #include "compiler/passes/simplify.h"
 #include "compiler/passes/sink_scan.h"
@@ -54,6 +55,7 @@ Module module_of(const OpCase& c, bool gradients) {
         {.name = graph.results[i].slot, .kind = SlotKind::output, .type = graph.type(graph.results[i].value)});
   }
   module.entries.push_back(expand(graph));
+  narrow_products(module.entries.back());
   return module;
 }
 

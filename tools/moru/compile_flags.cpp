@@ -16,7 +16,7 @@ namespace {
 
 // Without these there is no program; everything else only makes it better.
 constexpr std::string_view required_passes[] = {"make_entries",  "expand", "differentiate", "add_update",
-                                                "expand_update", "lower",  "plan_memory"};
+                                                "expand_update", "narrow_products", "lower",  "plan_memory"};
 
 void check_pass(const std::string& name) {
   std::vector<std::string> names;
