@@ -61,6 +61,10 @@ Dim View::at(const Index& index) const {
   return sum;
 }
 
+Store store_into(const View& to, const Index& index, Expr value, bool accumulate) {
+  return {{to.buffer, to.at(index), nullptr}, std::move(value), accumulate};
+}
+
 View row_major_view(BufferId buffer, const Shape& shape, Dim offset) {
   return {buffer, std::move(offset), row_major_strides(shape)};
 }

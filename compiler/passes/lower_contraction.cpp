@@ -88,7 +88,7 @@ void Lowering::contraction(Region& r, const Group& group, Block& out) {
       ValueId v = g.nodes[member].outputs[0];
       if (!r.stored[v]) continue;
       const View& view = *r.storage[v];
-      c.epilogue.push_back({{view.buffer, view.at(result_index), nullptr}, reader.read(v, result_index), false});
+      c.epilogue.push_back(store_into(view, result_index, reader.read(v, result_index)));
     }
     if (c.epilogue.empty()) return;
     Block inner;
@@ -248,10 +248,11 @@ void Lowering::scatter_add(Region& r, const Node& node, Block& out) {
   row = expr::binary(ExprOp::min, row, expr::index(result.shape[0] - 1));
   Index rest(result.shape.size(), Dim(0));
   std::copy(index.begin() + static_cast<std::ptrdiff_t>(indices.shape.size()), index.end(), rest.begin() + 1);
+  Store added = store_into(to, rest, reader.read(node.inputs[1], index), true);
+  added.access.dynamic = row * expr::index(to.strides[0]);
   Block store;
   store.push_back(
-      {Store{{to.buffer, to.at(rest), row * expr::index(to.strides[0])}, reader.read(node.inputs[1], index), true},
-       node.origin});
+      {std::move(added), node.origin});
   Block loops = nest(inner, inner_vars, std::move(store), true);
   for (Statement& s : nest(outer, outer_vars, std::move(loops), false)) out.push_back(std::move(s));
 }
@@ -286,8 +287,7 @@ void Lowering::window_sum(Region& r, const Node& node, Block& out) {
   Reader reader{*this, r, UINT32_MAX - 1};
   Block store;
   store.push_back(
-      {Store{{windows.buffer, windows.at(loops.index), nullptr}, reader.read(x, loops.index), true},
-       node.origin});
+      {store_into(windows, loops.index, reader.read(x, loops.index), true), node.origin});
   for (Statement& s : nest(loops, std::move(store), true)) out.push_back(std::move(s));
 }
 

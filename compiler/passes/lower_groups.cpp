@@ -253,7 +253,7 @@ void Lowering::loop_group(Region& r, const Group& group, Block& out) {
     if (is_fusable(g, node)) {
       if (!r.stored[value]) continue;
       const View& view = *r.storage[value];
-      stores.push_back({Store{{view.buffer, view.at(index), nullptr}, reader.read(value, index), false}, node.origin});
+      stores.push_back({store_into(view, index, reader.read(value, index)), node.origin});
       continue;
     }
     std::vector<bool> summed(group.space.size(), false);
@@ -345,7 +345,7 @@ void Lowering::copy_out(Region& r, ValueId value, const View& to, Block& out) {
   const Loops loops = loops_over(shape);
   Reader reader{*this, r, UINT32_MAX - 1};
   Block stores;
-  stores.push_back({Store{{to.buffer, to.at(loops.index), nullptr}, reader.read(value, loops.index), false}, origin_});
+  stores.push_back({store_into(to, loops.index, reader.read(value, loops.index)), origin_});
   for (Statement& s : nest(loops, std::move(stores), true)) out.push_back(std::move(s));
 }
 

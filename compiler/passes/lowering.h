@@ -25,6 +25,9 @@ struct View {
   Dim at(const Index& index) const;
 };
 View row_major_view(BufferId buffer, const Shape& shape, Dim offset = 0);
+
+/// A function, since what makes `value` may throw: g++ 12 then destroys twice what an aggregate holds already.
+Store store_into(const View& to, const Index& index, Expr value, bool accumulate = false);
 /// The same elements under another shape, without moving them; nullopt if the strides do not allow it.
 std::optional<View> reshape_view(const View& view, const Shape& from, const Shape& to);
 std::optional<View> view_through(const Node& node, size_t output, const View& operand, const Shape& from,

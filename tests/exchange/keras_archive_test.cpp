@@ -77,6 +77,24 @@ TEST_CASE("keras archives: .keras, .h5 and weights alone give back every bit") {
   CHECK(export_keras_archive(model) == export_keras_archive(model));
 }
 
+TEST_CASE("keras: a model under the policy mixed_bfloat16 comes and goes with it") {
+  Model model = make_model();
+  CHECK(import_keras_json(export_keras_json(model)).dtype_policy == DTypePolicy::float32);
+  model.dtype_policy = DTypePolicy::mixed_bfloat16;
+  const std::string text = export_keras_json(model);
+  CHECK(text.find(R"("name":"mixed_bfloat16")") != std::string::npos);
+  CHECK(text.find(R"("name":"float32")") == std::string::npos);
+  const Model back = import_keras_json(text);
+  CHECK(back.dtype_policy == DTypePolicy::mixed_bfloat16);
+  CHECK(export_keras_json(back) == text);
+  // One layer under a policy of its own, as Keras 2 writes it.
+  const Model one = import_keras_json(R"({"class_name": "Sequential", "config": {"name": "m", "layers": [
+    {"class_name": "InputLayer", "config": {"batch_input_shape": [null, 3], "name": "x"}},
+    {"class_name": "Dense", "config": {"name": "d", "units": 2, "dtype": {"class_name": "Policy", "config": {"name": "mixed_bfloat16"}}}}]},
+    "keras_version": "2.15.0"})");
+  CHECK(one.dtype_policy == DTypePolicy::mixed_bfloat16);
+}
+
 TEST_CASE("keras archives: the layout of Keras 3 goes by class and order") {
   Model model = make_model();
   Hdf5Group root;

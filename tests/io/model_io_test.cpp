@@ -38,6 +38,7 @@ Model everything() {
   Tensor y =
       m.call(layers::dense(1, {.activation = Attributes{{"class", "leaky_relu"}, {"negative_slope", 0.1}}}), all);
   Model model = m.build({y, last[1]});
+  model.dtype_policy = DTypePolicy::mixed_bfloat16;
   model.source = "everything.json";
   model.dialect = "keras 3.10.0";
   float next = 0.5f;
@@ -77,6 +78,7 @@ TEST_CASE("model_io: what is written reads back the same, weights to the bit") {
   CHECK(model_text(back) == model_text(model));
   CHECK(back.source == model.source);
   CHECK(back.dialect == model.dialect);
+  CHECK(back.dtype_policy == model.dtype_policy);
   const auto want = all_parameters(model), got = all_parameters(back);
   REQUIRE(want.size() == got.size());
   for (size_t i = 0; i < want.size(); ++i) {

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "compiler/ops/op.h"
+#include "compiler/support/error.h"
 #include "tests/e2e/whole_models.h"
 
 using namespace moru;
@@ -210,4 +212,24 @@ TEST_CASE("lower: softmax over a single class, sums of sums and reductions read 
       result "c" = %10
     }
   })");
+}
+
+TEST_CASE("lower: an op that fails behind a contraction leaves nothing destroyed twice") {
+  Op broken = get_op("exp");
+  broken.lower = [](std::span<const Expr>, const Attributes&) -> Expr { throw InternalError("a planted failure"); };
+  Module module = parse_module(R"(module {
+    slot input "x": f32[batch, 7]
+    slot parameter "w": f32[7, 33]
+    slot output "y": f32[batch, 33]
+    entry f {
+      %0 = input "x": f32[batch, 7]
+      %1 = input "w": f32[7, 33]
+      %2: f32[batch, 33] = contract(%0, %1) {spec="ab,bc->ac"}
+      %3: f32[batch, 33] = exp(%2)
+      result "y" = %3
+    }
+  })");
+  for (Node& node : module.entries[0].nodes)
+    if (node.op->name == "exp") node.op = &broken;
+  for (int again = 0; again < 3; ++again) CHECK_THROWS_WITH_AS(lower(module), doctest::Contains("a planted failure"), InternalError);
 }

@@ -41,7 +41,7 @@ struct Case {
 
 const std::string y = R"({"column": "y"})", scaled = R"({"column": "y", "scaler": "standard"})", below = R"({"column": "signed"})",
                   three = R"({"column": "three", "encoder": "ordinal", "categories": ["0", "1", "2"]})",
-                  numbered = R"({"columns": [{"column": "three", "encoder": "ordinal", "categories": ["0", "1", "2"]}], "dtype": "i32"})",
+                  numbered = three, floats = R"({"columns": [{"column": "three", "encoder": "ordinal", "categories": ["0", "1", "2"]}], "dtype": "f32"})",
                   two = R"({"column": "two", "encoder": "ordinal", "categories": ["0", "1"]})",
                   one_hot = R"({"column": "label", "encoder": "one_hot"})", number = R"({"column": "three"})";
 const std::string hidden = dense("h", 8, "tanh") + ", ";
@@ -92,14 +92,14 @@ const Case refused[] = {
     {"class numbers for a loss of vectors", hidden + dense("y", 3, "softmax"), recipe(three, R"("categorical_crossentropy")"),
      "error: layer 'y' (Dense): yields 3 scores, which categorical_crossentropy compares with as many numbers, but the target is one "
      "number\n"
-     "  hint: use sparse_categorical_crossentropy and write the target as {\"columns\": [...], \"dtype\": \"i32\"}, or give it \"encoder\": \"one_hot\"\n"},
+     "  hint: use sparse_categorical_crossentropy, or give the target \"encoder\": \"one_hot\"\n"},
     {"a mean squared error of class numbers", hidden + dense("y", 3, "softmax"), recipe(three, R"("mse")"),
      "error: layer 'y' (Dense): yields 3 scores, which mean_squared_error compares with as many numbers, but the target is one number\n"
-     "  hint: use sparse_categorical_crossentropy and write the target as {\"columns\": [...], \"dtype\": \"i32\"}, or give it \"encoder\": \"one_hot\"\n"},
-    {"class numbers as floats", hidden + dense("y", 3, "softmax"), recipe(three, R"("sparse_categorical_crossentropy")"),
+     "  hint: use sparse_categorical_crossentropy, or give the target \"encoder\": \"one_hot\"\n"},
+    {"class numbers as floats", hidden + dense("y", 3, "softmax"), recipe(floats, R"("sparse_categorical_crossentropy")"),
      "error: layer 'y' (Dense): is compared by sparse_categorical_crossentropy with class numbers, which are integers, but the target "
      "is f32\n"
-     "  hint: write the target as {\"columns\": [...], \"dtype\": \"i32\"} in the recipe\n"},
+     "  hint: leave the target's \"dtype\" out, or write \"i32\"\n"},
     {"every step where one is wanted", lstm + dense("y", 1, "linear"), recipe(y, R"("mse")", "", windowed),
      "error: layer 'y' (Dense): yields [4, 1] per sample, one result for each of 4 steps, but the target is [1] per sample\n"
      "  hint: set return_sequences=false on 'memory', or put a Flatten before 'y'\n"},

@@ -309,6 +309,38 @@ TEST_CASE("training is a function of the seed, whatever the number of threads") 
   CHECK(again("other", {"--seed", "9"}) != first);
 }
 
+TEST_CASE("training in mixed_bfloat16 ends near training in float32, by flag, recipe and model alike") {
+  const Trained& one = trained();
+  const auto train = [&](const std::string& recipe, const char* name, std::vector<std::string> more = {}) {
+    std::vector<std::string> words = {"train", recipe, "--run-dir", one.project / name, "--quiet"};
+    words.insert(words.end(), more.begin(), more.end());
+    succeeds(one.project.moru(words));
+    return read_file(one.project / (std::string(name) + "/history.json"));
+  };
+  const std::string by_flag = train(one.project / "recipe.json", "mixed", {"--dtype-policy", "mixed_bfloat16"});
+  std::string recipe = SmallProject::recipe();
+  recipe.insert(recipe.find('{') + 1, R"("dtype_policy": "mixed_bfloat16", )");
+  write_file(one.project / "mixed.json", recipe);
+  CHECK(train(one.project / "mixed.json", "by_recipe") == by_flag);
+  CHECK(train(one.project / "mixed.json", "threads_mixed", {"--threads", "2"}) == by_flag);
+  const json mixed = json::parse(by_flag), plain = json::parse(read_file(one.run + "/history.json"));
+  CHECK(mixed["loss"] != plain["loss"]);
+  for (size_t epoch = 0; epoch < 3; ++epoch)
+    CHECK(mixed["loss"][epoch].get<double>() == doctest::Approx(plain["loss"][epoch].get<double>()).epsilon(0.02));
+  // The trained model keeps its policy.
+  const Outcome dumped = one.project.moru({"dump", one.project / "mixed/model.moru", "--after", "expand"});
+  succeeds(dumped);
+  CHECK(dumped.out.find("precision=\"bf16\"") != std::string::npos);
+  // Reference, kernels and native code round alike.
+  const Outcome compared = one.project.moru({"compare", one.project / "mixed.json", "--nodes", "--json"});
+  succeeds(compared);
+  for (const json& row : json::parse(compared.out)["nodes"]) {
+    CHECK(row["native_ulp"] == 0);
+    CAPTURE(row.dump());
+    CHECK(row["kernels_absolute"].get<double>() < 1e-4);
+  }
+}
+
 TEST_CASE("an interrupted number of epochs goes on with --resume to the same bits") {
   const Trained& one = trained();
   succeeds(one.project.moru(
@@ -484,7 +516,7 @@ TEST_CASE("every pass that is not needed can be left out, and training still lea
   const Outcome listed = project.moru({"passes", "--json"});
   succeeds(listed);
   const std::vector<std::string> needed = {"make_entries",  "expand", "differentiate", "add_update",
-                                           "expand_update", "lower",  "plan_memory"};
+                                           "expand_update", "narrow_products", "lower", "plan_memory"};
   for (const json& pass : json::parse(listed.out)) {
     const std::string name = pass["name"];
     CAPTURE(name);

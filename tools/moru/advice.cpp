@@ -323,14 +323,14 @@ void check_losses(const Model& model, const Recipe& recipe, const Dataset& data)
     if (!output.target) continue;
     if (is_sparse(loss) && is_float(output.target->dtype))
       refuse(output, "is compared by " + loss + " with class numbers, which are integers, but the target is " + std::string(dtype_name(output.target->dtype)),
-             "write the target as {\"columns\": [...], \"dtype\": \"i32\"} in the recipe");
+             "leave the target's \"dtype\" out, or write \"i32\"");
     Shape wanted(output.type.shape.begin() + 1, output.type.shape.end());
     const Shape given(output.target->sample_shape.begin(), output.target->sample_shape.end());
     // A vector of scores with class numbers for targets.
     if (units > 1 && without_trailing_ones(given).empty() && wanted.size() == 1 && !is_sparse(loss)) {
       if (output.activation == "softmax" || is_categorical(loss))
         refuse(output, "yields " + std::to_string(units) + " scores, which " + loss + " compares with as many numbers, but the target is one number",
-               "use sparse_categorical_crossentropy and write the target as {\"columns\": [...], \"dtype\": \"i32\"}, or give it \"encoder\": \"one_hot\"");
+               "use sparse_categorical_crossentropy, or give the target \"encoder\": \"one_hot\"");
     }
     // One axis too many.
     if (is_sparse(loss) && !wanted.empty()) wanted.pop_back();

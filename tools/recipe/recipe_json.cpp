@@ -13,6 +13,22 @@
 
 namespace moru {
 
+namespace {
+
+// Class numbers are integers: what a sparse loss is compared with is i32 where the recipe does not say.
+void set_label_types(const recipe_json::Json& data, Recipe& recipe) {
+  for (size_t i = 0; i < recipe.data.targets.size() && i < recipe.fit.losses.size(); ++i) {
+    if (recipe.fit.losses[i].name.find("sparse_categorical") == std::string::npos) continue;
+    TargetRecipe& target = recipe.data.targets[i];
+    const recipe_json::Json& group = data.contains("target")       ? data["target"]
+                                     : data["targets"].is_object() ? data["targets"][target.name]
+                                                                   : data["targets"][i];
+    if (!group.is_object() || !group.contains("dtype")) target.type = DType::i32;
+  }
+}
+
+}  // namespace
+
 Result<Recipe> parse_recipe_json(std::string_view text, const std::string& name, const std::string& directory) {
   using namespace recipe_json;
   try {
@@ -31,6 +47,7 @@ Result<Recipe> parse_recipe_json(std::string_view text, const std::string& name,
     recipe.data =
         read_data(root.need("data", "describe the data: \"csv\", \"features\", \"target\", \"split\""), directory);
     recipe.fit = read_fit(root.need("fit", "describe the training: at least \"loss\""), recipe.data);
+    set_label_types(json["data"], recipe);
     root.find("fitted");  // in the recipe.json of a run; learned anew
     root.close();
     if (Status status = check_recipe(recipe); !status.ok()) {

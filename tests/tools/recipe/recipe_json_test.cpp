@@ -205,6 +205,19 @@ TEST_CASE("recipe json: a schedule of epochs is tabulated") {
   CHECK(parse(recipe_to_json(recipe)).fit.learning_rate_scheduler->rates == recipe.fit.learning_rate_scheduler->rates);
 }
 
+TEST_CASE("recipe json: class numbers are integers where the loss is sparse and the recipe does not say") {
+  const auto type_of = [](const std::string& target, const char* loss) {
+    return parse(R"({"data": {"csv": "d.csv", "features": ["a"], )" + target + R"(}, "fit": {"loss": ")" + loss + R"("}})").data.targets[0].type;
+  };
+  const std::string column = R"("target": {"column": "y", "encoder": "ordinal", "categories": ["no", "yes"]})";
+  CHECK(type_of(column, "sparse_categorical_crossentropy") == DType::i32);
+  CHECK(type_of(R"("target": "y")", "sparse_categorical_crossentropy") == DType::i32);
+  CHECK(type_of(R"("targets": {"out": {"columns": ["y"]}})", "sparse_categorical_crossentropy") == DType::i32);
+  CHECK(type_of(R"("target": {"columns": ["y"], "dtype": "f32"})", "sparse_categorical_crossentropy") == DType::f32);
+  CHECK(type_of(R"("target": {"columns": ["y"], "dtype": "i64"})", "sparse_categorical_crossentropy") == DType::i64);
+  CHECK(type_of(column, "binary_crossentropy") == DType::f32);
+}
+
 TEST_CASE("recipe json: each wrong recipe gets one message with its place and the remedy") {
   struct Wrong {
     std::string text;
@@ -216,6 +229,8 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
        "the recipe: needs an object with \"model\", \"data\" and \"fit\" and is a list\n  hint: write an object with "
        "\"model\", "
        "\"data\" and \"fit\""},
+      {R"({"dtype_policy": "float16", "data": {"features": ["a"], "target": "y"}, "fit": {"loss": "mse"}})",
+       "dtype_policy: 'float16' is not a dtype policy\n  hint: write \"mixed_bfloat16\" or \"float32\""},
       {R"({"fit": {}})",
        "the recipe: \"data\" is missing\n  hint: describe the data: \"csv\", \"features\", \"target\", \"split\""},
       {R"({"modle": "m", "data": {"features": ["a"], "target": "y"}, "fit": {"loss": "mse"}})",
