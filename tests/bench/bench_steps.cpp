@@ -1,6 +1,7 @@
 // Times training steps and predictions of the workloads, one JSON line each.
 //
 //   bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump] [--kernels]
+//               [--dtype-policy mixed_bfloat16]
 //
 // Before a time is printed the step has run and its loss was checked to be finite and to fall. Medians and minima of 25
 // samples of about 0.05 s. --kernels adds where the time goes, as `moru bench --kernels` does.
@@ -88,6 +89,7 @@ int main(int argc, char** argv) {
   std::vector<int64_t> batches = {32, 256};
   int threads = 1;
   int64_t budget = 0;
+  DTypePolicy policy = DTypePolicy::float32;
   bool predict = false, verify = false, dump = false, kernels = false;
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
@@ -99,6 +101,8 @@ int main(int argc, char** argv) {
       threads = std::atoi(argv[++i]);
     else if (a == "--memory-budget" && i + 1 < argc)
       budget = std::atoll(argv[++i]);
+    else if (const auto named = a == "--dtype-policy" && i + 1 < argc ? find_dtype_policy(argv[i + 1]) : std::nullopt)
+      policy = *named, ++i;
     else if (a == "--predict")
       predict = true;
     else if (a == "--disable" && i + 1 < argc)
@@ -111,7 +115,7 @@ int main(int argc, char** argv) {
       verify = true;
     else {
       std::fprintf(stderr, "usage: bench_steps [--only T1,T3] [--batch N] [--threads N] [--predict] [--verify] [--disable PASS] [--dump] [--memory-budget BYTES] "
-                   "[--kernels]\n");
+                   "[--dtype-policy float32|mixed_bfloat16] [--kernels]\n");
       return 2;
     }
   }
@@ -119,7 +123,9 @@ int main(int argc, char** argv) {
     if (!only.empty() && only.find(workload.name) == std::string::npos) continue;
     Model model = workload.model();
     initialize_parameters(model, 1);
+    model.dtype_policy = policy;
     CompileOptions options;
+    if (policy == DTypePolicy::mixed_bfloat16) options.target = Target::host_for_bf16();
     options.pipeline.training = &workload.training;
     options.pipeline.verify = verify;
     options.pipeline.disable = disable;
