@@ -19,6 +19,9 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return bytes_; }
 
+  /// Has the system begin to read these of the file's bytes, which are wanted soon. Does not wait.
+  void prefetch(std::span<const std::byte> part) const noexcept;
+
  private:
   MappedFile() = default;
   std::span<const std::byte> bytes_;

@@ -300,7 +300,7 @@ class CsvRows {
     DatasetArray array =
         describe_array(group.name, group.dtype, group.rows, data_.window, {static_cast<int64_t>(width)});
     array.features = names;
-    auto base = std::make_shared<std::vector<std::byte>>(rows_ * width * element_bytes);
+    std::vector<std::byte> base(rows_ * width * element_bytes);
     std::vector<double> encoded(width);
     std::size_t at = 0;
     for (const Column& column : group.columns) {
@@ -308,7 +308,7 @@ class CsvRows {
       const std::size_t count = encoded_names(*column.recipe, fitted).size();
       for (std::size_t row = 0; row < rows_; ++row) {
         encode_number(*column.recipe, fitted, column.values.numbers[row], encoded.data());
-        std::byte* to = base->data() + (row * width + at) * element_bytes;
+        std::byte* to = base.data() + (row * width + at) * element_bytes;
         for (std::size_t k = 0; k < count; ++k) {
           if (!store(encoded[k], group.dtype, to + k * element_bytes)) return does_not_fit(group, column, row);
         }
@@ -318,10 +318,10 @@ class CsvRows {
       at += count;
     }
     if (learn_)
-      MORU_RETURN_IF_ERROR(fit_group(group, names, *base));
+      MORU_RETURN_IF_ERROR(fit_group(group, names, base));
     else
       MORU_RETURN_IF_ERROR(check_fitted(group, names));
-    array.base = std::move(base);
+    array.base = std::make_shared<const RowBytes>(std::move(base));
     (group.is_target ? out_.targets : out_.inputs).push_back(std::move(array));
     return {};
   }

@@ -39,6 +39,17 @@ void Dataset::gather_range(int64_t first, int64_t count, std::span<void* const> 
   for (int64_t i = 0; i < count; ++i) gather_one(static_cast<std::size_t>(i), first + i, inputs, targets, weights);
 }
 
+void Dataset::prefetch(std::span<const int64_t> samples) const noexcept {
+  for (const auto* arrays : {&inputs_, &targets_})
+    for (const DatasetArray& array : *arrays) {
+      if (array.base->file() == nullptr) continue;
+      for (const int64_t sample : samples) {
+        const auto row = static_cast<std::size_t>(anchors_[static_cast<std::size_t>(sample)] + array.first_row);
+        array.base->file()->prefetch({array.base->data() + row * array.row_bytes, array.sample_bytes});
+      }
+    }
+}
+
 Dataset Dataset::slice(int64_t first, int64_t count) const {
   Dataset part = *this;
   part.anchors_.assign(anchors_.begin() + first, anchors_.begin() + first + count);
@@ -155,7 +166,7 @@ Result<Dataset> Dataset::from_arrays(std::span<const Array> inputs, std::span<co
       }
       entry.row_bytes = entry.sample_bytes;
       entry.is_category = is_integer(array.dtype);
-      entry.base = std::make_shared<const std::vector<std::byte>>(array.data.begin(), array.data.end());
+      entry.base = std::make_shared<const RowBytes>(std::vector<std::byte>(array.data.begin(), array.data.end()));
       hash = XXH3_64bits_withSeed(array.data.data(), array.data.size(), hash);
       out.push_back(std::move(entry));
     }

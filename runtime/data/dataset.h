@@ -10,10 +10,30 @@
 #include <string>
 #include <vector>
 
+#include "runtime/mapped_file.h"
 #include "runtime/status.h"
 #include "schema/types.h"
 
 namespace moru {
+
+/// The bytes of an array's rows, which data sets share: in memory, or in a file that is mapped, of which the system keeps
+/// in memory what there is room for.
+class RowBytes {
+ public:
+  RowBytes(std::vector<std::byte> bytes) : memory_(std::move(bytes)), bytes_(memory_) {}  // NOLINT
+  RowBytes(std::shared_ptr<const MappedFile> file, std::span<const std::byte> part) : file_(std::move(file)), bytes_(part) {}
+  RowBytes(const RowBytes&) = delete;
+  RowBytes& operator=(const RowBytes&) = delete;
+
+  const std::byte* data() const { return bytes_.data(); }
+  std::size_t size() const { return bytes_.size(); }
+  const MappedFile* file() const { return file_.get(); }  // null: in memory
+
+ private:
+  std::vector<std::byte> memory_;
+  std::shared_ptr<const MappedFile> file_;
+  std::span<const std::byte> bytes_;
+};
 
 /// Where one input's or target's part of a sample lies: `sample_bytes` at the base row (anchor + first_row).
 struct DatasetArray {
@@ -25,7 +45,7 @@ struct DatasetArray {
   int64_t first_row = 0;              // 1-length for a window, horizon for a target
   std::size_t row_bytes = 0;
   std::size_t sample_bytes = 0;
-  std::shared_ptr<const std::vector<std::byte>> base;  // row_count * row_bytes
+  std::shared_ptr<const RowBytes> base;  // row_count * row_bytes
 };
 
 /// The time of every base row, in seconds since 1970-01-01 00:00, whatever the time zone of the data.
@@ -54,6 +74,9 @@ class Dataset {
   /// The same for samples first, first+1, ..., first+count-1.
   void gather_range(int64_t first, int64_t count, std::span<void* const> inputs, std::span<void* const> targets,
                     float* weights = nullptr) const noexcept;
+
+  /// Has the system begin to read what these samples need of mapped files. Neither waits nor allocates.
+  void prefetch(std::span<const int64_t> samples) const noexcept;
 
   /// Samples first ... first+count-1 as a data set of their own that shares the rows.
   Dataset slice(int64_t first, int64_t count) const;

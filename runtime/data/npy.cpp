@@ -369,6 +369,18 @@ Result<NpyArray> read_npy(const std::string& path) {
   return make_array(std::move(header.value()), std::move(data));
 }
 
+Result<std::optional<MappedNpy>> map_npy(const std::string& path, DType dtype, uint64_t least_bytes) {
+  Result<std::shared_ptr<const MappedFile>> file = MappedFile::open(path);
+  if (!file.ok()) return file.status();
+  const std::span<const std::byte> bytes = (*file)->bytes();
+  Result<Header> header = parse_header(bytes, bytes.size(), path);
+  if (!header.ok()) return header.status();
+  const bool is_row_major = !header->fortran_order || header->shape.size() < 2;
+  if (header->swapped || !is_row_major || header->type != npy_type_of(dtype) || header->data_bytes < least_bytes)
+    return std::optional<MappedNpy>();
+  return std::optional<MappedNpy>({std::move(header->shape), *file, bytes.subspan(header->data_offset)});
+}
+
 Status write_npy(const std::string& path, DType dtype, std::span<const int64_t> shape,
                  std::span<const std::byte> data) {
   return write_npy(path, npy_type_of(dtype), shape, data);

@@ -4,11 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "runtime/mapped_file.h"
 #include "runtime/status.h"
 #include "schema/types.h"
 
@@ -35,6 +38,17 @@ struct NpyArray {
 /// needs.
 Result<NpyArray> read_npy(const std::string& path);
 Result<NpyArray> parse_npy(std::span<const std::byte> bytes, const std::string& name);
+
+/// An array that is used where it lies in its file.
+struct MappedNpy {
+  std::vector<int64_t> shape;
+  std::shared_ptr<const MappedFile> file;
+  std::span<const std::byte> data;
+};
+
+/// Maps a file that holds `dtype` row by row in the machine's byte order, and at least `least_bytes` of it; none where it
+/// must be read (and converted). Errors are those of read_npy.
+Result<std::optional<MappedNpy>> map_npy(const std::string& path, DType dtype, uint64_t least_bytes);
 
 /// Writes version 1.0, row-major, at most 32 axes. The file appears whole or not at all.
 Status write_npy(const std::string& path, NpyType type, std::span<const int64_t> shape, std::span<const std::byte> data);

@@ -14,6 +14,9 @@
 namespace moru {
 namespace {
 
+// Files from here on are mapped and read as they are needed; smaller ones lie in memory, where nobody changes them.
+constexpr uint64_t mapped_from = uint64_t{256} << 20;
+
 class NpyRows {
  public:
   NpyRows(const Recipe& recipe, Purpose purpose, bool learn)
@@ -58,28 +61,42 @@ class NpyRows {
     if (path.empty()) {
       return data_error("recipe: data: '" + name + "' has no .npy file\n  hint: give its path");
     }
-    Result<NpyArray> array = read_npy(path);
-    if (!array.ok()) return array.status();
-    if (array->shape.empty()) {
+    std::vector<int64_t> shape;
+    Result<std::shared_ptr<const RowBytes>> base = read_rows(path, dtype, shape);
+    if (!base.ok()) return base.status();
+    if (shape.empty()) {
       return data_error(path + ": holds a scalar\n  hint: the first axis of an array must count the samples");
     }
     if (first_path_.empty()) {
       first_path_ = path;
-      out_.row_count = array->shape[0];
-    } else if (array->shape[0] != out_.row_count) {
-      return data_error(path + ": has " + std::to_string(array->shape[0]) + " rows, and " + first_path_ + " has " +
+      out_.row_count = shape[0];
+    } else if (shape[0] != out_.row_count) {
+      return data_error(path + ": has " + std::to_string(shape[0]) + " rows, and " + first_path_ + " has " +
                         std::to_string(out_.row_count) +
                         "\n  hint: the first axis of all arrays must count the same samples");
     }
-    Result<std::vector<std::byte>> values = convert_npy(*array, dtype, path);
-    if (!values.ok()) return values.status();
-    out_.fingerprint = XXH3_64bits_withSeed(values->data(), values->size(), out_.fingerprint);
-    const std::vector<int64_t> row_shape(array->shape.begin() + 1, array->shape.end());
+    out_.fingerprint = XXH3_64bits_withSeed((*base)->data(), (*base)->size(), out_.fingerprint);
+    const std::vector<int64_t> row_shape(shape.begin() + 1, shape.end());
     DatasetArray entry = describe_array(name, dtype, rows, data_.window, row_shape);
     entry.is_category = is_integer(dtype);
-    entry.base = std::make_shared<const std::vector<std::byte>>(std::move(values.value()));
+    entry.base = *base;
     arrays.push_back(std::move(entry));
     return {};
+  }
+
+  static Result<std::shared_ptr<const RowBytes>> read_rows(const std::string& path, DType dtype, std::vector<int64_t>& shape) {
+    Result<std::optional<MappedNpy>> mapped = map_npy(path, dtype, mapped_from);
+    if (!mapped.ok()) return mapped.status();
+    if (*mapped) {
+      shape = (*mapped)->shape;
+      return std::make_shared<const RowBytes>((*mapped)->file, (*mapped)->data);
+    }
+    Result<NpyArray> array = read_npy(path);
+    if (!array.ok()) return array.status();
+    Result<std::vector<std::byte>> values = convert_npy(*array, dtype, path);
+    if (!values.ok()) return values.status();
+    shape = array->shape;
+    return std::make_shared<const RowBytes>(std::move(values.value()));
   }
 
   Status read_weights() {
@@ -116,16 +133,16 @@ class NpyRows {
       const bool scalar_rows = array.sample_shape.empty() || array.row_bytes == sizeof(float);
       const std::size_t features = scalar_rows ? 1 : static_cast<std::size_t>(array.sample_shape.back());
       for (std::size_t k = 0; k < features; ++k) {
-        std::vector<double> values;
-        for (std::size_t row = 0; row < learned_from_.size(); ++row) {
-          if (learned_from_[row] != Part::train) continue;
-          for (std::size_t at = k; at < row_elements; at += features) {
-            float value = 0;
-            std::memcpy(&value, array.base->data() + row * array.row_bytes + at * sizeof(float), sizeof value);
-            values.push_back(static_cast<double>(value));
+        const ScalerNumbers numbers = fit_scaler_over(scaler, [&](const auto& use) {
+          for (std::size_t row = 0; row < learned_from_.size(); ++row) {
+            if (learned_from_[row] != Part::train) continue;
+            for (std::size_t at = k; at < row_elements; at += features) {
+              float value = 0;
+              std::memcpy(&value, array.base->data() + row * array.row_bytes + at * sizeof(float), sizeof value);
+              use(static_cast<double>(value));
+            }
           }
-        }
-        const ScalerNumbers numbers = fit_scaler(scaler, values);
+        });
         fitted.mean.push_back(numbers.mean);
         fitted.variance.push_back(numbers.variance);
       }

@@ -8,25 +8,31 @@
 namespace moru {
 
 ScalerNumbers fit_scaler(ScalerKind kind, std::span<const double> values) {
+  return fit_scaler_over(kind, [&](const auto& use) {
+    for (const double value : values) use(value);
+  });
+}
+
+ScalerNumbers fit_scaler_over(ScalerKind kind, const ValueVisitor& visit) {
   if (kind == ScalerKind::none) return {};
   double low = std::numeric_limits<double>::infinity(), high = -low, sum = 0;
   std::size_t count = 0;
-  for (const double value : values) {
-    if (std::isnan(value)) continue;
+  visit([&](double value) {
+    if (std::isnan(value)) return;
     low = std::min(low, value);
     high = std::max(high, value);
     sum += value;
     ++count;
-  }
+  });
   if (count == 0) return {};
   // Equality is tested on the values: the mean of equal values may round away from them.
   if (low == high) return {low, 1};
   if (kind == ScalerKind::minmax) return {low, (high - low) * (high - low)};
   const double mean = sum / static_cast<double>(count);
   double squares = 0;
-  for (const double value : values) {
+  visit([&](double value) {
     if (!std::isnan(value)) squares += (value - mean) * (value - mean);
-  }
+  });
   return {mean, squares / static_cast<double>(count)};
 }
 

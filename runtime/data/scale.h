@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "runtime/data/recipe.h"
@@ -18,6 +19,9 @@ struct ScalerNumbers {
 /// none: 0 and 1.   standard: mean and population variance, in two passes over doubles.
 /// minmax: the minimum and (max-min)^2, so that the training rows come out in [0, 1].
 /// Missing values (NaN) do not count. A column that is constant, or has no value at all, has variance 1.
+/// `visit` calls what it is given with each value, in the same order every time.
+using ValueVisitor = std::function<void(const std::function<void(double)>& use)>;
+ScalerNumbers fit_scaler_over(ScalerKind kind, const ValueVisitor& visit);
 ScalerNumbers fit_scaler(ScalerKind kind, std::span<const double> values);
 
 /// The median of the values that are not NaN: of an even count the mean of the two in the middle; 0 of none.

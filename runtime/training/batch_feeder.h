@@ -32,6 +32,8 @@ class BatchFeeder {
   Status feed(std::span<const int64_t> samples);
   /// The same for samples first ... first+rows-1.
   Status feed_range(int64_t first, int64_t rows);
+  /// Has the system begin to read what the next feed wants; see Dataset::prefetch.
+  void prefetch(std::span<const int64_t> samples) const noexcept { data_->prefetch(samples); }
   /// Feeds every sample in order and runs `entry` on each batch.
   Status run_all(uint32_t entry, int64_t batch_size);
 

@@ -263,6 +263,8 @@ class Fit {
       const int64_t first = (first_batch_of_epoch_ + state_.batch) * options_.batch_size;
       const int64_t rows = std::min(options_.batch_size, samples - first);
       MORU_RETURN_IF_ERROR(train_feeder_->feed(order.subspan(static_cast<size_t>(first), static_cast<size_t>(rows))));
+      const std::span<const int64_t> later = order.subspan(static_cast<size_t>(first + rows));
+      train_feeder_->prefetch(later.first(std::min(later.size(), static_cast<size_t>(options_.batch_size))));
       MORU_RETURN_IF_ERROR(session_.run(train_step_));
       ++state_.batch;
       ++state_.step;

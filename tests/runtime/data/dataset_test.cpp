@@ -88,7 +88,7 @@ TEST_CASE("dataset: a sample that would read outside its rows is refused") {
     window.first_row = -2;
     window.row_bytes = 4;
     window.sample_bytes = 12;
-    window.base = std::make_shared<const std::vector<std::byte>>(40);
+    window.base = std::make_shared<const RowBytes>(std::vector<std::byte>(40));
     parts.inputs = {window};
     parts.anchors = {5, anchor};
     parts.row_count = 10;

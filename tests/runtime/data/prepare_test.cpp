@@ -2,13 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <set>
 
 #include "runtime/data/baseline.h"
 #include "runtime/data/npy.h"
+#include "runtime/data/npy_head.h"
 #include "tests/runtime/data/data_files.h"
 
 using namespace moru;
@@ -387,6 +391,50 @@ TEST_CASE("prepare: npy arrays by name, with windows, weights and statistics of 
   recipe.data.targets[0].path = save("short.npy", {9}, std::vector<float>(9, 0));
   CHECK(message_of(recipe) == folder / "short.npy" + ": has 9 rows, and " + (folder / "x.npy") +
                                   " has 10\n  hint: the first axis of all arrays must count the same samples");
+}
+
+// Bytes of memory that this process wrote to itself: not the pages of mapped files.
+int64_t own_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("RssAnon:")) return std::atoll(line.c_str() + 8) * 1024;
+  return 0;
+}
+
+TEST_CASE("prepare: large npy files stay where they are, and their samples are those of the file") {
+  const test::TemporaryDirectory folder;
+  constexpr int64_t rows = 600000, width = 128, bytes = rows * width * 4;  // 293 MiB
+  constexpr int64_t marked = 123456;
+  const auto make = [&](const char* name, std::vector<int64_t> shape, int64_t data_bytes, float value, int64_t at) {
+    const std::string head = npy_head(NpyType::f4, shape);
+    std::ofstream file(folder / name, std::ios::binary);
+    file << head;
+    file.seekp(static_cast<std::streamoff>(head.size()) + at * 4);
+    file.write(reinterpret_cast<const char*>(&value), sizeof value);
+    file.close();
+    std::filesystem::resize_file(folder / name, head.size() + static_cast<size_t>(data_bytes));  // zeros that take no disk
+    return folder / name;
+  };
+  Recipe recipe;
+  recipe.data.source = SourceKind::npy;
+  recipe.data.inputs = {{"x", InputRows::row, DType::f32, {}, make("x.npy", {rows, width}, bytes, 7.0f, marked * width + 3), ScalerKind::none}};
+  recipe.data.targets = {{"y", DType::f32, {}, make("y.npy", {rows, 1}, rows * 4, 9.0f, marked), ScalerKind::none}};
+  recipe.data.split = {};
+  recipe.fit.losses = {{"y", "mean_squared_error"}};
+  const int64_t before = own_memory();
+  const PreparedData data = prepare(recipe);
+  CHECK(data.train.inputs()[0].base->file() != nullptr);
+  CHECK(data.train.targets()[0].base->file() == nullptr);
+  CHECK(own_memory() - before < bytes / 4);
+  const int64_t wanted[] = {0, marked, rows - 1};
+  data.train.prefetch(wanted);
+  std::vector<float> x(3 * width), y(3);
+  void* const inputs[] = {x.data()};
+  void* const targets[] = {y.data()};
+  data.train.gather(wanted, inputs, targets);
+  CHECK(x[width + 3] == 7.0f);
+  CHECK(std::count(x.begin(), x.end(), 0.0f) == 3 * width - 1);
+  CHECK(y == std::vector<float>{0, 9, 0});
 }
 
 TEST_CASE("baseline: the values of an hour, a day and a week ago, never from behind the anchor") {

@@ -85,7 +85,8 @@ TEST_CASE("real data: the Seoul bike windows, statistics and baselines are those
   const Result<PreparedData> again = prepare_training(data->recipe, true);
   REQUIRE(again.ok());
   CHECK(again->train.fingerprint() == data->train.fingerprint());
-  CHECK(*again->test.inputs()[0].base == *data->test.inputs()[0].base);
+  const RowBytes &once = *data->test.inputs()[0].base, &twice = *again->test.inputs()[0].base;
+  CHECK(std::equal(once.data(), once.data() + once.size(), twice.data(), twice.data() + twice.size()));
   const Result<Dataset> prediction = prepare_prediction(data->recipe);
   REQUIRE(prediction.ok());
   CHECK(prediction->size() == 8760 - 23);
