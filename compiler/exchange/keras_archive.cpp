@@ -150,7 +150,7 @@ std::vector<std::byte> export_keras_h5(const Model& model, const SavedTraining& 
     group->attributes["backend"] = {.texts = {"tensorflow"}, .scalar = true};
   }
   root.attributes["model_config"] = {.texts = {config.dump()}, .scalar = true};
-  write_legacy_training(training, root);
+  write_legacy_training(training, model, root);
   return write_hdf5(root);
 }
 

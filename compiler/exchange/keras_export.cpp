@@ -34,21 +34,9 @@ void set_dtype_policy(Json& config, DTypePolicy policy) {
 }
 
 Json dtype_policy() {
-  Json policy = Json::object();
-  policy["module"] = "keras";
-  policy["class_name"] = "DTypePolicy";
-  policy["config"]["name"] = "float32";
-  policy["registered_name"] = nullptr;
-  return policy;
-}
-
-Json layer_object(const std::string& module, const std::string& class_name, Json config) {
-  Json object = Json::object();
-  object["module"] = module;
-  object["class_name"] = class_name;
-  object["config"] = std::move(config);
-  object["registered_name"] = nullptr;
-  return object;
+  Json config = Json::object();
+  config["name"] = "float32";
+  return keras_object("keras", "DTypePolicy", std::move(config));
 }
 
 Json export_model(const Model& model, bool trainable, Problems& problems);
@@ -64,7 +52,7 @@ Json export_cell(const Attributes& cell, const std::string& node, Problems& prob
     config["cells"] = Json::array();
     for (size_t i = 0; cell.has("cell_" + std::to_string(i)); ++i)
       config["cells"].push_back(export_cell(cell.nested("cell_" + std::to_string(i)), node, problems));
-    return layer_object("keras.layers", class_name, std::move(config));
+    return keras_object("keras.layers", class_name, std::move(config));
   }
   const Cell* known = find_cell(class_name);
   if (known == nullptr) {
@@ -80,7 +68,7 @@ Json export_cell(const Attributes& cell, const std::string& node, Problems& prob
       add_problem(problems, node, class_name, "its attribute '" + std::string(spec.name) + "' " + error.what);
     }
   }
-  return layer_object("keras.layers", class_name, std::move(config));
+  return keras_object("keras.layers", class_name, std::move(config));
 }
 
 Json export_layer_config(const std::string& name, const std::string& class_name, const Attributes& attributes,
@@ -125,7 +113,7 @@ Json export_layer_config(const std::string& name, const std::string& class_name,
 Json export_inner_layer(const Attributes& nested, const std::string& name, bool trainable, const std::string& node,
                         Problems& problems) {
   const std::string& class_name = nested.string("class");
-  return layer_object("keras.layers", class_name,
+  return keras_object("keras.layers", class_name,
                       export_layer_config(name, class_name, nested, trainable, node, problems));
 }
 
@@ -151,7 +139,7 @@ Json export_layer(const Layer& layer, Problems& problems) {
     config["sparse"] = false;
     config["ragged"] = false;
     config["name"] = layer.name;
-    return layer_object("keras.layers", "InputLayer", std::move(config));
+    return keras_object("keras.layers", "InputLayer", std::move(config));
   }
   if (layer.body != nullptr) {
     if (!layer.attributes.has(operation_attribute)) {
@@ -159,7 +147,7 @@ Json export_layer(const Layer& layer, Problems& problems) {
       return Json::object();
     }
     const KerasOperation operation = operation_of(layer);
-    Json object = layer_object(operation.module, layer.class_name, operation.config);
+    Json object = keras_object(operation.module.c_str(), layer.class_name, operation.config);
     object["registered_name"] = layer.class_name;
     return object;
   }
@@ -174,11 +162,11 @@ Json export_layer(const Layer& layer, Problems& problems) {
     config["trainable"] = layer.trainable;
     config["dtype"] = dtype_policy();
     config["layer"] = export_model(*layer.submodel, true, problems);
-    return layer_object("keras.layers", layer.class_name, std::move(config));
+    return keras_object("keras.layers", layer.class_name, std::move(config));
   }
   // The one layer that Keras exports under another name than its class has.
   const bool renamed = layer.class_name == "GroupedQueryAttention";
-  return layer_object("keras.layers", renamed ? "GroupQueryAttention" : layer.class_name,
+  return keras_object("keras.layers", renamed ? "GroupQueryAttention" : layer.class_name,
                       export_layer_config(layer.name, layer.class_name, layer.attributes, layer.trainable, layer.name, problems));
 }
 
@@ -273,7 +261,7 @@ Json export_functional(const Model& model, bool trainable, Problems& problems) {
   };
   config["input_layers"] = tensors(model.inputs);
   config["output_layers"] = tensors(model.outputs);
-  Json object = layer_object("keras.src.models.functional", "Functional", std::move(config));
+  Json object = keras_object("keras.src.models.functional", "Functional", std::move(config));
   object["registered_name"] = "Functional";
   return object;
 }
@@ -286,7 +274,7 @@ Json export_sequential(const Model& model, bool trainable, Problems& problems) {
   config["layers"] = Json::array();
   for (const Layer& layer : model.layers) config["layers"].push_back(export_layer(layer, problems));
   config["build_input_shape"] = export_shape(model.type(model.inputs.front()).shape);
-  return layer_object("keras", "Sequential", std::move(config));
+  return keras_object("keras", "Sequential", std::move(config));
 }
 
 Json export_model(const Model& model, bool trainable, Problems& problems) {

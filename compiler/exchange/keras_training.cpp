@@ -1,12 +1,10 @@
 #include "compiler/exchange/keras_training.h"
 
-#include <algorithm>
 #include <cstring>
 
-#include "compiler/exchange/keras_weight_order.h"
+#include "compiler/exchange/keras_optimizer.h"
+#include "compiler/exchange/keras_values.h"
 #include "compiler/exchange/keras_weights.h"
-#include "compiler/ops/names.h"
-#include "compiler/ops/op.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -38,12 +36,7 @@ Json keras3_optimizer(const Json& legacy) {
   if (!legacy.is_object() || !legacy.contains("class_name") || !legacy["class_name"].is_string()) return legacy;
   const Json config = legacy.contains("config") ? legacy["config"] : Json::object();
   if (config.is_object() && config.empty()) return legacy["class_name"];
-  Json optimizer = Json::object();
-  optimizer["module"] = "keras.optimizers";
-  optimizer["class_name"] = legacy["class_name"];
-  optimizer["config"] = config;
-  optimizer["registered_name"] = nullptr;
-  return optimizer;
+  return keras_object("keras.optimizers", legacy["class_name"].get<std::string>(), config);
 }
 
 Json legacy_optimizer(const Json& optimizer) {
@@ -65,46 +58,7 @@ bool has_keras3_order(const std::string& version) {
 }
 
 Json parse_config(const SavedTraining& state) {
-  return state.compile_config.empty() ? Json() : parse_json(state.compile_config, "the compile configuration");
-}
-
-// Which states the optimizer keeps, in groups: those of one group stand together for each weight.
-using Groups = std::vector<std::vector<std::string>>;
-Groups states_of(const std::string& op, const Json& config) {
-  const auto flag = [&](const char* name) { return config.is_object() && config.value(name, Json()) == Json(true); };
-  const auto positive = [&](const char* name) {
-    const Json value = config.is_object() ? config.value(name, Json()) : Json();
-    return value.is_number() && value.get<double>() > 0.0;
-  };
-  Groups groups;
-  if (flag("use_ema")) groups.push_back({"average"});
-  if (positive("gradient_accumulation_steps")) groups.push_back({"accumulated_gradient"});
-  const auto add = [&](std::vector<std::string> names) { groups.push_back(std::move(names)); };
-  if (op == "adam_update" || op == "adamw_update") {
-    add({"momentum", "velocity"});
-    if (flag("amsgrad")) add({"velocity_hat"});
-  } else if (op == "sgd_update") {
-    if (positive("momentum")) add({"momentum"});
-  } else if (op == "rmsprop_update") {
-    add({"velocity"});
-    if (positive("momentum")) add({"momentum"});
-    if (flag("centered")) add({"average_gradient"});
-  } else if (op == "adamax_update") {
-    add({"momentum", "norm"});
-  } else if (op == "adagrad_update") {
-    add({"accumulator"});
-  } else if (op == "adadelta_update") {
-    add({"accumulated_grad", "accumulated_delta_var"});
-  } else if (op == "ftrl_update") {
-    add({"accumulator", "linear"});
-  } else if (op == "lion_update") {
-    add({"momentum"});
-  } else if (op == "lamb_update") {
-    add({"momentum", "velocity"});
-  } else {
-    return {{}};  // not known: fits nothing
-  }
-  return groups;
+  return parse_json(state.compile_config, "the compile configuration");
 }
 
 }  // namespace
@@ -154,7 +108,7 @@ SavedTraining read_legacy_training(const Hdf5Group& root, const std::string& ker
   return state;
 }
 
-void write_legacy_training(const SavedTraining& state, Hdf5Group& root) {
+void write_legacy_training(const SavedTraining& state, const Model& model, Hdf5Group& root) {
   if (state.compile_config.empty()) return;
   const Json compile = parse_config(state);
   Json config = Json::object();
@@ -165,60 +119,15 @@ void write_legacy_training(const SavedTraining& state, Hdf5Group& root) {
                                         .scalar = true};
   if (state.variables.empty()) return;
   Hdf5Group& group = root.make_group("optimizer_weights");
+  const std::vector<OptimizerVariable> known = optimizer_variables(compile.value("optimizer", Json()), const_cast<Model&>(model));
   std::vector<std::string> names;
   for (size_t i = 0; i < state.variables.size(); ++i) {
-    const std::string last = i == 0 ? "iteration" : i == 1 ? "learning_rate" : "variable_" + std::to_string(i);
-    names.push_back("optimizer/" + last);
-    group.make_group("optimizer").datasets[last] = dataset_of(state.variables[i]);
+    const bool named = known.size() == state.variables.size();
+    names.push_back(named ? known[i].name : "optimizer/variable_" + std::to_string(i));
+    const size_t slash = names.back().rfind('/');
+    group.make_group(names.back().substr(0, slash)).datasets[names.back().substr(slash + 1)] = dataset_of(state.variables[i]);
   }
   write_split_texts(group, "weight_names", names);
-}
-
-std::string optimizer_of(const SavedTraining& state) {
-  const Json config = parse_config(state);
-  if (!config.is_object() || !config.contains("optimizer")) return {};
-  const Json& optimizer = config["optimizer"];
-  const Json name = optimizer.is_object() ? optimizer.value("class_name", Json()) : optimizer;
-  if (!name.is_string()) return {};
-  try {
-    return optimizer_op_for(name.get<std::string>());
-  } catch (const CompileError&) {
-    return {};
-  }
-}
-
-std::vector<NamedTensor> optimizer_slots(const SavedTraining& state, Model& model) {
-  const std::string op = optimizer_of(state);
-  if (op.empty() || state.variables.empty()) return {};
-  const Json optimizer = parse_config(state)["optimizer"];
-  const Json config = optimizer.is_object() ? optimizer.value("config", Json::object()) : Json::object();
-  const std::string prefix = op.substr(0, op.find("_update")) + "/";
-  const std::vector<OrderedWeight> weights = trainable_weights(model);
-  const Groups groups = states_of(op, config);
-  // A schedule has no variable of its own.
-  const bool scheduled = config.is_object() && config.value("learning_rate", Json()).is_object();
-  size_t next = scheduled ? 1 : 2;
-  size_t needed = next;
-  for (const auto& group : groups) {
-    if (group.empty()) return {};
-    needed += group.size() * weights.size();
-  }
-  if (state.variables.size() != needed) return {};
-  std::vector<NamedTensor> slots = {state.variables[0]};
-  slots[0].name = "step";
-  if (!scheduled) {
-    slots.push_back(state.variables[1]);
-    slots.back().name = "learning_rate";
-  }
-  for (const auto& group : groups)
-    for (const OrderedWeight& weight : weights)
-      for (const std::string& name : group) {
-        const NamedTensor& variable = state.variables[next++];
-        if (variable.shape != weight.parameter->shape || variable.type.dtype != DType::f32) return {};
-        slots.push_back(variable);
-        slots.back().name = prefix + name + "/" + weight.path;
-      }
-  return slots;
 }
 
 }  // namespace moru

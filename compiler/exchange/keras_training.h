@@ -14,6 +14,7 @@ void write_keras3_training(const SavedTraining& state, Json& config, Hdf5Group& 
 /// `keras_version` is what the file says: before 2.11 the optimizer's variables are not taken, since their order was
 /// another one.
 SavedTraining read_legacy_training(const Hdf5Group& root, const std::string& keras_version, const std::string& source);
-void write_legacy_training(const SavedTraining& state, Hdf5Group& root);
+/// The model gives the variables their names.
+void write_legacy_training(const SavedTraining& state, const Model& model, Hdf5Group& root);
 
 }  // namespace moru

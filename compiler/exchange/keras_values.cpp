@@ -131,15 +131,6 @@ bool is_layer_key(const std::string& key) {
   return key == "name" || key == "dtype" || key == "trainable" || key == "build_config" || key == "registered_name";
 }
 
-Json keras_object(const char* module, const std::string& class_name, Json config) {
-  Json object = Json::object();
-  object["module"] = module;
-  object["class_name"] = class_name;
-  object["config"] = std::move(config);
-  object["registered_name"] = nullptr;
-  return object;
-}
-
 Json export_plain(const AttributeValue& attribute) {
   const auto& value = attribute.value;
   if (const auto* boolean = std::get_if<bool>(&value)) return *boolean;
@@ -319,6 +310,15 @@ std::string keras_dtype_name(DType dtype) {
       return "bfloat16";
   }
   return "?";
+}
+
+Json keras_object(const char* module, const std::string& class_name, Json config) {
+  Json object = Json::object();
+  object["module"] = module;
+  object["class_name"] = class_name;
+  object["config"] = std::move(config);
+  object["registered_name"] = nullptr;
+  return object;
 }
 
 AttributeValue import_value(const Json& value, const AttributeSpec& spec, const KerasDialect& dialect) {

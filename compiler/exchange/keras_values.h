@@ -38,6 +38,9 @@ std::optional<DType> find_keras_dtype(std::string_view name);
 /// Any attribute by its declared type.
 AttributeValue import_value(const Json& value, const AttributeSpec& spec, const KerasDialect& dialect);
 
+/// {"module": ..., "class_name": ..., "config": ..., "registered_name": null}
+Json keras_object(const char* module, const std::string& class_name, Json config);
+
 // As Keras 3 writes them. Throw KerasValueError for what Keras 3 cannot say.
 Json export_value(const AttributeValue& value, const AttributeSpec& spec);
 std::string keras_dtype_name(DType dtype);

@@ -1,5 +1,7 @@
 #include "compiler/exchange/keras_weight_order.h"
 
+#include "compiler/model/functional.h"
+
 namespace moru {
 namespace {
 
@@ -52,7 +54,34 @@ void add_plain(Layer& layer, const std::string& prefix, Weights& to) {
     for (Layer& inner : layer.submodel->layers) add_plain(inner, inner_prefix(layer, prefix), to);
 }
 
+// The class of the layer inside a wrapper that names it as an attribute, else the layer's own.
+std::string inner_class(const Layer& layer) {
+  const AttributeValue* attribute = layer.attributes.find("layer");
+  const auto* nested = attribute != nullptr ? std::get_if<AttributeValue::Nested>(&attribute->value) : nullptr;
+  return nested != nullptr && *nested ? (*nested)->string("class") : layer.class_name;
+}
+
 }  // namespace
+
+std::string cell_name(const Layer& layer) {
+  const std::string class_name = inner_class(layer);
+  if (class_name.starts_with("ConvLSTM")) return "conv_lstm_cell";
+  if (class_name != "LSTM" && class_name != "GRU" && class_name != "SimpleRNN") return {};
+  return default_layer_name(class_name) + "_cell";
+}
+
+std::string keras_path(const OrderedWeight& weight) {
+  std::string own = weight.parameter->name;
+  const std::string around = weight.path.substr(0, weight.path.size() - own.size());
+  std::string inside;
+  if (weight.layer->class_name == "Bidirectional") {
+    const size_t slash = own.find('/');  // behind "forward" or "backward"
+    inside = own.substr(0, slash) + "_" + default_layer_name(inner_class(*weight.layer)) + "/";
+    own.erase(0, slash + 1);
+  }
+  if (const std::string cell = cell_name(*weight.layer); !cell.empty()) inside += cell + "/";
+  return around + inside + own;
+}
 
 std::vector<OrderedWeight> weight_order(Layer& layer) {
   Weights weights;

@@ -60,11 +60,6 @@ std::optional<int64_t> number_in(const std::string& name, const std::string& bas
   return std::stoll(digits);
 }
 
-bool is_recurrent(const std::string& class_name) {
-  return class_name == "LSTM" || class_name == "GRU" || class_name == "SimpleRNN" || class_name == "Bidirectional" ||
-         class_name.starts_with("ConvLSTM");
-}
-
 // The inner layer of a wrapper's parameter: "forward" of "forward/kernel".
 std::string group_prefix(const Parameter& parameter) {
   const size_t slash = parameter.name.rfind('/');
@@ -217,10 +212,7 @@ void write_keras3_layer(const Layer& layer, Hdf5Group& group) {
     // GroupedQueryAttention has no other attributes than private ones.
     if (is_projection(layer.class_name))
       path = (layer.class_name == "GroupedQueryAttention" || path == "gate" ? "_" : "") + projection_group(path);
-    const auto* nested = layer.attributes.find("layer");
-    const auto* inner = nested ? std::get_if<AttributeValue::Nested>(&nested->value) : nullptr;
-    const std::string class_name = inner && *inner ? (*inner)->string("class") : layer.class_name;
-    if (is_recurrent(class_name)) path += path.empty() ? "cell" : "/cell";
+    if (!cell_name(layer).empty()) path += path.empty() ? "cell" : "/cell";
     Hdf5Group& owner = group.make_group(path);
     write_dataset(owner.make_group("vars"), std::to_string(next[path]++), parameter);
   }
@@ -381,9 +373,9 @@ void write_legacy_weights(const Model& model, Hdf5Group& group) {
     Hdf5Group& own = group.make_group(layer.name);
     std::vector<std::string> names;
     for (const OrderedWeight& weight : weight_order(const_cast<Layer&>(layer))) {
-      names.push_back(weight.path);
-      const size_t slash = weight.path.rfind('/');
-      write_dataset(own.make_group(weight.path.substr(0, slash)), weight.path.substr(slash + 1), *weight.parameter);
+      names.push_back(keras_path(weight));
+      const size_t slash = names.back().rfind('/');
+      write_dataset(own.make_group(names.back().substr(0, slash)), names.back().substr(slash + 1), *weight.parameter);
     }
     write_split_texts(own, "weight_names", names);
   }

@@ -2,6 +2,8 @@
 // optimizer keeps. It travels in Keras' files and in the section `training` of a `.moru`.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +24,16 @@ struct SavedTraining {
 /// The optimizer's op ("adam_update"); empty where the configuration names none that Moru has.
 std::string optimizer_of(const SavedTraining& state);
 
+/// The learning rate that compile() was told; nothing where that was a schedule.
+std::optional<double> learning_rate_of(const SavedTraining& state);
+
 /// The variables by the names of Moru's slots: "step", "learning_rate", "adam/momentum/dense/kernel". None where there
 /// are no variables, or their number or shapes are not what the optimizer keeps for these weights.
 std::vector<NamedTensor> optimizer_slots(const SavedTraining& state, Model& model);
+
+/// The inverse: the variables of the optimizer in `compile_config`. `find` gives the values of a slot, or null; none
+/// where it lacks one that the optimizer needs.
+std::vector<NamedTensor> saved_variables(const std::string& compile_config, Model& model,
+                                         const std::function<const NamedTensor*(const std::string& slot)>& find);
 
 }  // namespace moru

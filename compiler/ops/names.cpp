@@ -49,6 +49,8 @@ const Aliases metric_aliases = {
     {"mean", "metric_mean"},
     {"log_cosh_error", "metric_log_cosh"},
     {"logcosh_error", "metric_log_cosh"},
+    {"topk_categorical_accuracy", "metric_top_k_categorical_accuracy"},
+    {"sparse_topk_categorical_accuracy", "metric_sparse_top_k_categorical_accuracy"},
     {"top_k_accuracy", "metric_top_k_categorical_accuracy"},
     {"sparse_top_k_accuracy", "metric_sparse_top_k_categorical_accuracy"},
     {"io_u", "metric_iou"},

@@ -407,6 +407,16 @@ Attributes attributes_for_parameter(const Op& optimizer, Attributes attributes, 
   return attributes;
 }
 
+std::vector<ParameterSpec> optimizer_states(const Op& optimizer, const Type& parameter, const Attributes& attributes,
+                                            std::string_view path) {
+  const bool present[] = {true};
+  return optimizer.parameters({{&parameter, 1}, present, attributes, {}, path});
+}
+
+std::string optimizer_prefix(const Op& optimizer) {
+  return std::string(optimizer.name.substr(0, optimizer.name.find("_update")));
+}
+
 std::vector<Op> optimizer_ops() {
   auto beta = [](std::string_view name, double value) { return real(name, value, 0.0, 1.0); };
   std::vector<AttributeSpec> adam_attributes = {beta("beta_1", 0.9), beta("beta_2", 0.999), real("epsilon", 1e-7), flag("amsgrad")};

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -76,6 +77,14 @@ Numbers adam_update(const UpdateElement& e, double beta_1, double beta_2);
 
 /// The attributes that apply to one parameter, for optimizers that treat parameters differently (muon).
 Attributes attributes_for_parameter(const Op& optimizer, Attributes attributes, std::string_view path, size_t rank);
+
+/// The states that the optimizer keeps for one parameter, in the order of its inputs and outputs. `attributes` are those of
+/// attributes_for_parameter.
+std::vector<ParameterSpec> optimizer_states(const Op& optimizer, const Type& parameter, const Attributes& attributes,
+                                            std::string_view path);
+
+/// What the names of the optimizer's slots begin with: "adam" of adam_update.
+std::string optimizer_prefix(const Op& optimizer);
 
 std::vector<Optimizer> whole_tensor_optimizers();  // optimizer_tensors.cpp: lamb, adafactor, muon
 

@@ -53,7 +53,7 @@ class Updater {
         op_name_(optimizer_op_for(training.optimizer.op)),
         op_(get_op(op_name_)),
         attributes_(check_attributes(op_, training.optimizer.attributes, "optimizer " + training.optimizer.op)),
-        prefix_(op_name_.substr(0, op_name_.find("_update"))) {}
+        prefix_(optimizer_prefix(op_)) {}
 
   /// Returns the entry finish_training, where there is something to finish.
   std::optional<Graph> run() {
@@ -65,16 +65,14 @@ class Updater {
     updates_ = begun;
     if (attributes_.has("gradient_accumulation_steps")) accumulate(begun, next);
     clip(b_, gradients_, attributes_);
-    learning_rate_ = read(*module_.find_slot("learning_rate"));
+    learning_rate_ = training_.schedule.op.empty() ? read(*module_.find_slot("learning_rate")) : scheduled_rate(begun);
     const Value step = updates_ + b_.constant(1, DType::i64);
     for (size_t i = 0; i < parameters_.size(); ++i) update(i, step);
     b_.set_origin("optimizer");
     const Value counted = finite_ ? b_.select(finite_, next, begun) : next;
     b_.result(counted, "step");
-    if (!training_.schedule.op.empty()) {
-      const std::string schedule = schedule_op_for(training_.schedule.op);
-      b_.result(b_.call(schedule, {counted}, training_.schedule.attributes), "learning_rate");
-    }
+    // For those who watch; the next step works out its own, so that steps and their rates cannot part.
+    if (!training_.schedule.op.empty()) b_.result(scheduled_rate(counted), "learning_rate");
     return finish_training();
   }
 
@@ -104,6 +102,10 @@ class Updater {
     module_.slots.push_back(
         {.name = prefix_ + "/" + name, .kind = SlotKind::optimizer_state, .type = std::move(type), .initial = initial});
     return read(module_.slots.back());
+  }
+
+  Value scheduled_rate(Value steps) {
+    return b_.call(schedule_op_for(training_.schedule.op), {steps}, training_.schedule.attributes);
   }
 
   void take_gradients() {
@@ -203,9 +205,8 @@ class Updater {
         attributes_for_parameter(op_, attributes_, parameters_[i], parameter.type.shape.size());
     const Value before = read(parameter);
     std::vector<Value> inputs = {before, gradients_[i], step, learning_rate_};
-    const bool present[] = {true};
     std::vector<std::string> states;
-    for (const ParameterSpec& state : op_.parameters({{&parameter.type, 1}, present, attributes, {}, parameters_[i]})) {
+    for (const ParameterSpec& state : optimizer_states(op_, parameter.type, attributes, parameters_[i])) {
       double initial = 0.0;
       if (const auto* nested = std::get_if<AttributeValue::Nested>(&state.initializer.value);
           nested && *nested && (*nested)->has("value"))

@@ -11,6 +11,7 @@
 #include "runtime/checkpoint.h"
 #include "runtime/moru_file.h"
 #include "runtime/training/json_writer.h"
+#include "runtime/training_section.h"
 #include "runtime/version.h"
 
 namespace moru {
@@ -69,7 +70,8 @@ Status RunDirectory::write_history(const History& history) const {
   return write_file_atomically(file("history.csv"), history.to_csv());
 }
 
-Status save_model(const Session& session, const Recipe& recipe, const std::string& path) {
+Status save_model(const Session& session, const Recipe& recipe, const std::string& path,
+                  std::span<const std::byte> training) {
   // The weights first, into a file that nobody looks for; then the same with the recipe, under the real name.
   const std::string partial = path + ".partial";
   MORU_RETURN_IF_ERROR(save_moru(session, partial));
@@ -79,8 +81,11 @@ Status save_model(const Session& session, const Recipe& recipe, const std::strin
   if (!weighted) return weighted.status();
   const std::vector<std::byte> bytes = write_recipe(recipe);
   std::vector<MoruSection> sections = (*weighted)->sections();
-  std::erase_if(sections, [](const MoruSection& section) { return section.kind == SectionKind::recipe; });
+  std::erase_if(sections, [](const MoruSection& section) {
+    return section.kind == SectionKind::recipe || section.kind == training_section;
+  });
   sections.push_back({SectionKind::recipe, {std::span<const std::byte>(bytes)}});
+  if (!training.empty()) sections.push_back({training_section, {training}});
   return write_moru_file(path, sections);
 }
 

@@ -1,7 +1,8 @@
 // The folder a training run leaves behind. Every file is written whole or not at all.
 //
 //   recipe.json        the recipe as resolved: what `moru train recipe.json` takes to repeat the run
-//   model.moru         the trained model with its recipe: the best weights where early stopping restores them
+//   model.moru         the trained model with its recipe: the best weights where early stopping restores them; with the
+//                      optimizer's last state where the compiler is at hand
 //   checkpoints/       what --resume goes on from; best.moru or epoch-NNNN.moru where the recipe asks for model_checkpoint
 //   history.json       Keras' History keys, one value per epoch (null: an epoch without validation); history.csv alike
 //   metrics.json       RunMetrics below
@@ -43,8 +44,10 @@ class RunDirectory {
   std::string path_;
 };
 
-/// Writes the session's program as a `.moru` with its present weights and `recipe`, what was fitted included.
-Status save_model(const Session& session, const Recipe& recipe, const std::string& path);
+/// Writes the session's program as a `.moru` with its present weights and `recipe`, what was fitted included; and with
+/// `training` as the section of that name (training_section.h), unless it is empty.
+Status save_model(const Session& session, const Recipe& recipe, const std::string& path,
+                  std::span<const std::byte> training = {});
 
 /// The numbers of one part of the data, or of one baseline, in order.
 struct NamedMetrics {

@@ -207,6 +207,9 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   if (job.initialise) MORU_RETURN_IF_ERROR(job.initialise(session));
   MORU_RETURN_IF_ERROR(assign_scalers(session, recipe));
 
+  const auto save = [&](const Session& trained, const std::string& path) {
+    return save_model(trained, recipe, path, job.training_state ? job.training_state(trained) : std::vector<std::byte>());
+  };
   std::vector<Callback> callbacks;
   std::shared_ptr<EarlyStoppingRule> rule;
   if (recipe.fit.early_stopping) {
@@ -214,10 +217,7 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
     callbacks.push_back(early_stopping(*recipe.fit.early_stopping, rule));
   }
   if (recipe.fit.model_checkpoint) {
-    callbacks.push_back(model_checkpoint(*recipe.fit.model_checkpoint, job.run_directory + "/checkpoints",
-                                         [&recipe](const Session& trained, const std::string& path) {
-                                           return save_model(trained, recipe, path);
-                                         }));
+    callbacks.push_back(model_checkpoint(*recipe.fit.model_checkpoint, job.run_directory + "/checkpoints", save));
   }
   if (recipe.fit.reduce_lr_on_plateau) callbacks.push_back(reduce_lr_on_plateau(*recipe.fit.reduce_lr_on_plateau));
   if (recipe.fit.learning_rate_scheduler) {
@@ -268,7 +268,7 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   MORU_RETURN_IF_ERROR(run->write_history(report.fit.history));
   if (report.fit.interrupted_by != 0) return report;
 
-  MORU_RETURN_IF_ERROR(save_model(session, recipe, run->model()));
+  MORU_RETURN_IF_ERROR(save(session, run->model()));
   RunMetrics& metrics = report.metrics;
   metrics.seconds = report.fit.seconds;
   metrics.epochs = report.fit.epochs;

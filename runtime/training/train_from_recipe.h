@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runtime/data/prepare.h"
 #include "runtime/data/recipe.h"
@@ -33,6 +34,8 @@ struct TrainingJob {
   std::string tensorboard_directory;  // empty: no event files
   bool stop_on_signal = false;
   std::function<Status(Session&)> initialise = {};  // sets weights before the scalers are fitted; may be empty
+  // What the models that are written hold as their section `training`: what training goes on from; may be empty.
+  std::function<std::vector<std::byte>(const Session&)> training_state = {};
 };
 
 struct TrainingReport {

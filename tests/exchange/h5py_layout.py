@@ -29,7 +29,7 @@ MODEL = {
         {"class_name": "Dense", "config": {"name": "out", "units": 2}},
     ]},
 }
-# Weights by their names, which are their paths in an .h5 too, and by their places in a .keras.
+# Weights by their names, and by their places in a .keras.
 WEIGHTS = [
     ("memory/kernel", "layers/lstm/cell/vars/0", (3, 16)),
     ("memory/recurrent_kernel", "layers/lstm/cell/vars/1", (4, 16)),
@@ -41,6 +41,12 @@ WEIGHTS = [
     ("out/kernel", "layers/dense/vars/0", (4, 2)),
     ("out/bias", "layers/dense/vars/1", (2,)),
 ]
+
+
+def keras_path(name):
+    """The path of a weight in an .h5."""
+    return name.replace("memory/", "memory/lstm_cell/")
+
 
 moru = os.path.abspath(sys.argv[1])
 os.chdir(tempfile.mkdtemp(prefix="moru-h5py-"))
@@ -81,7 +87,7 @@ with h5py.File("model.h5") as file:
     for layer in ("memory", "norm", "out"):
         listed += [(layer, text(name)) for name in weights[layer].attrs["weight_names"]]
     for (layer, path), (name, _, shape) in zip(listed, WEIGHTS, strict=True):
-        assert path.split(":")[0] == name, f"{path} stands for {name}"
+        assert path == keras_path(name), f"{path} stands for {name}"
         check_weight(path, weights[layer][path], shape, values[name])
 with zipfile.ZipFile("model.keras") as archive:
     assert archive.testzip() is None

@@ -3,13 +3,11 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "compiler/exchange/keras_archive.h"
-#include "compiler/exchange/keras_json.h"
 #include "compiler/exchange/onnx/onnx_export.h"
 #include "runtime/atomic_file.h"
 #include "tools/moru/commands.h"
+#include "tools/moru/model_format.h"
 #include "tools/moru/model_source.h"
-#include "tools/moru/onnx_recipe.h"
 #include "tools/moru/weights_file.h"
 
 namespace moru::cli {
@@ -17,55 +15,9 @@ namespace {
 
 struct Options {
   std::string from, to, weights, save_weights;
-  std::optional<int64_t> opset;
+  FormatOptions format;
   std::optional<uint64_t> seed;
 };
-
-using Bytes = std::vector<std::byte>;
-
-Bytes bytes_of(std::string_view text) {
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
-
-Bytes onnx_bytes(const ModelSource& source, const Options& options, const std::string&) {
-  OnnxExportOptions to{.opset = options.opset};
-  if (source.recipe) to.metadata = recipe_metadata(*source.recipe);
-  return export_onnx(source.model, to);
-}
-
-struct Format {
-  std::string_view ending;
-  std::string_view what;
-  Bytes (*write)(const ModelSource&, const Options&, const std::string& path);
-  bool weights_alone = false;
-};
-
-// The first ending that fits counts.
-const Format formats[] = {
-    {".moru", "Moru's own, with the recipe", [](const ModelSource& source, const Options&, const std::string&) { return moru_bytes(source); }},
-    {".onnx", "ONNX", onnx_bytes},
-    {".keras", "Keras 3", [](const ModelSource& source, const Options&, const std::string&) { return export_keras_archive(source.model, source.training); }},
-    {".weights.h5", "weights alone, for Keras 3",
-     [](const ModelSource& source, const Options&, const std::string&) { return export_keras_weights(source.model); }, true},
-    {".h5", "Keras' older format", [](const ModelSource& source, const Options&, const std::string&) { return export_keras_h5(source.model, source.training); }},
-    {".hdf5", "the same", [](const ModelSource& source, const Options&, const std::string&) { return export_keras_h5(source.model, source.training); }},
-    {".json", "Keras 3, layers without weights",
-     [](const ModelSource& source, const Options&, const std::string&) { return bytes_of(export_keras_json(source.model) + "\n"); }},
-    {".safetensors", "weights alone, by name",
-     [](const ModelSource& source, const Options&, const std::string& path) { return named_weights_bytes(path, named_weights(source.model)); }, true},
-    {".npz", "the same, for NumPy",
-     [](const ModelSource& source, const Options&, const std::string& path) { return named_weights_bytes(path, named_weights(source.model)); }, true},
-};
-
-const Format& format_of(const std::string& path) {
-  std::string known;
-  for (const Format& format : formats) {
-    if (path.ends_with(format.ending)) return format;
-    known += (known.empty() ? "" : ", ") + std::string(format.ending);
-  }
-  fail("cannot tell what kind of file '" + path + "' is to be\n  hint: end its name in one of " + known);
-}
 
 // Nothing is written before everything could be made.
 void write(const std::string& path, std::span<const std::byte> bytes) {
@@ -83,14 +35,15 @@ int convert_weights(const Options& options) {
 }
 
 int run(const Options& options) {
-  const Format& format = format_of(options.to);
+  const ModelFormat& format = model_format(options.to);
   if (is_named_weights(options.from)) return convert_weights(options);
-  const Format* weights_format = options.save_weights.empty() ? nullptr : &format_of(options.save_weights);
+  const ModelFormat* weights_format = options.save_weights.empty() ? nullptr : &model_format(options.save_weights);
   if (weights_format != nullptr && !weights_format->weights_alone)
     fail("'" + options.save_weights + "' is no kind of file for weights alone\n  hint: .weights.h5, .safetensors or .npz");
   const ModelSource source = open_model(options.from, options.seed, {}, options.weights);
-  const Bytes bytes = format.write(source, options, options.to);
-  const Bytes weights = weights_format == nullptr ? Bytes() : weights_format->write(source, options, options.save_weights);
+  const std::vector<std::byte> bytes = format.write(source, options.format, options.to);
+  const std::vector<std::byte> weights =
+      weights_format == nullptr ? std::vector<std::byte>() : weights_format->write(source, options.format, options.save_weights);
   write(options.to, bytes);
   if (weights_format != nullptr) write(options.save_weights, weights);
   std::printf("%s: '%s', %zu layers, %zu bytes\n", options.to.c_str(), source.model.name.c_str(),
@@ -110,20 +63,22 @@ void add_convert(CLI::App& app, Job& job) {
       "Examples: moru convert model.keras model.onnx\n"
       "          moru convert model.json model.moru --weights model.weights.h5\n"
       "          moru convert model.moru model.json --save-weights model.weights.h5\n"
+      "          moru convert run/recipe.json model.keras --weights run/checkpoints/ckpt-120.moruckpt\n"
       "          moru convert model.moru weights.safetensors");
   std::string endings = "What to write, by its ending:";
-  for (const Format& format : formats) endings += " " + std::string(format.ending) + " (" + std::string(format.what) + ")";
+  for (const ModelFormat& format : model_formats())
+    endings += " " + std::string(format.ending) + " (" + std::string(format.what) + ")";
   command->add_option("FROM", options->from, "A .moru, Keras' .keras, .h5 or .json, an .onnx, or weights in .safetensors or .npz")
       ->required()
       ->type_name("FROM");
   command->add_option("TO", options->to, endings)->required()->type_name("TO");
   command
       ->add_option("--weights", options->weights,
-                   "Weights to take instead of the model's: .h5 of Keras 2 or 3, .safetensors or .npz")
+                   "Weights to take instead of the model's: .h5 of Keras 2 or 3, .safetensors or .npz, or a run's checkpoint")
       ->type_name("W");
   command->add_option("--save-weights", options->save_weights, "Write the weights to a file of their own as well")
       ->type_name("W");
-  command->add_option("--opset", options->opset, "The operator set of an .onnx: " + std::to_string(oldest_onnx_opset) + " to " +
+  command->add_option("--opset", options->format.opset, "The operator set of an .onnx: " + std::to_string(oldest_onnx_opset) + " to " +
                                                      std::to_string(newest_onnx_opset) +
                                                      " (default: " + std::to_string(default_onnx_opset) +
                                                      ", or that of the .onnx it comes from)")

@@ -37,7 +37,7 @@ void add_import(CLI::App& app, Job& job) {
   command->add_option("MODEL", options->model, "A .keras or .h5 file, or the text of model.to_json(), of Keras 2 or 3; or an .onnx file")
       ->required()
       ->type_name("MODEL");
-  command->add_option("--weights", options->weights, "Weights to take instead of the model's: .h5 of Keras 2 or 3, .safetensors or .npz")
+  command->add_option("--weights", options->weights, "Weights to take instead of the model's: .h5 of Keras 2 or 3, .safetensors or .npz, or a run's checkpoint")
       ->type_name("W");
   command->add_option("-o,--output", options->output, "The file to write")->required()->type_name("M.moru");
   command->add_option("--seed", options->seed, "Seed of the initial weights (default: 0, or that of the recipe)")

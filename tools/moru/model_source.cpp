@@ -19,6 +19,8 @@
 #include "runtime/training_section.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/onnx_recipe.h"
+#include "tools/moru/recipe_model.h"
+#include "tools/moru/training_state.h"
 #include "tools/moru/weights_file.h"
 #include "tools/recipe/recipe_json.h"
 
@@ -71,6 +73,7 @@ void open_file(ModelSource& source, const std::string& path, bool recipe_allowed
     open_json(source, path, recipe_allowed);
   } else if (ending == ".h5" || ending == ".hdf5" || ending == ".keras") {
     source.model = import_keras_file(need(MappedFile::open(path))->bytes(), path, &source.training);
+    name_scaled_outputs(source.model);
   } else if (ending == ".onnx") {
     OnnxMetadata metadata;
     source.model = import_onnx(path, onnx, &metadata);
@@ -150,7 +153,8 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
   if (source.recipe && !source.recipe->dtype_policy.empty())
     source.model.dtype_policy = find_dtype_policy(source.recipe->dtype_policy).value();
   if (source.recipe && !source.recipe_path.empty() && !source.recipe->initial_weights.empty()) transfer_weights(source);
-  if (!weights_path.empty()) read_weights(source.model, weights_path);
+  if (is_checkpoint(weights_path)) take_checkpoint(source, weights_path);
+  else if (!weights_path.empty()) read_weights(source.model, weights_path);
   initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));
   return source;
 }

@@ -13,6 +13,8 @@
 namespace moru {
 namespace {
 
+constexpr std::string_view scaler_suffix = "_scaler";
+
 [[noreturn]] void refuse(std::string what, std::string detail, std::string hint) {
   throw CompileError(
       {.stage = "recipe", .what = std::move(what), .detail = std::move(detail), .hint = std::move(hint)});
@@ -93,7 +95,7 @@ Layer* find_model_layer(Model& model, const std::string& name) {
   return nullptr;
 }
 
-/// Adds the layer and its call right behind node `after`; the numbers of later nodes move up by one.
+/// Adds the layer and its call right behind node `after` and its layer; the numbers of later ones move up by one.
 TensorRef insert_scaler(Model& model, const std::string& name, TensorRef from, uint32_t after, bool invert) {
   const Type type = model.type(from);
   Layer layer{.name = name, .class_name = "Normalization"};
@@ -109,9 +111,12 @@ TensorRef insert_scaler(Model& model, const std::string& name, TensorRef from, u
     for (int64_t extent : parameter.shape) elements *= static_cast<size_t>(extent);
     parameter.data.assign(elements, parameter.name == "variance" ? 1.0f : 0.0f);
   }
-  ModelNode node{
-      .layer = static_cast<uint32_t>(model.layers.size()), .inputs = {from}, .outputs = inferred.outputs, .name = name};
-  model.layers.push_back(std::move(layer));
+  // Layers stand in the order of their calls, by which a Sequential model is written.
+  const uint32_t layer_place = model.nodes[after].layer + 1;
+  for (ModelNode& other : model.nodes)
+    if (other.layer >= layer_place) ++other.layer;
+  model.layers.insert(model.layers.begin() + layer_place, std::move(layer));
+  ModelNode node{.layer = layer_place, .inputs = {from}, .outputs = inferred.outputs, .name = name};
   const uint32_t place = after + 1;
   const auto move_up = [&](TensorRef& ref) {
     if (ref.node >= place) ++ref.node;
@@ -227,7 +232,7 @@ void attach_scalers(Model& model, const Recipe& recipe) {
   const std::vector<std::string> inputs = model.input_names();
   for (const InputRecipe& input : recipe.data.inputs) {
     const size_t position = position_of(input.name, inputs, "input");
-    const std::string name = inputs[position] + "_scaler";
+    const std::string name = inputs[position] + std::string(scaler_suffix);
     if (!has_scaler(input) || has_scaler_layer(model, name)) continue;
     const TensorRef raw = model.inputs[position];
     const TensorRef scaled = insert_scaler(model, name, raw, raw.node, false);
@@ -239,10 +244,19 @@ void attach_scalers(Model& model, const Recipe& recipe) {
   }
   for (const TargetRecipe& target : recipe.data.targets) {
     const size_t position = position_of(target.name, model.output_names, "output");
-    const std::string name = model.output_names[position] + "_scaler";
+    const std::string name = model.output_names[position] + std::string(scaler_suffix);
     if (!has_scaler(target) || has_scaler_layer(model, name)) continue;
     const auto last = static_cast<uint32_t>(model.nodes.size() - 1);
     model.outputs[position] = insert_scaler(model, name, model.outputs[position], last, true);
+  }
+}
+
+void name_scaled_outputs(Model& model) {
+  for (size_t i = 0; i < model.outputs.size(); ++i) {
+    const Layer& layer = model.layers[model.nodes[model.outputs[i].node].layer];
+    const bool inverse = layer.class_name == "Normalization" && layer.attributes.boolean("invert");
+    if (!inverse || !layer.name.ends_with(scaler_suffix) || model.output_names[i] != layer.name) continue;
+    model.output_names[i].resize(layer.name.size() - scaler_suffix.size());
   }
 }
 
@@ -287,7 +301,7 @@ void check_data(const Model& model, const Dataset& data, const Recipe& recipe, c
 void set_statistics(Model& model, const Recipe& recipe) {
   if (!recipe.fitted) return;
   const auto set = [&](const FittedGroup& group, const std::vector<std::string>& names) {
-    Layer* layer = find_model_layer(model, (group.name.empty() && !names.empty() ? names[0] : group.name) + "_scaler");
+    Layer* layer = find_model_layer(model, (group.name.empty() && !names.empty() ? names[0] : group.name) + std::string(scaler_suffix));
     if (!layer || layer->class_name != "Normalization") return;
     for (Parameter& parameter : layer->parameters) {
       const std::vector<double>& values = parameter.name == "variance" ? group.variance : group.mean;

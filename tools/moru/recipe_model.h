@@ -21,6 +21,10 @@ TrainingSpec make_training_spec(const Recipe& recipe, const Model& model);
 /// them. A model that has the layers already (a trained one) stays as it is.
 void attach_scalers(Model& model, const Recipe& recipe);
 
+/// Outputs that an inverse scaler `<output>_scaler` gives get their own names back: formats that name outputs by their
+/// layers do not keep them.
+void name_scaled_outputs(Model& model);
+
 /// Layers that the recipe's "freeze" names (by their slash path) keep their weights. Throws CompileError for names that
 /// the model lacks.
 void freeze_layers(Model& model, const Recipe& recipe);

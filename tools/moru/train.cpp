@@ -2,46 +2,30 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "compiler/ops/names.h"
+#include "compiler/io/training_io.h"
+#include "runtime/atomic_file.h"
 #include "runtime/training/train_from_recipe.h"
 #include "tools/moru/advice.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
+#include "tools/moru/model_format.h"
 #include "tools/moru/model_source.h"
 #include "tools/moru/report.h"
+#include "tools/moru/training_state.h"
 
 namespace moru::cli {
 namespace {
 
 struct Options {
-  std::string recipe, run_directory = "run", tensorboard;
+  std::string recipe, run_directory = "run", output, tensorboard;
   bool resume = false, allow_other_program = false, quiet = false, json = false, report = false;
   int threads = 1;
   RecipeChanges changes;
   CompileFlags flags;
 };
 
-/// What gives the session the state of the optimizer that Keras left; nothing where there is none for this recipe.
-std::function<Status(Session&)> continued_training(ModelSource& source, const Recipe& recipe) {
-  if (source.training.variables.empty()) return {};
-  const std::string before = optimizer_of(source.training), now = optimizer_op_for(recipe.fit.optimizer.name);
-  const std::vector<NamedTensor> slots = before == now ? optimizer_slots(source.training, source.model) : std::vector<NamedTensor>();
-  if (slots.empty()) {
-    std::fprintf(stderr, "note: '%s' holds the state of an optimizer that does not fit the recipe's (%s), which begins anew\n",
-                 source.path.c_str(), recipe.fit.optimizer.name.c_str());
-    return {};
-  }
-  return [slots](Session& session) -> Status {
-    for (const NamedTensor& tensor : slots) {
-      const std::optional<uint32_t> slot = session.program().find_slot(tensor.name);
-      if (!slot) continue;  // of a weight that the recipe freezes
-      MORU_RETURN_IF_ERROR(session.assign(*slot, tensor.bytes.data(), tensor.bytes.size()));
-    }
-    return {};
-  };
-}
-
 int run(const Options& options) {
+  const ModelFormat* format = options.output.empty() ? nullptr : &model_format(options.output);
   ModelSource source = open_training(options.recipe, options.changes);
   const Recipe& recipe = *source.recipe;
   const ProgressStyle style =
@@ -66,7 +50,13 @@ int run(const Options& options) {
   job.progress = style;
   job.tensorboard_directory = options.tensorboard;
   job.stop_on_signal = true;
-  if (!source.program && !options.resume) job.initialise = continued_training(source, recipe);
+  if (!source.program && !options.resume) job.initialise = continued_training(source);
+  if (!source.program)
+    job.training_state = [&](const Session& session) {
+      Checkpoint state;
+      capture_session(session, state);
+      return write_training(saved_training(prepared_model.training, source.model, state.slots));
+    };
   Result<TrainingReport> trained = train_from_recipe(job);
   if (!trained && trained.status().code() == StatusCode::program_mismatch && !options.allow_other_program)
     fail(trained.status().message() +
@@ -82,6 +72,11 @@ int run(const Options& options) {
     return 128 + report.fit.interrupted_by;
   }
   std::fputs((options.json ? report.metrics.to_json() : report.metrics.to_text()).c_str(), stdout);
+  if (format != nullptr) {
+    const ModelSource result = open_model(options.run_directory + "/model.moru");
+    const std::vector<std::byte> bytes = format->write(result, {}, options.output);
+    need(write_file_atomically(options.output, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+  }
   if (!options.json && !options.quiet) std::printf("written to %s\n", options.run_directory.c_str());
   if (options.report) write_report(options.run_directory, options.run_directory + "/report.html", 1);
   return 0;
@@ -95,12 +90,16 @@ void add_train(CLI::App& app, Job& job) {
   command->footer(
       "Examples: moru train recipe.json --run-dir runs/bikes\n"
       "          moru train recipe.json --data SeoulBikeData.csv --seed 3 --quiet --run-dir runs/3\n"
+      "          moru train recipe.json -o bikes.keras\n"
       "A run that was interrupted or killed goes on with --resume and ends with the same bits.");
   command->add_option("RECIPE", options->recipe, "A recipe, or a model that carries one")
       ->required()
       ->type_name("RECIPE.json");
   command->add_option("--run-dir", options->run_directory, "Where checkpoints and results go (default: run)")
       ->type_name("DIR");
+  command->add_option("-o,--output", options->output,
+                      "Also write the trained model here, as the kind of file that its ending says (see moru convert)")
+      ->type_name("FILE");
   command->add_flag("--resume", options->resume, "Go on from the newest good checkpoint in the run directory");
   command->add_flag("--allow-other-program", options->allow_other_program,
                     "Resume a checkpoint of another program: what fits, and not bit-equal");
