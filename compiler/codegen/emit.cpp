@@ -2,16 +2,11 @@
 
 #include <algorithm>
 #include <exception>
-#include <mutex>
 #include <thread>
 
 #include <llvm/Analysis/TargetTransformInfo.h>
-#include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
-#include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
-#include <llvm/Support/CommandLine.h>
-#include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/Transforms/InstCombine/InstCombine.h>
@@ -26,46 +21,6 @@
 #include "compiler/support/error.h"
 
 namespace moru {
-
-namespace {
-
-// Loop strength reduction takes a third of LLVM's time and finds nothing: the emitter walks through operands by pointers
-// where an index would have to be multiplied. LLVM lets it be left out by this option only, which is the process's.
-void leave_out_strength_reduction() {
-  auto& options = llvm::cl::getRegisteredOptions();
-  const auto option = options.find("disable-lsr");
-  if (option != options.end() && option->second->getNumOccurrences() == 0)
-    option->second->addOccurrence(0, "disable-lsr", "true");
-}
-
-}  // namespace
-
-std::unique_ptr<llvm::TargetMachine> make_target_machine(const Target& target, int optimization) {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
-    LLVMInitializeAArch64TargetInfo();
-    LLVMInitializeAArch64Target();
-    LLVMInitializeAArch64TargetMC();
-    LLVMInitializeAArch64AsmPrinter();
-    leave_out_strength_reduction();
-  });
-  std::string error;
-  const llvm::Target* machine = llvm::TargetRegistry::lookupTarget(target.triple, error);
-  if (!machine) {
-    throw CompileError({.stage = "emit", .what = "the installed LLVM cannot generate code for " + target.level, .detail = error});
-  }
-  llvm::TargetOptions options;
-  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  constexpr llvm::CodeGenOptLevel levels[] = {llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less,
-                                              llvm::CodeGenOptLevel::Default, llvm::CodeGenOptLevel::Aggressive};
-  return std::unique_ptr<llvm::TargetMachine>(
-      machine->createTargetMachine(target.triple, target.processor, target.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
-                                   levels[std::clamp(optimization, 0, 3)]));
-}
 
 namespace {
 
@@ -100,10 +55,7 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine, int optimizati
 std::unique_ptr<llvm::Module> emit_unoptimized(llvm::LLVMContext& context, llvm::TargetMachine& machine,
                                                const KernelModule& kernels, const Outline& outline, const Part& part,
                                                const Target& target, const EmitOptions& options) {
-  auto module = std::make_unique<llvm::Module>("moru", context);
-  module->setTargetTriple(target.triple);
-  module->setDataLayout(machine.createDataLayout());
-  module->setPICLevel(llvm::PICLevel::BigPIC);
+  auto module = make_llvm_module("moru", context, machine, target);
   const int vector_bytes = options.vector_bytes != 0 ? options.vector_bytes : target.vector_bytes;
   check_internal(vector_bytes == 16 || vector_bytes == 32 || vector_bytes == 64, "vectors have 16, 32 or 64 bytes");
   Emitter emitter(*module, target, vector_bytes / 4);
@@ -133,17 +85,6 @@ std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, llvm::Target
   times.run("emit", [&] { module = emit_unoptimized(context, machine, kernels, outline, part, target, options); });
   times.run("llvm_optimize", [&] { optimize(*module, machine, options.optimization); });
   return module;
-}
-
-std::vector<uint8_t> generate(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type) {
-  llvm::SmallVector<char, 0> bytes;
-  llvm::raw_svector_ostream stream(bytes);
-  llvm::legacy::PassManager passes;
-  if (machine.addPassesToEmitFile(passes, stream, nullptr, type, /*DisableVerify=*/true)) {
-    throw InternalError("LLVM cannot emit this kind of file for the target");
-  }
-  passes.run(module);
-  return {bytes.begin(), bytes.end()};
 }
 
 // Slots that no entry uses still stand before the arena, so the count cannot be guessed from below.

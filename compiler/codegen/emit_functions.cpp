@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compiler/codegen/emitter.h"
+#include "compiler/codegen/target_machine.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -24,9 +25,7 @@ Function* Emitter::new_function(FunctionType* type, const std::string& name, llv
   }
   function->setDoesNotThrow();
   function->addFnAttr(llvm::Attribute::NoInline);
-  function->addFnAttr("target-cpu", target_.processor);
-  if (!target_.features.empty()) function->addFnAttr("target-features", target_.features);
-  if (!target_.tune.empty()) function->addFnAttr("tune-cpu", target_.tune);
+  set_machine(*function, target_);
   if (target_.is_x86()) function->addFnAttr("prefer-vector-width", std::to_string(std::max(width_ * 32, 128)));
   return function;
 }

@@ -12,9 +12,8 @@
 #include <fstream>
 
 #include <llvm/IR/IRBuilder.h>
-#include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
-#include <llvm/Support/raw_ostream.h>
+#include <llvm/Object/ArchiveWriter.h>
 
 #include "compiler/codegen/target_machine.h"
 #include "compiler/support/error.h"
@@ -34,10 +33,8 @@ std::vector<uint8_t> library_object(const ObjectCode& code, std::span<const uint
                                     const std::string& getter) {
   const auto machine = make_target_machine(code.target, 1);
   llvm::LLVMContext context;
-  llvm::Module module("moru_library", context);
-  module.setTargetTriple(code.target.triple);
-  module.setDataLayout(machine->createDataLayout());
-  module.setPICLevel(llvm::PICLevel::BigPIC);
+  const auto owned = make_llvm_module("moru_library", context, *machine, code.target);
+  llvm::Module& module = *owned;
   llvm::IRBuilder<> builder(context);
   llvm::PointerType* pointer = builder.getPtrTy();
   const auto data = [&](Constant* value, const char* name, uint64_t align) {
@@ -73,14 +70,7 @@ std::vector<uint8_t> library_object(const ObjectCode& code, std::span<const uint
   builder.SetInsertPoint(llvm::BasicBlock::Create(context, "", function));
   builder.CreateRet(data(library, "library", 8));
 
-  llvm::SmallVector<char, 0> object;
-  llvm::raw_svector_ostream stream(object);
-  llvm::legacy::PassManager passes;
-  if (machine->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile)) {
-    throw InternalError("LLVM cannot emit objects for the target");
-  }
-  passes.run(module);
-  return {object.begin(), object.end()};
+  return generate(module, *machine, llvm::CodeGenFileType::ObjectFile);
 }
 
 /// A new directory that is removed with everything in it.
@@ -129,14 +119,14 @@ std::string find_program(const std::string& name) {
 
 // Any lld links for any target; GNU ld, as installed, for its own machine only.
 std::string find_linker(const Target& target) {
-#if defined(__x86_64__)
-  const bool is_native = target.is_x86();
-#else
-  const bool is_native = !target.is_x86();
-#endif
   std::vector<std::string> names = {"ld.lld-19", "ld.lld"};
-  if (is_native) names.insert(names.begin(), "ld");
-  names.push_back(target.is_x86() ? "x86_64-linux-gnu-ld" : "aarch64-linux-gnu-ld");
+  const bool is_native = target.triple == Target::host().triple;
+  if (target.is_wasm()) {
+    names = {"wasm-ld-19", "wasm-ld"};
+  } else {
+    if (is_native) names.insert(names.begin(), "ld");
+    names.push_back(target.triple.substr(0, target.triple.find('-')) + "-linux-gnu-ld");
+  }
   for (const std::string& name : names) {
     if (std::string found = find_program(name); !found.empty()) return found;
   }
@@ -167,8 +157,22 @@ void run_linker(std::vector<std::string> arguments, const std::string& log) {
   }
 }
 
-void link_objects(const std::string& path, const ObjectCode& code, std::span<const uint8_t> file, uint64_t program_hash,
-                  const std::string& getter, const std::vector<std::string>& mode) {
+/// Into place at once: whoever has the old file open keeps it whole.
+void put_in_place(const std::string& from, const std::string& path) {
+  const std::string neighbour = path + ".new" + std::to_string(getpid());
+  std::error_code error;
+  std::filesystem::copy_file(from, neighbour, std::filesystem::copy_options::overwrite_existing, error);
+  if (!error) std::filesystem::rename(neighbour, path, error);
+  if (error) {
+    std::error_code ignored;
+    std::filesystem::remove(neighbour, ignored);
+    throw CompileError({.stage = "link", .what = "cannot write " + path + ": " + error.message()});
+  }
+}
+
+/// Links the objects of `code` and one more.
+void link_objects(const std::string& path, const ObjectCode& code, std::span<const uint8_t> more,
+                  const std::vector<std::string>& mode) {
   const TemporaryDirectory directory;
   const std::string linked = directory.path + "/linked";
   std::vector<std::string> arguments = {find_linker(code.target)};
@@ -180,18 +184,9 @@ void link_objects(const std::string& path, const ObjectCode& code, std::span<con
     write_file(arguments.back(), object);
   };
   for (const std::vector<uint8_t>& object : code.objects) add(object);
-  add(library_object(code, file, program_hash, getter));
+  add(more);
   run_linker(arguments, directory.path + "/log");
-  // Into place at once: whoever has the old file open keeps it whole.
-  const std::string neighbour = path + ".new" + std::to_string(getpid());
-  std::error_code error;
-  std::filesystem::copy_file(linked, neighbour, std::filesystem::copy_options::overwrite_existing, error);
-  if (!error) std::filesystem::rename(neighbour, path, error);
-  if (error) {
-    std::error_code ignored;
-    std::filesystem::remove(neighbour, ignored);
-    throw CompileError({.stage = "link", .what = "cannot write " + path + ": " + error.message()});
-  }
+  put_in_place(linked, path);
 }
 
 }  // namespace
@@ -199,12 +194,38 @@ void link_objects(const std::string& path, const ObjectCode& code, std::span<con
 std::string library_getter(const std::string& prefix) { return prefix + "kernel_library_get"; }
 
 void write_shared_object(const std::string& path, const ObjectCode& code, std::span<const uint8_t> file, uint64_t program_hash) {
-  link_objects(path, code, file, program_hash, MORU_KERNEL_LIBRARY_SYMBOL,
+  link_objects(path, code, library_object(code, file, program_hash, MORU_KERNEL_LIBRARY_SYMBOL),
                {"-shared", "--build-id=none", "--hash-style=gnu", "-z", "relro", "-z", "now", "-z", "noexecstack", "-z", "defs"});
 }
 
 void write_static_object(const std::string& path, const ObjectCode& code, std::span<const uint8_t> file, uint64_t program_hash) {
-  link_objects(path, code, file, program_hash, library_getter(code.prefix), {"-r"});
+  link_objects(path, code, library_object(code, file, program_hash, library_getter(code.prefix)), {"-r"});
+}
+
+void write_static_library(const std::string& path, const ObjectCode& code, std::span<const uint8_t> functions) {
+  std::vector<llvm::NewArchiveMember> members;
+  const auto add = [&](std::span<const uint8_t> object, const std::string& name) {
+    const llvm::StringRef bytes(reinterpret_cast<const char*>(object.data()), object.size());
+    members.emplace_back(llvm::MemoryBufferRef(bytes, name));
+  };
+  std::vector<std::string> names = {code.prefix + "functions.o"};
+  for (size_t i = 0; i < code.objects.size(); ++i) names.push_back(code.prefix + "kernels" + std::to_string(i) + ".o");
+  add(functions, names[0]);
+  for (size_t i = 0; i < code.objects.size(); ++i) add(code.objects[i], names[i + 1]);
+  auto archive = llvm::writeArchiveToBuffer(members, llvm::SymtabWritingMode::NormalSymtab, llvm::object::Archive::K_GNU,
+                                            /*Deterministic=*/true, /*Thin=*/false);
+  if (!archive) throw InternalError("cannot make an archive: " + llvm::toString(archive.takeError()));
+  const TemporaryDirectory directory;
+  const std::string file = directory.path + "/archive";
+  write_file(file, {reinterpret_cast<const uint8_t*>((*archive)->getBufferStart()), (*archive)->getBufferSize()});
+  put_in_place(file, path);
+}
+
+void write_wasm_module(const std::string& path, const ObjectCode& code, std::span<const uint8_t> functions,
+                       const std::vector<std::string>& exported) {
+  std::vector<std::string> mode = {"--no-entry", "--strip-all", "-z", "stack-size=131072", "--export=__heap_base"};
+  for (const std::string& name : exported) mode.push_back("--export=" + name);
+  link_objects(path, code, functions, mode);
 }
 
 std::string c_header(const std::string& prefix, const std::vector<std::string>& entries, const std::string& what) {

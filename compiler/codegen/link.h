@@ -19,6 +19,14 @@ void write_shared_object(const std::string& path, const ObjectCode& code, std::s
 /// Writes `path`, a relocatable object with the same contents, whose getter is called `library_getter(code.prefix)`.
 void write_static_object(const std::string& path, const ObjectCode& code, std::span<const uint8_t> file, uint64_t program_hash);
 
+/// Writes `path`, an archive of the kernels' objects and of one that defines the functions (standalone_object.h).
+void write_static_library(const std::string& path, const ObjectCode& code, std::span<const uint8_t> functions);
+
+/// Writes `path`, a WebAssembly module of the same that imports nothing and exports its memory, where it is free
+/// (`__heap_base`) and the functions named. Uses wasm-ld-19 or wasm-ld.
+void write_wasm_module(const std::string& path, const ObjectCode& code, std::span<const uint8_t> functions,
+                       const std::vector<std::string>& exported);
+
 /// "<prefix>kernel_library_get"; for the default prefix the name that shared objects export.
 std::string library_getter(const std::string& prefix);
 

@@ -18,21 +18,53 @@ struct Level {
   const char* triple;
   const char* processor;
   const char* features;
+  const char* abi;
+  int pointer_bytes;
   int vector_bytes;
   int vector_registers;
   bool has_fma;
   bool has_masks;
   bool has_bf16;
+  const char* about;
 };
 
+constexpr const char* linux_x86 = "x86_64-unknown-linux-gnu";
+
 constexpr Level levels[] = {
-    // name              triple                       processor    features        vector  registers  fma    masks  bf16
-    {"x86-64-v4-bf16", "x86_64-unknown-linux-gnu",  "x86-64-v4", "+avx512bf16",      64,        32, true,  true,  true},
-    {"x86-64-v4",      "x86_64-unknown-linux-gnu",  "x86-64-v4", "",                 64,        32, true,  true,  false},
-    {"x86-64-v3",      "x86_64-unknown-linux-gnu",  "x86-64-v3", "",                 32,        16, true,  false, false},
-    {"x86-64-v2",      "x86_64-unknown-linux-gnu",  "x86-64-v2", "",                 16,        16, false, false, false},
-    {"aarch64",        "aarch64-unknown-linux-gnu", "generic",   "",                 16,        32, true,  false, false},
+    // name, triple, processor, features, abi,
+    //     bytes of pointers and vectors, vector registers, fma, masks, bf16, what is said of it
+    {"x86-64-v4-bf16", linux_x86, "x86-64-v4", "+avx512bf16", "",
+         8, 64, 32, true, true, true, "AVX-512 with bfloat16"},
+    {"x86-64-v4", linux_x86, "x86-64-v4", "", "",
+         8, 64, 32, true, true, false, "AVX-512"},
+    {"x86-64-v3", linux_x86, "x86-64-v3", "", "",
+         8, 32, 16, true, false, false, "AVX2 and FMA"},
+    {"x86-64-v2", linux_x86, "x86-64-v2", "", "",
+         8, 16, 16, false, false, false, "SSE 4.2; fma is computed, not an instruction"},
+    {"aarch64", "aarch64-unknown-linux-gnu", "generic", "", "",
+         8, 16, 32, true, false, false, "NEON"},
+    // Vectors of four are four scalars: eight of them are all registers.
+    {"riscv64", "riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c", "lp64d",
+         8, 16, 8, true, false, false, "RV64GC, scalar"},
+    {"wasm32-simd", "wasm32-unknown-unknown", "generic", "+simd128,+sign-ext,+nontrapping-fptoint,+mutable-globals", "",
+         4, 16, 16, false, false, false, "WebAssembly with 128-bit SIMD; fma is computed, not an instruction"},
 };
+
+Target make_target(const Level& level) {
+  Target target;
+  target.level = level.name;
+  target.triple = level.triple;
+  target.processor = level.processor;
+  target.features = level.features;
+  target.abi = level.abi;
+  target.pointer_bytes = level.pointer_bytes;
+  target.vector_bytes = level.vector_bytes;
+  target.vector_registers = level.vector_registers;
+  target.has_fma = level.has_fma;
+  target.has_masks = level.has_masks;
+  target.has_bf16 = level.has_bf16;
+  return target;
+}
 
 std::string host_level() {
 #if defined(__x86_64__)
@@ -43,6 +75,8 @@ std::string host_level() {
   throw CompileError({.stage = "target", .what = "this processor is older than x86-64-v2 (SSE 4.2)"});
 #elif defined(__aarch64__)
   return "aarch64";
+#elif defined(__riscv) && __riscv_xlen == 64
+  return "riscv64";
 #else
   throw CompileError({.stage = "target", .what = "no code is generated for this kind of processor",
                       .hint = "compile for a named target, or interpret"});
@@ -83,16 +117,7 @@ Target Target::parse(std::string_view text) {
   const std::string_view name = text.substr(0, text.find(','));
   for (const Level& level : levels) {
     if (name != level.name) continue;
-    Target target;
-    target.level = level.name;
-    target.triple = level.triple;
-    target.processor = level.processor;
-    target.features = level.features;
-    target.vector_bytes = level.vector_bytes;
-    target.vector_registers = level.vector_registers;
-    target.has_fma = level.has_fma;
-    target.has_masks = level.has_masks;
-    target.has_bf16 = level.has_bf16;
+    Target target = make_target(level);
     bool known = true;
     for (std::string_view rest = text.substr(name.size()); !rest.empty() && known;) {
       rest.remove_prefix(1);
@@ -129,6 +154,12 @@ Target Target::host_for_bf16() {
   }
 #endif
   return plain;
+}
+
+std::vector<TargetDescription> list_targets() {
+  std::vector<TargetDescription> list;
+  for (const Level& level : levels) list.push_back({make_target(level), level.about});
+  return list;
 }
 
 std::string Target::text() const {

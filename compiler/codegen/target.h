@@ -4,15 +4,18 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace moru {
 
 /// An instruction set level and, if known, the processor whose scheduling and caches the code should suit.
 /// Code depends on the level's instructions only, so what `host` compiles runs on every machine of the same level.
 struct Target {
-  std::string level;        // "x86-64-v4-bf16", "x86-64-v4", "x86-64-v3", "x86-64-v2" or "aarch64"
+  std::string level;        // "x86-64-v4", "aarch64", "wasm32-simd", ...: list_targets() has them all
   std::string tune;         // a processor name LLVM knows, "znver5"; empty: none in particular
   std::string triple, processor, features;  // what LLVM calls the level's machine
+  std::string abi;          // where a triple has several; else empty
+  int pointer_bytes = 8;
   int vector_bytes = 16;    // preferred width
   int vector_registers = 16;
   bool has_fma = false;     // otherwise f32 fma is emulated exactly and f64 fma is refused
@@ -35,6 +38,14 @@ struct Target {
   std::string text() const;
 
   bool is_x86() const { return level.starts_with("x86-64"); }
+  bool is_wasm() const { return level.starts_with("wasm"); }
 };
+
+/// The levels that code is generated for, the best of each family first, and what is said of them.
+struct TargetDescription {
+  Target target;
+  std::string_view about;
+};
+std::vector<TargetDescription> list_targets();
 
 }  // namespace moru

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "compiler/codegen/link.h"
+#include "compiler/codegen/standalone_object.h"
 #include "compiler/ops/names.h"
 #include "runtime/atomic_file.h"
 #include "runtime/data/prepare.h"
@@ -16,6 +17,7 @@
 #include "tools/moru/model_source.h"
 #include "tools/moru/native_program.h"
 #include "tools/moru/recipe_model.h"
+#include "tools/moru/standalone_files.h"
 
 namespace moru::cli {
 namespace {
@@ -24,6 +26,8 @@ struct Options {
   std::string model, output, recipe, prefix;
   std::vector<std::string> entries;
   std::optional<uint64_t> seed;
+  std::optional<int64_t> batch;
+  bool standalone = false;
   bool json = false;
   CompileFlags flags;
 };
@@ -74,14 +78,23 @@ std::string c_identifier(const std::string& text) {
   return name.empty() || std::isdigit(static_cast<unsigned char>(name[0])) ? "m_" + name : name;
 }
 
+/// The prefix of symbols: as asked for, or made of the file's name where models may be linked into one program.
+void choose_prefix(const Options& options, const std::string& ending, EmitOptions& emit) {
+  if (!options.prefix.empty()) {
+    emit.prefix = c_identifier(options.prefix);
+  } else if (ending != ".so") {
+    emit.prefix = c_identifier(std::filesystem::path(options.output).stem().string()) + "_";
+  }
+}
+
+std::string beside(const std::string& output, const char* ending) {
+  return std::filesystem::path(output).replace_extension(ending).string();
+}
+
 /// Writes the library and its header; returns the header's path.
 std::string write_library(const Options& options, const std::string& ending, const CompiledModel& compiled,
                           const Model& model, std::span<const std::byte> recipe, EmitOptions emit, StageTimes& times) {
-  if (!options.prefix.empty()) {
-    emit.prefix = c_identifier(options.prefix);
-  } else if (ending == ".o") {
-    emit.prefix = c_identifier(std::filesystem::path(options.output).stem().string()) + "_";
-  }
+  choose_prefix(options, ending, emit);
   const ObjectCode code = emit_objects(compiled.lowered.kernels, compiled.target, emit);
   times.append(code.times);
   std::vector<std::byte> file;
@@ -89,13 +102,53 @@ std::string write_library(const Options& options, const std::string& ending, con
   const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(file.data()), file.size());
   const auto write = ending == ".so" ? write_shared_object : write_static_object;
   times.run("link", [&] { write(options.output, code, bytes, compiled.hash); });
-  const std::string header = std::filesystem::path(options.output).replace_extension(".h").string();
+  const std::string header = beside(options.output, ".h");
   need(write_file_atomically(header, c_header(code.prefix, code.entries, model.name)));
   return header;
 }
 
-int run(const Options& options) {
+/// Writes a library or WebAssembly module that needs no runtime, and what goes beside it: a C header or a script, whose
+/// path it returns.
+std::string write_standalone(const Options& options, const std::string& ending, const CompiledModel& compiled,
+                             const Model& model, int64_t batch, EmitOptions emit, StageTimes& times) {
+  choose_prefix(options, ending, emit);
+  StandalonePlan plan;
+  times.run("plan_standalone", [&] { plan = plan_standalone(compiled.lowered, model, compiled.hash, emit.prefix, options.entries); });
+  const ObjectCode code = emit_objects(plan.kernels, compiled.target, emit);
+  times.append(code.times);
+  const bool is_module = ending == ".wasm";
+  times.run("link", [&] {
+    const std::vector<uint8_t> functions = standalone_object(plan, compiled.target);
+    if (is_module)
+      write_wasm_module(options.output, code, functions, standalone_functions(plan));
+    else
+      write_static_library(options.output, code, functions);
+  });
+  const std::string companion = beside(options.output, is_module ? ".mjs" : ".h");
+  const std::string file = std::filesystem::path(options.output).filename().string();
+  need(write_file_atomically(companion, is_module ? standalone_script(plan, model.name, file)
+                                                  : standalone_header(plan, compiled.target, model.name, batch)));
+  return companion;
+}
+
+/// What ending, target and --standalone have to do with each other. Throws Failure where they do not fit.
+void settle(Options& options) {
+  const std::string ending = ending_of(options.output);
+  const bool is_text = ending == ".ll" || ending == ".s";
+  if (ending == ".wasm" && options.flags.target == "host") options.flags.target = "wasm32-simd";
+  const bool is_wasm = Target::parse(options.flags.target).is_wasm();
+  if (ending == ".wasm" && !is_wasm) fail("a .wasm file is for the target wasm32-simd, not " + options.flags.target);
+  if (ending == ".a" && !options.standalone)
+    fail("a .a file holds a model that needs no runtime\n  hint: say so with --standalone, or write a .o for use with the runtime");
+  if (options.standalone && ending != ".a" && ending != ".wasm")
+    fail("--standalone writes a static library, so the output must end in .a (or .wasm), not " + ending);
+  if (is_wasm && !is_text && ending != ".a" && ending != ".wasm")
+    fail("the runtime does not run WebAssembly\n  hint: write a .wasm, or a .a with --standalone");
+}
+
+int run(Options options) {
   const auto begin = std::chrono::steady_clock::now();
+  settle(options);
   StageTimes times;
   const std::string ending = ending_of(options.output);
   ModelSource source;
@@ -124,7 +177,10 @@ int run(const Options& options) {
   times.append(compiled.lowered.times);
   const EmitOptions emit = make_emit_options(options.flags);
   std::string header;
-  if (ending == ".ll" || ending == ".s") {
+  if (options.standalone || ending == ".wasm") {
+    const int64_t batch = options.batch.value_or(source.recipe ? source.recipe->fit.batch_size : 1);
+    header = write_standalone(options, ending, compiled, source.model, batch, emit, times);
+  } else if (ending == ".ll" || ending == ".s") {
     const KernelModule kernels = selected(compiled.lowered.kernels, options.entries);
     std::string text;
     times.run("emit_text", [&] {
@@ -158,11 +214,18 @@ int run(const Options& options) {
 
 std::string check_output(const std::string& path) {
   const std::string ending = ending_of(path);
-  for (const char* known : {".so", ".o", ".ll", ".s"})
+  for (const char* known : {".so", ".o", ".a", ".wasm", ".ll", ".s"})
     if (ending == known) return {};
-  if (ending == ".wasm")
-    return "'" + path + "': WebAssembly is not supported yet; the ending must be .so, .o, .ll or .s";
-  return "'" + path + "': the ending says what to write; it must be .so, .o, .ll or .s";
+  return "'" + path + "': the ending says what to write; it must be .so, .o, .a, .wasm, .ll or .s";
+}
+
+// ------------------------------------------------------------------------------------------------------- --list-targets
+
+void print_targets() {
+  const std::string host = Target::host().level;
+  for (const auto& [target, about] : list_targets())
+    std::printf("%-16s%-27s%4d-bit vectors  %s%s\n", target.level.c_str(), target.triple.c_str(), target.vector_bytes * 8,
+                std::string(about).c_str(), target.level == host ? "  <- this machine" : "");
 }
 
 }  // namespace
@@ -174,24 +237,41 @@ void add_compile(CLI::App& app, Job& job) {
       "Examples: moru compile model.moru -o model.so\n"
       "          moru compile model.json --recipe recipe.json -o bikes.so    # for moru-run bikes.so train\n"
       "          moru compile model.moru -o model.o --target x86-64-v3\n"
+      "          moru compile model.moru --standalone -o model.a --target aarch64    # with model.h, and nothing else\n"
+      "          moru compile recipe.json -o bikes.wasm --entry predict,train_step   # with bikes.mjs, for JavaScript\n"
       "          moru compile recipe.json -o bikes.so --no-cache --time --json    # where the time goes\n"
       "A .so or .o comes with a C header beside it, and carries model, weights and recipe.");
   command->add_option("MODEL", options->model, "A .moru or Keras JSON file, or a recipe")->required();
   command
-      ->add_option("-o,--output", options->output, "What to write, by its ending: .so, .o, .ll (LLVM) or .s (assembly)")
+      ->add_option("-o,--output", options->output, "What to write, by its ending: .so, .o, .a, .wasm, .ll (LLVM) or .s (assembly)")
       ->required()
-      ->check(CLI::Validator(check_output, "OUT.{so,o,ll,s}"));
-  command->add_option("--target", options->flags.target, "x86-64-v2, x86-64-v3, x86-64-v4, aarch64 or host (default)")
+      ->check(CLI::Validator(check_output, "OUT.{so,o,a,wasm,ll,s}"));
+  command->add_option("--target", options->flags.target, "The machine to compile for, of --list-targets (default: host)")
       ->type_name("T");
   command
+      ->add_flag_callback(
+          "--list-targets",
+          [] {
+            print_targets();
+            throw CLI::Success();
+          },
+          "List the machines that code can be compiled for")
+      ->trigger_on_parse();
+  command
       ->add_option("--entry", options->entries,
-                   "predict alone leaves training out; for .ll and .s the entries to print")
+                   "predict alone leaves training out; for .a and .wasm what goes in, for .ll and .s what is printed")
       ->delimiter(',')
       ->type_name("E,F");
   command->add_option("--recipe", options->recipe, "Embed this recipe and what training needs")->type_name("R.json");
   command->add_option("--seed", options->seed, "Seed of weights that the model lacks, and of training")->type_name("S");
-  command->add_option("--prefix", options->prefix, "Of every symbol (default: moru_ for .so, the file's name for .o)")
+  command->add_option("--prefix", options->prefix, "Of every symbol (default: moru_ for .so, else the file's name)")
       ->type_name("P");
+  command->add_flag("--standalone", options->standalone,
+                    "Into a .a: model, weights and all they need as a C library without heap, threads or files");
+  command->add_option("--batch", options->batch, "With --standalone: the batch for which the header gives the arena's size (default: "
+                                                 "the recipe's, else 1)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->type_name("N");
   command->add_flag("--json", options->json, "Say what was written, and with --time the stages, as JSON");
   add_compile_flags(*command, options->flags);
   add_memory_budget(*command, options->flags);

@@ -1,12 +1,6 @@
 #include "tools/report/page_files.h"
 
-// The assembler takes files in as they are; paths come from the build (CMakeLists.txt).
-#define MORU_EMBED(function, name, path)                                                                     \
-  __asm__(".section .rodata\n" #name "_begin:\n.incbin \"" path "\"\n" #name "_end:\n.byte 0\n.previous\n"); \
-  extern "C" const char name##_begin[], name##_end[];                                                        \
-  namespace moru {                                                                                           \
-  std::string_view function() { return {name##_begin, static_cast<size_t>(name##_end - name##_begin)}; }     \
-  }
+#include "tools/embed_file.h"
 
 MORU_EMBED(report_css, moru_report_css, MORU_REPORT_DIRECTORY "/report.css")
 MORU_EMBED(report_js, moru_report_js, MORU_REPORT_DIRECTORY "/report.js")
