@@ -1,10 +1,10 @@
 #include "compiler/codegen/standalone_object.h"
 
-#include <algorithm>
-
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
+
+#include <algorithm>
 
 #include "compiler/codegen/target_machine.h"
 #include "compiler/support/error.h"
@@ -61,7 +61,8 @@ class LibraryEmitter {
   }
   Value* is_aligned(Value* address) { return builder_.CreateIsNull(misalignment(address)); }
 
-  Function* make_function(const std::string& name, Type* result, std::vector<Type*> arguments, GlobalValue::LinkageTypes linkage) {
+  Function* make_function(const std::string& name, Type* result, std::vector<Type*> arguments,
+                          GlobalValue::LinkageTypes linkage) {
     Function* function = Function::Create(llvm::FunctionType::get(result, arguments, false), linkage, name, module_);
     function->setDoesNotThrow();
     function->addFnAttr(llvm::Attribute::NoInline);
@@ -78,7 +79,9 @@ class LibraryEmitter {
     llvm::IRBuilder<> at_entry(&function_->getEntryBlock(), function_->getEntryBlock().begin());
     return at_entry.CreateAlloca(llvm::ArrayType::get(element, std::max<size_t>(count, 1)));
   }
-  void return_code(const StandaloneCode& code) { builder_.CreateRet(builder_.getInt32(static_cast<uint32_t>(code.value))); }
+  void return_code(const StandaloneCode& code) {
+    builder_.CreateRet(builder_.getInt32(static_cast<uint32_t>(code.value)));
+  }
   void refuse_if(Value* condition, const StandaloneCode& code) {
     BasicBlock *refused = new_block(), *next = new_block();
     builder_.CreateCondBr(condition, refused, next);
@@ -113,22 +116,27 @@ class LibraryEmitter {
 
   Constant* constant_bytes(const std::vector<uint8_t>& bytes) {
     if (bytes.empty()) return llvm::ConstantPointerNull::get(pointer_);
-    return constant(llvm::ConstantDataArray::get(module_.getContext(), llvm::ArrayRef<uint8_t>(bytes)), "data", MORU_BUFFER_ALIGNMENT);
+    return constant(llvm::ConstantDataArray::get(module_.getContext(), llvm::ArrayRef<uint8_t>(bytes)), "data",
+                    MORU_BUFFER_ALIGNMENT);
   }
   llvm::GlobalVariable* constant(Constant* value, const char* name, uint64_t alignment) {
-    auto* variable = new llvm::GlobalVariable(module_, value->getType(), true, GlobalValue::InternalLinkage, value, name);
+    auto* variable =
+        new llvm::GlobalVariable(module_, value->getType(), true, GlobalValue::InternalLinkage, value, name);
     variable->setAlignment(llvm::Align(alignment));
     return variable;
   }
 
-  // ------------------------------------------------------------------------------------------- what libc would have had
+  // ------------------------------------------------------------------------------------------- what libc would have
+  // had
 
   // copy(to, from, bytes): words, then what is left.
   void define_copy() {
-    copy_ = begin(make_function("copy", builder_.getVoidTy(), {pointer_, pointer_, word_}, GlobalValue::InternalLinkage));
+    copy_ =
+        begin(make_function("copy", builder_.getVoidTy(), {pointer_, pointer_, word_}, GlobalValue::InternalLinkage));
     Value *to = copy_->getArg(0), *from = copy_->getArg(1), *bytes = copy_->getArg(2);
     const auto move = [&](Type* type, Value* i) {
-      builder_.CreateAlignedStore(builder_.CreateAlignedLoad(type, at(from, i), llvm::Align(1)), at(to, i), llvm::Align(1));
+      builder_.CreateAlignedStore(builder_.CreateAlignedLoad(type, at(from, i), llvm::Align(1)), at(to, i),
+                                  llvm::Align(1));
     };
     Value* words = builder_.CreateAnd(bytes, number(~uint64_t{7}));
     emit_loop(number(0), words, 8, [&](Value* i) { move(word_, i); });
@@ -139,7 +147,8 @@ class LibraryEmitter {
 
   // The pool of one worker: every chunk in turn.
   void define_parallel_for() {
-    parallel_for_ = begin(make_function("parallel_for", builder_.getVoidTy(), {pointer_, word_, pointer_, pointer_}, GlobalValue::InternalLinkage));
+    parallel_for_ = begin(make_function("parallel_for", builder_.getVoidTy(), {pointer_, word_, pointer_, pointer_},
+                                        GlobalValue::InternalLinkage));
     auto* body_type = llvm::FunctionType::get(builder_.getVoidTy(), {pointer_, word_, word_}, false);
     Value* chunks = builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, parallel_for_->getArg(1), number(0));
     emit_loop(number(0), chunks, 1, [&](Value* chunk) {
@@ -192,21 +201,25 @@ class LibraryEmitter {
 
   void define_arena_bytes() {
     const std::vector<std::string> symbols = plan_.symbols();
-    begin(make_function(standalone_function(plan_, "arena_bytes"), word_, symbol_types(symbols.size()), GlobalValue::ExternalLinkage));
+    begin(make_function(standalone_function(plan_, "arena_bytes"), word_, symbol_types(symbols.size()),
+                        GlobalValue::ExternalLinkage));
     Value* most = number(0);
     for (const StandaloneEntry& entry : plan_.entries) {
       Values values;
       for (const std::string& symbol : entry.symbols)
-        values.push_back(function_->getArg(static_cast<unsigned>(std::find(symbols.begin(), symbols.end(), symbol) - symbols.begin())));
+        values.push_back(function_->getArg(
+            static_cast<unsigned>(std::find(symbols.begin(), symbols.end(), symbol) - symbols.begin())));
       const Call c = begin_call(entry, values);
-      most = builder_.CreateBinaryIntrinsic(llvm::Intrinsic::umax, most, load_word(c.sizes, StandaloneSizes(entry).total));
+      most =
+          builder_.CreateBinaryIntrinsic(llvm::Intrinsic::umax, most, load_word(c.sizes, StandaloneSizes(entry).total));
     }
     builder_.CreateRet(builder_.CreateAdd(most, number(plan_.state_bytes)));
   }
 
   // init(arena, arena_bytes): zeros, then the rows {offset in the arena, bytes, offset in the data or ~0, pattern}.
   void define_init() {
-    begin(make_function(standalone_function(plan_, "init"), builder_.getInt32Ty(), {pointer_, word_}, GlobalValue::ExternalLinkage));
+    begin(make_function(standalone_function(plan_, "init"), builder_.getInt32Ty(), {pointer_, word_},
+                        GlobalValue::ExternalLinkage));
     Value* arena = function_->getArg(0);
     check_arena(arena);
     refuse_if(builder_.CreateICmpULT(function_->getArg(1), number(plan_.state_bytes)), standalone_out_of_memory);
@@ -217,7 +230,8 @@ class LibraryEmitter {
     constexpr size_t columns = 4;
     std::vector<uint64_t> rows;
     for (const StandaloneInitial& initial : plan_.initial)
-      rows.insert(rows.end(), {initial.arena_offset, initial.bytes, initial.data_offset.value_or(~uint64_t{0}), initial.pattern});
+      rows.insert(rows.end(),
+                  {initial.arena_offset, initial.bytes, initial.data_offset.value_or(~uint64_t{0}), initial.pattern});
     if (!rows.empty()) {
       Constant* table = constant(llvm::ConstantDataArray::get(module_.getContext(), rows), "initial", 8);
       emit_loop(number(0), number(rows.size() * 8), columns * 8, [&](Value* i) {
@@ -233,7 +247,8 @@ class LibraryEmitter {
   }
 
   void check_arena(Value* arena) {
-    refuse_if(builder_.CreateOr(builder_.CreateIsNull(arena), builder_.CreateIsNotNull(misalignment(arena))), standalone_bad_argument);
+    refuse_if(builder_.CreateOr(builder_.CreateIsNull(arena), builder_.CreateIsNotNull(misalignment(arena))),
+              standalone_bad_argument);
   }
 
   // entry(arena, arena_bytes, sizes..., inputs..., outputs...)
@@ -241,31 +256,39 @@ class LibraryEmitter {
     std::vector<Type*> types = {pointer_, word_};
     types.insert(types.end(), entry.symbols.size(), word_);
     types.insert(types.end(), entry.arguments().size(), pointer_);
-    Function* function = make_function(standalone_function(plan_, entry.name), builder_.getInt32Ty(), types, GlobalValue::ExternalLinkage);
+    Function* function = make_function(standalone_function(plan_, entry.name), builder_.getInt32Ty(), types,
+                                       GlobalValue::ExternalLinkage);
     Values arguments;
     for (llvm::Argument& argument : function->args()) arguments.push_back(&argument);
     emit_entry(entry, function, {arguments.begin() + 1, arguments.end()});
   }
 
-  /// `given` are the arena's bytes, sizes and arguments; none for `prepare`, which has none and whose caller has looked.
+  /// `given` are the arena's bytes, sizes and arguments; none for `prepare`, which has none and whose caller has
+  /// looked.
   void emit_entry(const StandaloneEntry& entry, Function* function, const Values& given) {
     begin(function);
     Value* arena = function->getArg(0);
-    const Values symbols = given.empty() ? Values() : Values(given.begin() + 1, given.begin() + 1 + static_cast<std::ptrdiff_t>(entry.symbols.size()));
+    const Values symbols =
+        given.empty()
+            ? Values()
+            : Values(given.begin() + 1, given.begin() + 1 + static_cast<std::ptrdiff_t>(entry.symbols.size()));
     const StandaloneSizes place(entry);
     if (!given.empty()) {
       check_arena(arena);
       for (Value* symbol : symbols)
-        refuse_if(builder_.CreateICmpUGE(builder_.CreateSub(symbol, number(1)), number(INT32_MAX)), standalone_bad_argument);
+        refuse_if(builder_.CreateICmpUGE(builder_.CreateSub(symbol, number(1)), number(INT32_MAX)),
+                  standalone_bad_argument);
     }
     const Call c = begin_call(entry, symbols);
     if (!given.empty()) {
       Value* needed = builder_.CreateAdd(load_word(c.sizes, place.total), number(plan_.state_bytes));
       refuse_if(builder_.CreateICmpULT(given[0], needed), standalone_out_of_memory);
       if (plan_.state_bytes != 0)
-        refuse_if(builder_.CreateICmpNE(load_word(arena, standalone_hash_at / 8), number(plan_.hash)), standalone_wrong_state);
+        refuse_if(builder_.CreateICmpNE(load_word(arena, standalone_hash_at / 8), number(plan_.hash)),
+                  standalone_wrong_state);
       if (entry.reads_derived)
-        emit_if(builder_.CreateIsNull(load_word(arena, standalone_prepared_at / 8)), [&] { builder_.CreateCall(prepare_, {arena}); });
+        emit_if(builder_.CreateIsNull(load_word(arena, standalone_prepared_at / 8)),
+                [&] { builder_.CreateCall(prepare_, {arena}); });
     }
     for (size_t s = 0; s < plan_.slots.size(); ++s) {
       const StandaloneSlot& slot = plan_.slots[s];
@@ -312,7 +335,8 @@ class LibraryEmitter {
     run(c, entry.kernel);
     for (size_t i = entry.inputs.size(); i < arguments.size(); ++i) {
       const Argument& output = arguments[i];
-      Value* is_elsewhere = builder_.CreateAnd(builder_.CreateIsNotNull(output.given), builder_.CreateICmpNE(output.given, output.used));
+      Value* is_elsewhere =
+          builder_.CreateAnd(builder_.CreateIsNotNull(output.given), builder_.CreateICmpNE(output.given, output.used));
       emit_if(is_elsewhere, [&] { emit_copy(output.given, output.used, output.bytes); });
     }
     if (given.empty()) builder_.CreateStore(number(1), at(arena, standalone_prepared_at));

@@ -19,7 +19,9 @@ using Place = StandaloneSlot::Place;
 
 constexpr uint64_t header_bytes = MORU_BUFFER_ALIGNMENT;  // of the arena: whose it is, and whether it is prepared
 
-uint64_t round_up(uint64_t bytes) { return (bytes + MORU_BUFFER_ALIGNMENT - 1) / MORU_BUFFER_ALIGNMENT * MORU_BUFFER_ALIGNMENT; }
+uint64_t round_up(uint64_t bytes) {
+  return (bytes + MORU_BUFFER_ALIGNMENT - 1) / MORU_BUFFER_ALIGNMENT * MORU_BUFFER_ALIGNMENT;
+}
 Dim round_up(const Dim& bytes) { return MORU_BUFFER_ALIGNMENT * ceil_div(bytes, MORU_BUFFER_ALIGNMENT); }
 Dim slot_bytes(const Type& type) { return element_count(type.shape) * dtype_bytes(type.dtype); }
 
@@ -34,11 +36,16 @@ uint64_t pattern_of(double value) {
 
 uint64_t initial_pattern(const Slot& slot) {
   switch (slot.type.dtype) {
-    case DType::f32: return pattern_of<float>(slot.initial);
-    case DType::f64: return pattern_of<double>(slot.initial);
-    case DType::i32: return pattern_of<int32_t>(slot.initial);
-    case DType::i64: return pattern_of<int64_t>(slot.initial);
-    case DType::boolean: return pattern_of<uint8_t>(slot.initial != 0.0 ? 1.0 : 0.0);
+    case DType::f32:
+      return pattern_of<float>(slot.initial);
+    case DType::f64:
+      return pattern_of<double>(slot.initial);
+    case DType::i32:
+      return pattern_of<int32_t>(slot.initial);
+    case DType::i64:
+      return pattern_of<int64_t>(slot.initial);
+    case DType::boolean:
+      return pattern_of<uint8_t>(slot.initial != 0.0 ? 1.0 : 0.0);
   }
   throw InternalError("unknown element type");
 }
@@ -48,7 +55,8 @@ class Planner {
   Planner(const Lowered& lowered, const Model& model) : lowered_(lowered), module_(lowered.module) {
     const WeightsSection section = make_weights_section(model);
     for (const WeightPlace& place : section.places) places_[place.path] = place;
-    for (const std::span<const std::byte> piece : section.pieces) weights_.insert(weights_.end(), piece.begin(), piece.end());
+    for (const std::span<const std::byte> piece : section.pieces)
+      weights_.insert(weights_.end(), piece.begin(), piece.end());
     for (size_t e = 0; e < lowered.kernels.kernels.size(); ++e) {
       const Kernel& kernel = lowered.kernels.kernels[e];
       AccessVisitor([&](const Access& access, AccessKind kind) {
@@ -67,7 +75,8 @@ class Planner {
     }
     check_internal(!names_.empty(), "a library without entries");
     for (const std::string& name : names_) written_.insert(writes_[name].begin(), writes_[name].end());
-    const bool uses_derived = std::any_of(names_.begin(), names_.end(), [&](const auto& name) { return touches(reads_[name], SlotKind::derived); });
+    const bool uses_derived = std::any_of(names_.begin(), names_.end(),
+                                          [&](const auto& name) { return touches(reads_[name], SlotKind::derived); });
     needs_prepare_ = uses_derived && meet(reads_["prepare"], written_);
     choose_slots();
     if (uses_derived && !needs_prepare_) compute_derived();
@@ -89,7 +98,9 @@ class Planner {
   static bool meet(const std::set<size_t>& a, const std::set<size_t>& b) {
     return std::any_of(a.begin(), a.end(), [&](size_t slot) { return b.count(slot) != 0; });
   }
-  size_t index_of(const std::string& slot) const { return static_cast<size_t>(module_.find_slot(slot) - module_.slots.data()); }
+  size_t index_of(const std::string& slot) const {
+    return static_cast<size_t>(module_.find_slot(slot) - module_.slots.data());
+  }
   size_t find_kernel(const std::string& entry) const {
     const auto& kernels = lowered_.kernels.kernels;
     const auto found = std::find_if(kernels.begin(), kernels.end(), [&](const Kernel& k) { return k.entry == entry; });
@@ -121,7 +132,8 @@ class Planner {
       std::memcpy(bytes.data(), weights_.data() + found->second.offset, bytes.size());
     } else {
       const uint64_t pattern = initial_pattern(description);
-      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = reinterpret_cast<const uint8_t*>(&pattern)[i % sizeof pattern];
+      for (size_t i = 0; i < bytes.size(); ++i)
+        bytes[i] = reinterpret_cast<const uint8_t*>(&pattern)[i % sizeof pattern];
     }
     return bytes;
   }
@@ -138,7 +150,8 @@ class Planner {
       const auto slot = static_cast<size_t>(buffer.slot);
       const bool is_read = buffer.slot >= 0 && reads_["prepare"].count(slot) != 0;
       if (is_read) memory[b] = initial_bytes(slot);
-      memory[b].resize(std::max<size_t>(memory[b].size(), static_cast<size_t>(buffer.elements.evaluate(one) * dtype_bytes(buffer.dtype))));
+      memory[b].resize(std::max<size_t>(
+          memory[b].size(), static_cast<size_t>(buffer.elements.evaluate(one) * dtype_bytes(buffer.dtype))));
       addresses.push_back(memory[b].data());
     }
     interpret_kernel(kernel, addresses, {});
@@ -164,8 +177,9 @@ class Planner {
     placed.index_limit = description.index_limit;
     if (is_bound_by_caller(description.kind) || description.kind == SlotKind::output) return;
     placed.bytes = static_cast<uint64_t>(slot_bytes(description.type).constant());
-    const bool is_constant = description.kind == SlotKind::derived ? !needs_prepare_
-                             : description.kind != SlotKind::control && written_.count(slot) == 0;
+    const bool is_constant = description.kind == SlotKind::derived
+                                 ? !needs_prepare_
+                                 : description.kind != SlotKind::control && written_.count(slot) == 0;
     if (is_constant) {
       placed.place = Place::library;
       placed.offset = add_data(initial_bytes(slot));
@@ -245,7 +259,8 @@ class Planner {
   }
 
   void add_check_kernel(StandaloneEntry& entry) {
-    Kernel kernel{entry.name + "_check", {{"outside", DType::i64, Dim(static_cast<int64_t>(entry.inputs.size())), -1}}, {}};
+    Kernel kernel{
+        entry.name + "_check", {{"outside", DType::i64, Dim(static_cast<int64_t>(entry.inputs.size())), -1}}, {}};
     for (size_t i = 0; i < entry.inputs.size(); ++i) {
       const StandaloneSlot& slot = plan_.slots[entry.inputs[i]];
       const auto at = Dim(static_cast<int64_t>(i));
@@ -254,14 +269,17 @@ class Planner {
         continue;
       }
       const auto buffer = static_cast<BufferId>(kernel.buffers.size());
-      kernel.buffers.push_back({slot.name, slot.type.dtype, element_count(slot.type.shape), static_cast<int32_t>(entry.inputs[i])});
+      kernel.buffers.push_back(
+          {slot.name, slot.type.dtype, element_count(slot.type.shape), static_cast<int32_t>(entry.inputs[i])});
       const Expr value = expr::load(kernel.buffers.back(), buffer, Dim::symbol("k"));
       const auto number = [&](int64_t n) { return expr::integer(n, slot.type.dtype); };
-      const int64_t last = slot.type.dtype == DType::i32 ? std::min<int64_t>(slot.index_limit - 1, INT32_MAX) : slot.index_limit - 1;
+      const int64_t last =
+          slot.type.dtype == DType::i32 ? std::min<int64_t>(slot.index_limit - 1, INT32_MAX) : slot.index_limit - 1;
       const Expr outside = expr::binary(ExprOp::logical_or, expr::binary(ExprOp::less, value, number(0)),
                                         expr::binary(ExprOp::less, number(last), value));
       const Expr one = expr::select(outside, expr::integer(1, DType::i64), expr::integer(0, DType::i64));
-      kernel.body.push_back({Reduce{"k", kernel.buffers.back().elements, ReduceOp::add, one, {0, at, nullptr}, false}, slot.name});
+      kernel.body.push_back(
+          {Reduce{"k", kernel.buffers.back().elements, ReduceOp::add, one, {0, at, nullptr}, false}, slot.name});
     }
     if (kernel.buffers.size() > 1) entry.check_kernel = add_kernel(std::move(kernel));
   }

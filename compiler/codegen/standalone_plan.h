@@ -2,8 +2,8 @@
 //
 // The caller gives one piece of memory, the arena: first what the library keeps between calls (parameters that are
 // trained, state), then what one call needs. What never changes lies in the library itself, packed weights among it.
-// The library's code is made from this plan (standalone_object.h), and so are its C header and its script for JavaScript
-// (tools/moru/standalone_files.h).
+// The library's code is made from this plan (standalone_object.h), and so are its C header and its script for
+// JavaScript (tools/moru/standalone_files.h).
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,10 @@ struct StandaloneCode {
 };
 constexpr StandaloneCode standalone_ok = {"OK", 0, "done"};
 constexpr StandaloneCode standalone_bad_argument = {
-    "INVALID_ARGUMENT", 100, "an arena that is not 64-byte aligned, a size below 1 or of 2^31, or an input that is null"};
-constexpr StandaloneCode standalone_out_of_range = {"OUT_OF_RANGE", 103, "an integer that indexes a table lies outside it"};
+    "INVALID_ARGUMENT", 100,
+    "an arena that is not 64-byte aligned, a size below 1 or of 2^31, or an input that is null"};
+constexpr StandaloneCode standalone_out_of_range = {"OUT_OF_RANGE", 103,
+                                                    "an integer that indexes a table lies outside it"};
 constexpr StandaloneCode standalone_wrong_state = {"WRONG_STATE", 105, "the arena was not initialized"};
 constexpr StandaloneCode standalone_out_of_memory = {"OUT_OF_MEMORY", 400, "the arena is too small"};
 constexpr StandaloneCode standalone_codes[] = {standalone_ok, standalone_bad_argument, standalone_out_of_range,
@@ -57,23 +59,23 @@ struct StandaloneInitial {
 
 /// One function of the library.
 struct StandaloneEntry {
-  std::string name;                  // "predict"
-  std::vector<std::string> symbols;  // its sizes: "batch"
+  std::string name;                     // "predict"
+  std::vector<std::string> symbols;     // its sizes: "batch"
   std::vector<size_t> inputs, outputs;  // slots
-  size_t kernel = 0;                 // in StandalonePlan::kernels, as those that follow
-  size_t sizes_kernel = 0;           // writes, as i64: see sizes()
-  std::optional<size_t> check_kernel;  // writes for every input how many of its integers lie outside their range
+  size_t kernel = 0;                    // in StandalonePlan::kernels, as those that follow
+  size_t sizes_kernel = 0;              // writes, as i64: see sizes()
+  std::optional<size_t> check_kernel;   // writes for every input how many of its integers lie outside their range
   size_t arena_buffers = 0;
-  Dim scratch_bytes;                 // of the arena, behind the state
-  bool reads_derived = false;        // needs `prepare` first
-  bool changes_parameters = false;   // so that `prepare` is needed again
+  Dim scratch_bytes;                // of the arena, behind the state
+  bool reads_derived = false;       // needs `prepare` first
+  bool changes_parameters = false;  // so that `prepare` is needed again
 
   /// Inputs, then outputs.
   std::vector<size_t> arguments() const;
 };
 
-/// What a sizes kernel writes: offsets of arena buffers, offsets of arguments' copies, bytes of arguments, and the bytes
-/// that the entry needs behind the state.
+/// What a sizes kernel writes: offsets of arena buffers, offsets of arguments' copies, bytes of arguments, and the
+/// bytes that the entry needs behind the state.
 struct StandaloneSizes {
   size_t buffers, copies, bytes, total;  // where each begins
   explicit StandaloneSizes(const StandaloneEntry& entry);
@@ -89,15 +91,16 @@ struct StandalonePlan {
   std::optional<StandaloneEntry> prepare;  // where derived slots lie in the arena
   std::vector<uint8_t> data;               // 64-byte aligned pieces
   std::vector<StandaloneInitial> initial;
-  uint64_t state_bytes = 0;  // 0: nothing is kept, and there is no init
+  uint64_t state_bytes = 0;   // 0: nothing is kept, and there is no init
   uint64_t weight_bytes = 0;  // of `data`: what is not code
 
   std::vector<std::string> symbols() const;  // of any entry
   Dim arena_bytes() const;
 };
 
-/// Plans a library with `entries` of a compiled model (all but `prepare` if empty; `prepare` is added where it is needed).
-/// Weights are the model's. Where nothing trains, derived slots are computed here and now, by the kernel interpreter.
+/// Plans a library with `entries` of a compiled model (all but `prepare` if empty; `prepare` is added where it is
+/// needed). Weights are the model's. Where nothing trains, derived slots are computed here and now, by the kernel
+/// interpreter.
 StandalonePlan plan_standalone(const Lowered& lowered, const Model& model, uint64_t hash, const std::string& prefix,
                                const std::vector<std::string>& entries);
 

@@ -1,13 +1,13 @@
 #include "compiler/codegen/target_machine.h"
 
-#include <algorithm>
-#include <mutex>
-
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Support/CommandLine.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
+
+#include <algorithm>
+#include <mutex>
 
 #include "compiler/support/error.h"
 
@@ -15,7 +15,7 @@ namespace moru {
 
 namespace {
 
-#define MORU_INITIALIZE(family)       \
+#define MORU_INITIALIZE(family)         \
   LLVMInitialize##family##TargetInfo(); \
   LLVMInitialize##family##Target();     \
   LLVMInitialize##family##TargetMC();   \
@@ -29,8 +29,9 @@ void initialize_families() {
 }
 #undef MORU_INITIALIZE
 
-// Loop strength reduction takes a third of LLVM's time and finds nothing: the emitter walks through operands by pointers
-// where an index would have to be multiplied. LLVM lets it be left out by this option only, which is the process's.
+// Loop strength reduction takes a third of LLVM's time and finds nothing: the emitter walks through operands by
+// pointers where an index would have to be multiplied. LLVM lets it be left out by this option only, which is the
+// process's.
 void leave_out_strength_reduction() {
   auto& options = llvm::cl::getRegisteredOptions();
   const auto option = options.find("disable-lsr");
@@ -49,7 +50,8 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine(const Target& target, i
   std::string error;
   const llvm::Target* machine = llvm::TargetRegistry::lookupTarget(target.triple, error);
   if (!machine) {
-    throw CompileError({.stage = "emit", .what = "the installed LLVM cannot generate code for " + target.level, .detail = error});
+    throw CompileError(
+        {.stage = "emit", .what = "the installed LLVM cannot generate code for " + target.level, .detail = error});
   }
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
@@ -63,8 +65,8 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine(const Target& target, i
                                    llvm::CodeModel::Small, levels[std::clamp(optimization, 0, 3)]));
 }
 
-std::unique_ptr<llvm::Module> make_llvm_module(const char* name, llvm::LLVMContext& context, const llvm::TargetMachine& machine,
-                                          const Target& target) {
+std::unique_ptr<llvm::Module> make_llvm_module(const char* name, llvm::LLVMContext& context,
+                                               const llvm::TargetMachine& machine, const Target& target) {
   auto module = std::make_unique<llvm::Module>(name, context);
   module->setTargetTriple(target.triple);
   module->setDataLayout(machine.createDataLayout());

@@ -1,13 +1,13 @@
 // LLVM's machine of a target. Internal to compiler/codegen.
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <vector>
-
 #include <llvm/IR/Module.h>
 #include <llvm/Support/CodeGen.h>
 #include <llvm/Target/TargetMachine.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "compiler/codegen/target.h"
 
@@ -17,8 +17,8 @@ namespace moru {
 std::unique_ptr<llvm::TargetMachine> make_target_machine(const Target& target, int optimization);
 
 /// An empty module for that machine.
-std::unique_ptr<llvm::Module> make_llvm_module(const char* name, llvm::LLVMContext& context, const llvm::TargetMachine& machine,
-                                          const Target& target);
+std::unique_ptr<llvm::Module> make_llvm_module(const char* name, llvm::LLVMContext& context,
+                                               const llvm::TargetMachine& machine, const Target& target);
 
 /// A function's attributes that say which machine it is for.
 void set_machine(llvm::Function& function, const Target& target);

@@ -1,18 +1,20 @@
 #include <doctest/doctest.h>
 
+#include "compiler/codegen/emit.h"
 #include "compiler/codegen/target.h"
 #include "compiler/support/error.h"
 
 using namespace moru;
 
 TEST_CASE("a target's text parses to the same target") {
-  for (const char* text : {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16", "aarch64", "x86-64-v4,tune=znver5,l1=48,l2=512", "host"}) {
+  for (const char* text : {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16", "aarch64", "riscv64", "wasm32-simd", "x86-64-v4,tune=znver5,l1=48,l2=512", "host"}) {
     const Target target = Target::parse(text);
     const Target again = Target::parse(target.text());
     CHECK(again.text() == target.text());
     CHECK(again.level == target.level);
     CHECK(again.tune == target.tune);
     CHECK(again.triple == target.triple);
+    CHECK(again.pointer_bytes == target.pointer_bytes);
     CHECK(again.vector_bytes == target.vector_bytes);
     CHECK(again.l1_bytes == target.l1_bytes);
     CHECK(again.l2_bytes == target.l2_bytes);
@@ -25,6 +27,29 @@ TEST_CASE("a target that is not known is refused with those that are") {
     CAPTURE(text);
     CHECK_THROWS_WITH_AS(Target::parse(text), doctest::Contains("unknown target"), CompileError);
     CHECK_THROWS_WITH_AS(Target::parse(text), doctest::Contains("x86-64-v4"), CompileError);
+  }
+}
+
+TEST_CASE("every target that is listed compiles a kernel, and parses by its name") {
+  KernelModule module;
+  module.symbols = {"workers"};
+  module.kernels.push_back(parse_kernel(R"(kernel entry {
+    buffer "x": f32[37]
+    buffer "y": f32[37]
+    vector i: 37 { "y"[i] = fma(load "x"[i], load "x"[i], 1) }
+  })"));
+  for (const TargetDescription& described : list_targets()) {
+    CAPTURE(described.target.level);
+    CHECK(Target::parse(described.target.level).triple == described.target.triple);
+    CHECK_FALSE(described.about.empty());
+    const std::string text = emit_assembly(module, described.target);
+    CHECK(text.find("moru_entry_entry") != std::string::npos);
+    // No fma but where the machine has one, and nothing of a library.
+    CHECK((text.find("fmaf") == std::string::npos && text.find("memcpy") == std::string::npos));
+    const std::vector<std::vector<uint8_t>> objects = emit_objects(module, described.target).objects;
+    REQUIRE(objects.size() == 1);
+    const std::string magic(objects[0].begin(), objects[0].begin() + 4);
+    CHECK(magic == (described.target.is_wasm() ? std::string("\0asm", 4) : std::string("\x7f" "ELF")));
   }
 }
 

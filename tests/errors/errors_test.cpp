@@ -180,13 +180,31 @@ std::vector<Wrong> wrong_inputs() {
       {"an ending that says nothing",
        {"compile", "@/model.json", "-o", "@/out.txt"},
        2,
-       "error: --output: '@/out.txt': the ending says what to write; it must be .so, .o, .ll or .s\n"
+       "error: --output: '@/out.txt': the ending says what to write; it must be .so, .o, .a, .wasm, .ll or .s\n"
        "  hint: moru compile --help\n"},
-      {"WebAssembly",
-       {"compile", "@/model.json", "-o", "@/out.wasm"},
-       2,
-       "error: --output: '@/out.wasm': WebAssembly is not supported yet; the ending must be .so, .o, .ll or .s\n"
-       "  hint: moru compile --help\n"},
+      {"WebAssembly for another machine",
+       {"compile", "@/model.json", "-o", "@/out.wasm", "--target", "x86-64-v3"},
+       1,
+       "error: a .wasm file is for the target wasm32-simd, not x86-64-v3\n"},
+      {"WebAssembly for the runtime",
+       {"compile", "@/model.json", "-o", "@/out.so", "--target", "wasm32-simd"},
+       1,
+       "error: the runtime does not run WebAssembly\n"
+       "  hint: write a .wasm, or a .a with --standalone\n"},
+      {"a static library for the runtime",
+       {"compile", "@/model.json", "-o", "@/out.a"},
+       1,
+       "error: a .a file holds a model that needs no runtime\n"
+       "  hint: say so with --standalone, or write a .o for use with the runtime\n"},
+      {"a shared object without the runtime",
+       {"compile", "@/model.json", "-o", "@/out.so", "--standalone"},
+       1,
+       "error: --standalone writes a static library, so the output must end in .a (or .wasm), not .so\n"},
+      {"training into a library without a recipe",
+       {"compile", "@/model.json", "-o", "@/out.a", "--standalone", "--entry", "train_step"},
+       1,
+       "error: the entry 'train_step' needs a loss and an optimizer\n"
+       "  hint: give a recipe with --recipe R.json\n"},
       {"no threads",
        {"run", "@/model.json", "@/x.npy", "--output-dir", "@/out", "--threads", "0"},
        2,

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { batch = 32, steps = 20, features = 24 * 16 };
+enum { batch = 8, steps = 20, features = 24 * 16 };
 
 static uint32_t samples_state = 1;
 

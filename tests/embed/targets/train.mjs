@@ -2,7 +2,7 @@
 //   node train.mjs m.mjs m.wasm
 // In a page, `train` is called with what m.mjs exports and the module's bytes.
 export async function train({ load }, bytes) {
-  const batch = 32, steps = 20, features = 24 * 16;
+  const batch = 8, steps = 20, features = 24 * 16;
   let state = 1;
   const next = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -24,8 +24,8 @@ export async function train({ load }, bytes) {
     throw new Error(`a wrong call was not refused with '${message}'`);
   };
   fails(() => model.predict({}, { window }), "needs the size 'batch'");
-  fails(() => model.predict({ batch }, {}), "needs the input 'window' [32,24,16]");
-  fails(() => model.predict({ batch }, { window: target }), "has 12288 elements, not 32");
+  fails(() => model.predict({ batch }, {}), "needs the input 'window' [8,24,16]");
+  fails(() => model.predict({ batch }, { window: target }), "has 3072 elements, not 8");
   fails(() => model.predict({ batch: 0 }, { window: [] }), "a size below 1");
   fails(() => model.get("nothing"), "there is no state 'nothing'");
 

@@ -90,10 +90,11 @@ class Browser {
            {{"width", width}, {"height", height}, {"deviceScaleFactor", 1}, {"mobile", width < 600}});
     chrome("Emulation.setEmulatedMedia",
            {{"features", {{{"name", "prefers-color-scheme"}, {"value", dark ? "dark" : "light"}}}}});
-    request("POST", session_ + "/url", {{"url", "file://" + std::filesystem::absolute(file).string()}});
+    visit("file://" + std::filesystem::absolute(file).string());
     // Observers of sizes fire behind the first frame.
     run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))));");
   }
+  void visit(const std::string& url) { request("POST", session_ + "/url", {{"url", url}}); }
   /// What a JavaScript function body returns, waited for where it is a promise.
   Json run(const std::string& script) {
     return request("POST", session_ + "/execute/sync", {{"script", script}, {"args", Json::array()}});
