@@ -82,7 +82,6 @@ class Planner {
     if (uses_derived && !needs_prepare_) compute_derived();
     for (size_t s = 0; s < chosen_.size(); ++s) place(s);
     if (arena_ > header_bytes) plan_.state_bytes = arena_;
-    plan_.weight_bytes = plan_.data.size();
 
     plan_.kernels.symbols = lowered_.kernels.symbols;
     plan_.kernels.slot_count = static_cast<int32_t>(chosen_.size());

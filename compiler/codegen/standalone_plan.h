@@ -92,7 +92,6 @@ struct StandalonePlan {
   std::vector<uint8_t> data;               // 64-byte aligned pieces
   std::vector<StandaloneInitial> initial;
   uint64_t state_bytes = 0;   // 0: nothing is kept, and there is no init
-  uint64_t weight_bytes = 0;  // of `data`: what is not code
 
   std::vector<std::string> symbols() const;  // of any entry
   Dim arena_bytes() const;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs every command that docs/*.md shows, in order, as it stands there: docs.sh MORU SOURCE_DIR.
+# Runs every command that docs/*.md shows, in order, as it stands there, and compares the pages that are made from something
+# else with what they are made from: docs.sh MORU SOURCE_DIR.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -12,6 +13,15 @@ for page in "$2"/docs/*.md; do
   (cd "$work/$(basename "$page")" && sh -eux "$work/commands" > "$work/log" 2>&1) || {
     echo "FAILED: $page:" >&2; tail -30 "$work/log" >&2; exit 1; }
   echo "$(basename "$page"): $lines lines of commands ran"
+done
+# The references.
+mkdir "$work/reference"
+"$2/tools/make_reference" "$1" "$(dirname "$1")/moru-run" "$work/reference"
+for page in "$work"/reference/*.md; do
+  cmp -s "$page" "$2/docs/$(basename "$page")" || {
+    echo "FAILED: docs/$(basename "$page") is not up to date: run tools/make_reference build/release/bin/moru build/release/bin/moru-run docs" >&2
+    diff "$2/docs/$(basename "$page")" "$page" | head -20 >&2; exit 1; }
+  echo "$(basename "$page") is what it is made from"
 done
 # Links to files of the source lead somewhere.
 for page in "$2"/docs/*.md "$2"/README.md; do

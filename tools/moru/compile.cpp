@@ -107,10 +107,15 @@ std::string write_library(const Options& options, const std::string& ending, con
   return header;
 }
 
-/// Writes a library or WebAssembly module that needs no runtime, and what goes beside it: a C header or a script, whose
-/// path it returns.
-std::string write_standalone(const Options& options, const std::string& ending, const CompiledModel& compiled,
-                             const Model& model, int64_t batch, EmitOptions emit, StageTimes& times) {
+/// What was written beside the output, and what is known of it.
+struct Written {
+  std::string companion;  // a C header or a script
+  std::vector<std::pair<const char*, int64_t>> numbers;
+};
+
+/// Writes a library or WebAssembly module that needs no runtime, and what goes beside it.
+Written write_standalone(const Options& options, const std::string& ending, const CompiledModel& compiled,
+                         const Model& model, int64_t batch, EmitOptions emit, StageTimes& times) {
   choose_prefix(options, ending, emit);
   StandalonePlan plan;
   times.run("plan_standalone", [&] { plan = plan_standalone(compiled.lowered, model, compiled.hash, emit.prefix, options.entries); });
@@ -128,7 +133,12 @@ std::string write_standalone(const Options& options, const std::string& ending, 
   const std::string file = std::filesystem::path(options.output).filename().string();
   need(write_file_atomically(companion, is_module ? standalone_script(plan, model.name, file)
                                                   : standalone_header(plan, compiled.target, model.name, batch)));
-  return companion;
+  const int64_t arena = plan.arena_bytes().evaluate([&](std::string_view) { return batch; });
+  return {companion,
+          {{"weights_bytes", static_cast<int64_t>(plan.data.size())},
+           {"state_bytes", static_cast<int64_t>(plan.state_bytes)},
+           {"batch", batch},
+           {"arena_bytes", arena}}};
 }
 
 /// What ending, target and --standalone have to do with each other. Throws Failure where they do not fit.
@@ -176,10 +186,10 @@ int run(Options options) {
                            static_cast<int64_t>(options.seed.value_or(source.recipe ? source.recipe->fit.seed : 0))));
   times.append(compiled.lowered.times);
   const EmitOptions emit = make_emit_options(options.flags);
-  std::string header;
+  Written written;
   if (options.standalone || ending == ".wasm") {
     const int64_t batch = options.batch.value_or(source.recipe ? source.recipe->fit.batch_size : 1);
-    header = write_standalone(options, ending, compiled, source.model, batch, emit, times);
+    written = write_standalone(options, ending, compiled, source.model, batch, emit, times);
   } else if (ending == ".ll" || ending == ".s") {
     const KernelModule kernels = selected(compiled.lowered.kernels, options.entries);
     std::string text;
@@ -189,7 +199,7 @@ int run(Options options) {
     });
     need(write_file_atomically(options.output, text));
   } else {
-    header = write_library(options, ending, compiled, source.model, recipe_bytes, emit, times);
+    written.companion = write_library(options, ending, compiled, source.model, recipe_bytes, emit, times);
   }
   const double total_us =
       std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
@@ -201,7 +211,8 @@ int run(Options options) {
   json.begin_object();
   json.key("model").text(source.path);
   json.key("output").text(options.output);
-  if (!header.empty()) json.key("header").text(header);
+  if (!written.companion.empty()) json.key(ending == ".wasm" ? "script" : "header").text(written.companion);
+  for (const auto& [name, number] : written.numbers) json.key(name).integer(number);
   json.key("target").text(compiled.target.text());
   json.key("entries").begin_array();
   for (const Kernel& kernel : compiled.lowered.kernels.kernels) json.text(kernel.entry);

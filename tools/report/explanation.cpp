@@ -196,7 +196,7 @@ std::vector<Fact> explain_program(const std::vector<Snapshot>& snapshots, const 
                 dead = removed_by({"drop_dead", "drop_dead_2", "drop_dead_3"}),
                 simplified = removed_by({"fold_constants", "fold_constants_2", "simplify", "simplify_2"});
   facts.push_back({"shared",
-                   count_text(shared, "operation") + " that were computed twice are computed once; " +
+                   count_text(shared, "operation") + (shared == 1 ? " that was" : " that were") + " computed twice " + (shared == 1 ? "is" : "are") + " computed once; " +
                        std::to_string(simplified) + " were folded or cancelled, " + std::to_string(dead) +
                        " were read by nobody.",
                    {},
@@ -210,18 +210,19 @@ std::vector<Fact> explain_program(const std::vector<Snapshot>& snapshots, const 
     if (step != nullptr) details = left_the_loop(step->first, step->second);
     facts.push_back({topic,
                      left > 0 ? std::to_string(left) + " of " + count_text(before, "contraction") +
-                                    " left the loops over time and became one each, over all times, " + where + "."
+                                    " left the loops over time and became one each, over all times, " + where + " the loop."
                               : std::string("No contraction could leave a loop over time ") + where + " it.",
                      std::move(details),
                      {{"before", before}, {"moved", left}}});
   };
-  moved("hoist_scan", "hoisted", "ahead of the loop");
-  moved("sink_scan", "sunk", "behind the loop");
+  moved("hoist_scan", "hoisted", "ahead of");
+  moved("sink_scan", "sunk", "behind");
   if (now.loops > 0) {
     facts.push_back({"kept",
-                     format("%lld loops over time keep %lld values for every time step; what the backward loops need "
+                     format("%s over time keep%s %lld values for every time step; what the backward loops need "
                             "besides is computed again.",
-                            static_cast<long long>(now.loops), static_cast<long long>(now.stacked)),
+                            count_text(now.loops, "loop").c_str(), now.loops == 1 ? "s" : "",
+                            static_cast<long long>(now.stacked)),
                      {},
                      {{"loops", now.loops}, {"stacked", now.stacked}}});
     facts.push_back({"recomputed",
