@@ -46,6 +46,8 @@ uint64_t initial_pattern(const Slot& slot) {
       return pattern_of<int64_t>(slot.initial);
     case DType::boolean:
       return pattern_of<uint8_t>(slot.initial != 0.0 ? 1.0 : 0.0);
+    case DType::bf16:  // derived, so nothing but zeros before it is computed
+      return 0;
   }
   throw InternalError("unknown element type");
 }

@@ -59,6 +59,8 @@ const char* c_type(DType type) {
       return "int64_t";
     case DType::boolean:
       return "uint8_t";
+    case DType::bf16:
+      return "uint16_t";
   }
   return "?";
 }
@@ -89,6 +91,8 @@ const char* script_type(DType type) {
       return "BigInt64Array";
     case DType::boolean:
       return "Uint8Array";
+    case DType::bf16:
+      return "Uint16Array";
   }
   return "?";
 }
