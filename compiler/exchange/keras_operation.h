@@ -1,5 +1,5 @@
 // Calls of keras.ops that are nodes of a functional model: what a config says of one, and the graph that it becomes.
-// keras_ops.cpp is the table of operations.
+// keras_ops.h has the tables of operations.
 #pragma once
 
 #include <initializer_list>

@@ -11,7 +11,10 @@ const Type& Value::type() const { return builder->graph().type(id); }
 
 const Dim& Value::dim(int axis) const {
   const Shape& s = shape();
-  return s[static_cast<size_t>(axis < 0 ? axis + static_cast<int>(s.size()) : axis)];
+  const int place = axis < 0 ? axis + static_cast<int>(s.size()) : axis;
+  if (place < 0 || place >= static_cast<int>(s.size()))
+    throw CompileError({.stage = "build", .what = "needs a tensor of more axes than " + type_text(type())});
+  return s[static_cast<size_t>(place)];
 }
 
 Value Builder::input(Type type, std::string slot, std::string name) {

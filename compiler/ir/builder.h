@@ -21,7 +21,7 @@ struct Value {
   const Type& type() const;
   const Shape& shape() const { return type().shape; }
   size_t rank() const { return shape().size(); }
-  const Dim& dim(int axis) const;  // negative counts from the end
+  const Dim& dim(int axis) const;  // negative counts from the end; CompileError where there is none
 };
 
 class Builder {

@@ -1,6 +1,7 @@
 // Rounding and wrapping to narrow element types, see support/narrow.h, and the bits of integers.
 #include "compiler/support/narrow.h"
 
+#include <bit>
 #include <cmath>
 
 #include "compiler/ops/elementwise.h"
@@ -138,6 +139,57 @@ std::vector<Op> bit_ops() {
   return ops;
 }
 
+// The bits of a number as a number of another type of as many bits.
+double recast(double value, DType from, DType to) {
+  if (from == DType::f32 && to == DType::i32) return std::bit_cast<int32_t>(static_cast<float>(value));
+  if (from == DType::i32 && to == DType::f32) return static_cast<double>(std::bit_cast<float>(static_cast<int32_t>(value)));
+  if (from == DType::f64 && to == DType::i64) return static_cast<double>(std::bit_cast<int64_t>(value));
+  if (from == DType::i64 && to == DType::f64) return std::bit_cast<double>(static_cast<int64_t>(value));
+  return value;
+}
+
+Op bitcast_op() {
+  Op op;
+  op.name = "bitcast";
+  op.family = OpFamily::elementwise;
+  op.doc = "y = the bits of x as numbers of `dtype`, elementwise: f32 and i32, or f64 and i64.  x, y: [...]";
+  op.inputs = {{.name = "x"}};
+  op.attributes = {{.name = "dtype", .type = AttributeType::string, .choices = {"f32", "f64", "i32", "i64"}}};
+  op.cheap = true;
+  op.differentiable = false;
+  op.infer = [](const OpContext& context) -> std::vector<Type> {
+    const DType from = context.inputs[0].dtype, to = find_dtype(context.attributes.string("dtype")).value();
+    if (from == DType::boolean || dtype_bytes(from) != dtype_bytes(to))
+      refuse(context, "bitcast", "cannot take the bits of " + type_text(context.inputs[0]) + " for " + std::string(dtype_name(to)),
+             "cast it to a type of as many bits first");
+    return {{to, context.inputs[0].shape}};
+  };
+  op.reference = [](std::span<const HostTensor> inputs, const Attributes& attributes) {
+    HostTensor y = inputs[0];
+    y.dtype = find_dtype(attributes.string("dtype")).value();
+    for (double& value : y.data) value = recast(value, inputs[0].dtype, y.dtype);
+    return std::vector<HostTensor>{std::move(y)};
+  };
+  op.lower = [](std::span<const Expr> x, const Attributes& attributes) {
+    const DType to = find_dtype(attributes.string("dtype")).value();
+    return x[0]->type == to ? x[0] : expr::bitcast(x[0], to);
+  };
+  auto example = [](const char* to, Example::Tensor x) {
+    return Example{.inputs = {std::move(x)}, .attributes = {{"dtype", to}}, .differentiable = false};
+  };
+  const std::vector<double> reals = {0.0, -0.0, 1.0, -2.5, 0x1p-126, 0x1p100, INFINITY, -INFINITY};
+  const std::vector<double> bits = {0, 1, -1, 0x3f800000, -0x800000, 0x7f7fffff};
+  // Such that their bits are numbers that a double, which the reference counts in, holds exactly.
+  const std::vector<double> long_bits = {0, 0x1p62, -0x1p52, 0x3ffp52, 0x7fep52};
+  op.examples = {example("i32", {.shape = {7, 33}, .low = -100, .high = 100}),
+                 example("i32", {.shape = {8}, .values = reals}),
+                 example("f32", {.shape = {6}, .dtype = DType::i32, .values = bits}),
+                 example("i64", {.shape = {8}, .dtype = DType::f64, .values = reals}),
+                 example("f64", {.shape = {5}, .dtype = DType::i64, .values = long_bits}),
+                 example("f32", {.shape = {}, .values = {3.0}})};
+  return op;
+}
+
 }  // namespace
 
 std::vector<Op> narrow_ops() {
@@ -192,6 +244,7 @@ std::vector<Op> narrow_ops() {
                  example("u64", {.shape = {3, 5}, .low = 0, .high = 9, .dtype = DType::i64})};
   std::vector<Op> ops = bit_ops();
   ops.insert(ops.begin(), std::move(op));
+  ops.push_back(bitcast_op());
   return ops;
 }
 

@@ -6,4 +6,13 @@ bool is_narrow_integer(Narrow narrow) {
   return narrow != Narrow::none && narrow != Narrow::u64 && !is_float(held_in(narrow));
 }
 
+Value repeat_heads(Value x, int64_t times) {
+  Builder& b = *x.builder;
+  if (times == 1) return x;
+  const Shape shape = x.shape();
+  const Value apart = b.reshape(x, {shape[0], shape[1], 1, shape[2], shape[3]});
+  const Value repeated = b.broadcast_to(apart, {shape[0], shape[1], times, shape[2], shape[3]});
+  return b.reshape(repeated, {shape[0], shape[1] * times, shape[2], shape[3]});
+}
+
 }  // namespace moru

@@ -14,4 +14,7 @@ bool is_narrow_integer(Narrow narrow);
 /// The convolution of x with a kernel, by the strides, pads, ... of the node: [batch, filters, space...].
 Value convolution(OnnxNode& n, Value x, Value kernel);
 
+/// Each head of keys for several of queries: [batch, heads, ...] -> [batch, heads * times, ...].
+Value repeat_heads(Value x, int64_t times);
+
 }  // namespace moru

@@ -18,6 +18,12 @@
 
 namespace moru {
 
+/// A name of the file, without what would harm a terminal.
+std::string printable(std::string_view name);
+
+/// Whether the graph's types or attributes hold dimensions that are not known yet.
+bool has_symbols(const Graph& graph);
+
 class OnnxGraph {
  public:
   OnnxGraph(const OnnxFile& file, std::string path, const OnnxImportOptions& options);
@@ -144,6 +150,7 @@ class OnnxGraph {
   void translate_if(const Call& call);
   void translate_loop(const Call& call);
   void translate_scan(const Call& call);
+  void translate_flex_attention(const Call& call);
 
   // onnx_roll.cpp
   struct Rolling {

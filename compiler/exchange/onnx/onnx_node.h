@@ -149,5 +149,9 @@ std::span<const OnnxOp> onnx_training_ops();
 std::span<const OnnxOp> onnx_selection_ops();
 std::span<const OnnxOp> onnx_quantization_ops();
 std::span<const OnnxOp> onnx_image_ops();
+std::span<const OnnxOp> onnx_region_ops();
+std::span<const OnnxOp> onnx_signal_ops();
+std::span<const OnnxOp> onnx_random_ops();
+std::span<const OnnxOp> onnx_text_ops();
 
 }  // namespace moru

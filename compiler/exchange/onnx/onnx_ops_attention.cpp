@@ -1,4 +1,4 @@
-// ONNX's attention: Attention with its caches and masks, rotary embeddings, gated units.
+// ONNX's attention: Attention with its caches and masks, linear attention, rotary embeddings, gated units.
 #include <cmath>
 #include <limits>
 
@@ -16,16 +16,6 @@ Value split_heads(OnnxNode& n, Value x, int64_t heads) {
   Builder& b = n.builder();
   if (heads < 1) n.fail("needs q_num_heads and kv_num_heads for inputs of three axes");
   return b.transpose(b.reshape(x, {x.dim(0), x.dim(1), heads, floor_div(x.dim(2), heads)}), {0, 2, 1, 3});
-}
-
-// Each of the key's heads serves several of the query's: [batch, heads, ...] -> [batch, heads * times, ...].
-Value repeat_heads(Value x, int64_t times) {
-  Builder& b = *x.builder;
-  if (times == 1) return x;
-  const Shape shape = x.shape();
-  const Value apart = b.reshape(x, {shape[0], shape[1], 1, shape[2], shape[3]});
-  const Value repeated = b.broadcast_to(apart, {shape[0], shape[1], times, shape[2], shape[3]});
-  return b.reshape(repeated, {shape[0], shape[1] * times, shape[2], shape[3]});
 }
 
 Value additive(OnnxNode& n, Value mask, DType dtype) {
@@ -73,7 +63,7 @@ void attention(OnnxNode& n) {
   const bool causal = n.integer("is_causal", 0) != 0;
   const int64_t left = n.integer("left_window_size", -1), right = n.integer("right_window_size", -1);
   Value lengths;  // of each sample's keys that are no padding
-  if (n.has_input(6)) lengths = b.reshape(b.cast(n.in(6), DType::i64), {n.type(6).shape[0], 1, 1, 1});
+  if (n.has_input(6)) lengths = b.reshape(b.cast(n.in(6), DType::i64), {n.in(6).dim(0), 1, 1, 1});
   const Value column = iota(b, {1, keys}, 1);
   if (causal || left >= 0 || right >= 0) {
     Value row = iota(b, {queries, 1}, 0);
@@ -129,6 +119,70 @@ void attention(OnnxNode& n) {
   n.set(0, y);
 }
 
+// A state [keys, values] of each head that every step decays, corrects and adds to, and is read by the query.
+//   s = exp(decay) s;   v = beta (value - s^T key);   s = s + key v^T;   y = scale s^T query
+// Without `decay` or `beta`, for rules that do not have them, the state stays and v is the value.
+void linear_attention(OnnxNode& n) {
+  Builder& b = n.builder();
+  const std::string rule = n.string("update_rule", "gated_delta");
+  const bool gated = rule == "gated" || rule == "gated_delta", delta = rule == "delta" || rule == "gated_delta";
+  if (!gated && !delta && rule != "linear") n.fail("has the unknown update_rule '" + rule + "'");
+  if (gated != n.has_input(4) || delta != n.has_input(5))
+    n.fail("with the update_rule '" + rule + "' needs " + (gated ? "a decay" : "no decay") + " and " + (delta ? "a beta" : "no beta"));
+  const int64_t heads = n.integer("q_num_heads"), key_heads = n.integer("kv_num_heads");
+  if (key_heads < 1 || heads < 1 || heads % key_heads != 0)
+    n.fail("has " + std::to_string(heads) + " heads of queries, which is no multiple of the " + std::to_string(key_heads) + " of keys");
+  for (size_t input : {0, 1, 2})
+    if (n.rank(input) != 3) n.fail("needs [batch, time, heads * size] but got " + shape_text(n.type(input).shape));
+  // Time first: [time, batch, heads, size].
+  const auto by_time = [&](size_t input, int64_t count) {
+    const Value x = b.cast(n.in(input), DType::f32);
+    return b.transpose(b.reshape(x, {x.dim(0), x.dim(1), count, floor_div(x.dim(2), count)}), {1, 0, 2, 3});
+  };
+  const Value query = by_time(0, heads), key = by_time(1, key_heads), value = by_time(2, key_heads);
+  const Dim batch = query.dim(1), width = query.dim(3), size = value.dim(3);
+  if (!width.is_constant() || !size.is_constant()) n.fail("needs heads of a known size but got " + shape_text(n.type(0).shape));
+  // All that a step needs as one sequence, whose parts lie one behind the other: [time, batch, elements].
+  std::vector<Value> parts;
+  const auto add = [&](Value x) {
+    parts.push_back(b.reshape(x, {x.dim(0), x.dim(1), x.dim(2) * x.dim(3)}));
+    return x.shape();
+  };
+  const Shape key_shape = add(key), value_shape = add(value), query_shape = add(query);
+  Shape decay_shape, beta_shape;
+  if (gated) decay_shape = add(b.call("exp", {by_time(4, key_heads)}));  // [.., 1] or [.., width]
+  if (delta) {
+    const bool shared = n.in(5).dim(2).is_constant(1);
+    beta_shape = add(by_time(5, shared ? 1 : key_heads));
+  }
+  const Value sequence = parts.size() == 1 ? parts[0] : b.concat(parts, 2);
+  const Shape state_shape = {batch, key_heads, width, size};
+  const Value initial = n.has_input(3) ? b.cast(n.in(3), DType::f32) : b.fill(0.0, state_shape);
+  const double scale = n.real("scale", 0.0) != 0.0 ? n.real("scale") : 1.0 / std::sqrt(static_cast<double>(width.constant()));
+  const auto results = scan_along(initial, sequence, false, [&](Builder& inner, Value state, Value step) {
+    Dim at = 0;
+    const auto take = [&](const Shape& shape) {
+      const Dim elements = shape[2] * shape[3];
+      const Value part = inner.reshape(inner.slice(step, 1, at, elements), {shape[1], shape[2], shape[3]});
+      at = at + elements;
+      return part;
+    };
+    const Value k = take(key_shape), v = take(value_shape), q = take(query_shape);
+    if (gated) {
+      const Value decay = take(decay_shape);
+      state = state * inner.reshape(decay, {decay.dim(0), decay.dim(1), decay.dim(2), 1});
+    }
+    Value written = v;
+    if (delta) written = take(beta_shape) * (v - inner.contract(state, k, "bhkv,bhk->bhv"));
+    state = state + inner.contract(k, written, "bhk,bhv->bhkv");
+    const Value grouped = inner.reshape(q, {batch, key_heads, heads / key_heads, width});
+    const Value read = inner.contract(grouped, state, "bhgk,bhkv->bhgv") * scale;
+    return std::vector<Value>{state, inner.reshape(read, {batch, size * heads})};
+  });
+  n.set(0, b.transpose(results[1], {1, 0, 2}));
+  n.set_as(1, results[0], n.has_input(3) ? n.dtype(3) : n.dtype(0));
+}
+
 void rotary_embedding(OnnxNode& n) {
   Builder& b = n.builder();
   const Shape shape = n.type(0).shape;
@@ -136,7 +190,7 @@ void rotary_embedding(OnnxNode& n) {
   if (shape.size() == 4)
     x = b.transpose(x, {0, 2, 1, 3});
   else
-    x = b.reshape(x, {shape[0], shape[1], n.integer("num_heads"), floor_div(shape[2], n.integer("num_heads"))});
+    x = b.reshape(x, {x.dim(0), x.dim(1), n.integer("num_heads"), floor_div(x.dim(2), n.integer("num_heads"))});
   if (!x.dim(3).is_constant()) n.fail("needs heads of a known size but got " + shape_text(shape));
   const int64_t size = x.dim(3).constant();
   int64_t rotated = n.integer("rotary_embedding_dim", 0);
@@ -178,7 +232,8 @@ void swiglu(OnnxNode& n) {
   n.set(0, gate * n.builder().call("sigmoid", {gate * n.real("alpha", 1.0)}) * n.in(1));
 }
 
-constexpr OnnxOp ops[] = {{"Attention", 1, attention}, {"RotaryEmbedding", 1, rotary_embedding}, {"SwiGLU", 1, swiglu}};
+constexpr OnnxOp ops[] = {{"Attention", 1, attention}, {"RotaryEmbedding", 1, rotary_embedding}, {"SwiGLU", 1, swiglu},
+                          {"LinearAttention", 1, linear_attention}};
 
 }  // namespace
 

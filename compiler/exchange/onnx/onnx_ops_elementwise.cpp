@@ -183,6 +183,25 @@ void cast(OnnxNode& n) {
 
 void cast_like(OnnxNode& n) { cast_to(n, n.dtype(1)); }
 
+// Integers as wide as f16 and bf16 are their bits only in files; here they are computed in wider types.
+void bit_cast(OnnxNode& n) {
+  Builder& b = n.builder();
+  const ElementType from = n.dtype(0), to = dtype_of_onnx(static_cast<int32_t>(n.integer("to")), "the attribute 'to'");
+  const auto bytes = [](ElementType type) { return type.narrow == Narrow::none ? dtype_bytes(type.dtype) : narrow_bytes(type.narrow); };
+  if (bytes(from) != bytes(to)) n.fail("takes the bits of elements for wider or narrower ones");
+  const bool halves = is_float(from.dtype) != is_float(to.dtype) && bytes(from) < 4;
+  if (halves) n.fail("takes the bits of float16 or bfloat16 for integers or back, which is not supported");
+  Value x = n.in(0);
+  if (from.narrow == to.narrow && from.dtype == to.dtype) return n.set(0, x);
+  // u32 is held in i64, wrapped.
+  const bool floats = is_float(from.dtype) != is_float(to.dtype);
+  if (floats) {
+    if (from.narrow == Narrow::u32) x = b.cast(x, DType::i32);
+    x = b.call("bitcast", {x}, {{"dtype", is_float(from.dtype) ? (bytes(from) == 4 ? "i32" : "i64") : (bytes(from) == 4 ? "f32" : "f64")}});
+  }
+  n.set_as(0, b.cast(x, to.dtype), to);
+}
+
 void is_nan(OnnxNode& n) {
   const Value x = n.in(0);
   n.set_as(0, n.builder().call("not_equal", {x, x}), DType::boolean);
@@ -354,6 +373,7 @@ constexpr OnnxOp ops[] = {
     {"Clip", 1, clip},
     {"Cast", 1, cast},
     {"CastLike", 1, cast_like},
+    {"BitCast", 26, bit_cast},
     {"IsNaN", 1, is_nan},
     {"IsInf", 1, is_infinite},
     {"Tan", 1, trigonometry},

@@ -23,8 +23,8 @@ Value reciprocal_root(Value x, double epsilon) {
 
 // [channels] beside [batch, channels, space...].
 Value per_channel(Value x, size_t rank) {
-  Shape shape(rank - 1, Dim(1));
-  shape[0] = x.shape()[0];
+  Shape shape(std::max<size_t>(rank, 2) - 1, Dim(1));
+  shape[0] = x.dim(0);
   return x.builder->reshape(x, shape);
 }
 

@@ -20,7 +20,7 @@ constexpr Change changes[] = {
     {"LogSoftmax", 13},        {"Pad", 11},                {"ReduceL1", 18},    {"ReduceL2", 18},
     {"ReduceLogSum", 18},      {"ReduceLogSumExp", 18},    {"ReduceMax", 18},   {"ReduceMean", 18},
     {"ReduceMin", 18},         {"ReduceProd", 18},         {"ReduceSum", 13},   {"ReduceSumSquare", 18},
-    {"Resize", 11},            {"Scatter", 11},            {"Slice", 10},       {"Softmax", 13},
+    {"Resize", 11},            {"RoiAlign", 16},          {"Scatter", 11},     {"Slice", 10},       {"Softmax", 13},
     {"Split", 13},             {"Split", 18},              {"Squeeze", 13},     {"TopK", 10},
     {"Unsqueeze", 13},         {"Upsample", 9},            {"Upsample", 10},
 };
