@@ -344,8 +344,9 @@ bool Emitter::can_walk(const Tile& tile) const {
   return tile.scalars.buffer != tile.vectors.buffer && is_walked(tile.scalars) && is_walked(tile.vectors);
 }
 
-// The innermost loop of the depth, a number of elements each turn. It carries a pointer into each operand, to where the tile begins at this step: what is
-// left of an address is the same in every step, and nothing is multiplied in the loop.
+// The innermost loop of the depth, `elements` of it each turn, which `emit` emits. It carries a pointer into each operand,
+// to where the tile begins at this step: what is left of an address is the same in every step, and nothing is multiplied in
+// the loop.
 Emitter::Values Emitter::emit_walk(Tile& tile, int height, Values accumulators, Value* turns, int64_t elements,
                                    StepEmitter emit) {
   const ContractionAxis& step = tile.depth.back();

@@ -7,12 +7,12 @@
 //   variables of the enclosing loops. Strides are the coefficients of the variables.
 // - Expressions are trees (shared subtrees are computed once per iteration, which cannot be observed: they are pure).
 //   Scalar types are f32, f64, i32, i64, boolean (one byte in memory, 0 or 1), and bf16, which is loaded, stored and
-//   converted from and to f32 only. Floating point is IEEE round-to-nearest
-//   in the type of the expression; `fma` rounds once; nothing is contracted or reassociated. Integers wrap; shifts take
-//   0 <= count < width. min and max return NaN if either operand is NaN, and max(-0, +0) is +0. Comparisons with NaN
-//   are false, except not_equal. select evaluates both sides. Conversion of a float to an integer truncates and
-//   saturates, NaN to 0; f64 to f32 and f32 to bf16 round to nearest even, and what is below the normal numbers becomes a
-//   zero of its sign in bf16. round rounds to nearest even.
+//   converted from and to f32 only. Floating point is IEEE round-to-nearest in the type of the expression; `fma`
+//   rounds once; nothing is contracted or reassociated. Integers wrap; shifts take 0 <= count < width. min and max
+//   return NaN if either operand is NaN, and max(-0, +0) is +0. Comparisons with NaN are false, except not_equal.
+//   select evaluates both sides. Conversion of a float to an integer truncates and saturates, NaN to 0; f64 to f32 and
+//   f32 to bf16 round to nearest even, and what is below the normal numbers becomes a zero of its sign in bf16. round
+//   rounds to nearest even.
 // - For runs its body for var = 0 .. extent-1 in that order (extent <= 0: not at all). A `vector` For promises that its
 //   iterations are independent: the body holds Stores only, no iteration reads what another writes, and an accumulating
 //   store's address depends on the variable; any order gives the same bits. A `parallel` For promises the
