@@ -85,7 +85,8 @@ KerasLayerConfig ConfigReader::read_layer(const Json& json, const std::string& p
   }
   if (layer.class_name == "InputLayer") {
     read_input_layer(layer, config, path);
-  } else if (layer.class_name == "Bidirectional" || layer.class_name == "TimeDistributed") {
+  } else if (layer.class_name == "Bidirectional" || layer.class_name == "TimeDistributed" ||
+             layer.class_name == "SpectralNormalization") {
     read_wrapper(layer, config, path, depth);
   } else if (layer.class_name == "RNN") {
     Json rest = config;
@@ -131,7 +132,7 @@ void ConfigReader::read_wrapper(KerasLayerConfig& layer, const Json& config, con
   }
   layer.attributes = read_attributes(layer.name, layer.class_name, rest);
   if (inner.submodel != nullptr) {
-    if (layer.class_name == "Bidirectional") {
+    if (layer.class_name != "TimeDistributed") {
       problem(layer.name, layer.class_name, "wraps a model, which is not supported");
     }
     layer.submodel = inner.submodel;

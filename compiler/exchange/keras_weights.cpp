@@ -74,6 +74,9 @@ std::string projection_group(const std::string& prefix) {
   return (prefix == "attention_output" ? "output" : prefix) + "_dense";
 }
 
+// In Keras SpectralNormalization has the kernel of the layer inside as a weight of its own too, before vector_u.
+bool repeats_kernel(const Layer& layer) { return layer.class_name == "SpectralNormalization"; }
+
 /// How versions of Keras may call the group of an inner layer.
 std::vector<std::string> group_names(const std::string& prefix) {
   return {prefix, prefix + "_layer", projection_group(prefix), "_" + projection_group(prefix)};
@@ -164,6 +167,7 @@ class Keras3Reader {
       read_model(*layer.submodel, *inner, path + (wrapped ? "/layer/" : "/"));
     }
     std::map<std::string, size_t> next;  // by group
+    if (repeats_kernel(layer) && group.find_dataset("vars/1") != nullptr) next[path] = 1;
     for (Parameter& parameter : layer.parameters) {
       const std::string prefix = cell_group(layer, group_prefix(parameter));
       const Hdf5Group* owner = &group;
@@ -206,6 +210,7 @@ void write_keras3_layer(const Layer& layer, Hdf5Group& group) {
   if (layer.submodel != nullptr)
     write_keras3_weights(*layer.submodel, layer.class_name == "TimeDistributed" ? group.make_group("layer") : group);
   std::map<std::string, size_t> next;
+  if (repeats_kernel(layer)) write_dataset(group.make_group("vars"), std::to_string(next[""]++), layer.parameters.front());
   for (const Parameter& parameter : layer.parameters) {
     std::string path = cell_group(layer, group_prefix(parameter));
     if (layer.class_name == "Bidirectional") path += "_layer";

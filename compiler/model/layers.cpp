@@ -90,6 +90,13 @@ LayerSpec time_distributed(const LayerSpec& layer, std::string name) {
   return spec;
 }
 
+LayerSpec spectral_normalization(const LayerSpec& layer, int64_t power_iterations, std::string name) {
+  LayerSpec spec = plain("SpectralNormalization",
+                         {{"layer", nested_layer(layer)}, {"power_iterations", power_iterations}}, std::move(name));
+  spec.trainable = layer.trainable;
+  return spec;
+}
+
 LayerSpec embedding(int64_t input_dim, int64_t output_dim, std::string name) {
   return plain("Embedding", {{"input_dim", input_dim}, {"output_dim", output_dim}}, std::move(name));
 }

@@ -47,6 +47,9 @@ LayerSpec gru(int64_t units, RecurrentOptions options = {});
 LayerSpec bidirectional(const LayerSpec& layer, std::string merge_mode = "concat", std::string name = {});
 /// Applies `layer` (a plain one, or a model) to every time step.
 LayerSpec time_distributed(const LayerSpec& layer, std::string name = {});
+/// Training first divides the layer's kernel, or embeddings, by an estimate of its largest singular value, which as many
+/// steps of the power method improve.
+LayerSpec spectral_normalization(const LayerSpec& layer, int64_t power_iterations = 1, std::string name = {});
 
 LayerSpec embedding(int64_t input_dim, int64_t output_dim, std::string name = {});
 LayerSpec activation(AttributeValue activation, std::string name = {});

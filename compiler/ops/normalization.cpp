@@ -172,6 +172,9 @@ std::vector<ParameterSpec> batch_parameters(const OpContext& context) {
   return parameters;
 }
 
+// Whether the statistics are those of the batch.
+bool uses_batch(const Attributes& a) { return a.boolean("training") && !a.boolean("frozen"); }
+
 std::vector<Type> infer_batch(const OpContext& context) {
   const Op& op = get_op("batch_normalization");
   refuse_attributes(context, op, {"renorm"});
@@ -183,7 +186,7 @@ std::vector<Type> infer_batch(const OpContext& context) {
                           shape_text(context.inputs[1].shape));
   check_parameters(context, op);
   std::vector<Type> outputs = {{float_dtype(x.dtype), x.shape}};
-  if (context.attributes.boolean("training"))
+  if (uses_batch(context.attributes))
     outputs.insert(outputs.end(), 2, {outputs[0].dtype, batch_parameters(context)[0].shape});
   return outputs;
 }
@@ -196,7 +199,7 @@ std::vector<HostTensor> batch_reference(std::span<const HostTensor> inputs, cons
   auto channel = [&](size_t i) { return projected(y.shape, i, axes); };
   HostMoments m{inputs[4].data, inputs[5].data};
   std::vector<HostTensor> outputs(1);
-  if (a.boolean("training")) {
+  if (uses_batch(a)) {
     auto width = static_cast<size_t>(y.shape.back());
     auto weight = [&](size_t i) { return mask ? mask->data[i / width] : 1.0; };
     m = host_moments(inputs[0], inputs[4].data.size(), channel, weight, mask ? masked_epsilon : 0.0);
@@ -234,7 +237,7 @@ std::vector<Value> expand_batch(Builder& b, std::span<const Value> inputs, const
   const Shape weights = extents_of(x.shape(), axes, true);
   Moments m{b.reshape(inputs[4], weights), b.reshape(inputs[5], weights)};
   std::vector<Value> outputs(1);
-  if (a.boolean("training")) {
+  if (uses_batch(a)) {
     const Integers others = as_integers(other_axes(axes, x.rank()));
     m = mask ? masked_moments(x, mask, others) : moments(x, others);
     const double momentum = a.real("momentum");
@@ -259,7 +262,8 @@ Op batch_normalization() {
        {.name = "renorm_clipping", .type = T::nested, .optional = true, .doc = "ignored: there is no renorm"},
        {.name = "renorm_momentum", .type = T::real, .default_value = 0.99, .doc = "ignored: there is no renorm"},
        {.name = "synchronized", .type = T::boolean, .default_value = false, .doc = "ignored: there is one device"},
-       {.name = "training", .type = T::boolean, .default_value = false, .doc = "statistics of the batch", .internal = true}});
+       {.name = "training", .type = T::boolean, .default_value = false, .doc = "statistics of the batch", .internal = true},
+       {.name = "frozen", .type = T::boolean, .default_value = false, .doc = "moving statistics even in training", .internal = true}});
   std::vector<InputSpec> inputs = with_scale_and_offset({{"x"}, {.name = "mask", .optional = true}});
   inputs.push_back({"moving_mean"});
   inputs.push_back({"moving_variance"});
@@ -276,7 +280,7 @@ Op batch_normalization() {
       .infer = infer_batch,
       .parameters = batch_parameters,
       .replaces = [](const Attributes& a) -> std::vector<std::string> {
-        if (!a.boolean("training")) return {};
+        if (!uses_batch(a)) return {};
         return {"moving_mean", "moving_variance"};
       },
       .mask = keep_mask,

@@ -1,9 +1,7 @@
-// Layers around layers: Bidirectional and TimeDistributed. The inner layer's attributes are nested under "layer", with its
-// Keras class under "class"; its parameters belong to the wrapper, with a prefix.
+// Layers around layers: Bidirectional and TimeDistributed.
 #include <algorithm>
-#include <map>
 
-#include "compiler/ops/layer.h"
+#include "compiler/ops/inner_layer.h"
 #include "compiler/ops/names.h"
 #include "compiler/ops/recurrent.h"
 #include "compiler/support/error.h"
@@ -12,86 +10,13 @@ namespace moru {
 
 namespace {
 
-struct Inner {
-  const Op* op = nullptr;
-  Attributes attributes;  // checked
-};
-
-Inner resolve_inner(const Attributes& wrapper, std::string_view attribute, std::string_view node) {
-  Attributes nested = wrapper.nested(attribute);
-  std::string class_name = nested.has("class") ? nested.string("class") : "";
-  const Op* op = find_layer(class_name);
-  if (!op)
-    throw CompileError({.stage = "infer_shapes",
-                        .node = std::string(node),
-                        .op = {},
-                        .what = "wraps a layer of the class '" + class_name + "', which is unsupported",
-                        .detail = {},
-                        .hint = {}});
-  for (std::string_view name : {"class", "name", "trainable", "dtype"})
-    if (std::none_of(op->attributes.begin(), op->attributes.end(), [&](const AttributeSpec& s) { return s.name == name; }))
-      nested.erase(name);
-  return {op, check_attributes(*op, std::move(nested), node)};
-}
-
-std::vector<ParameterSpec> inner_parameters(const Inner& inner, std::span<const Type> tensors, std::string_view node,
-                                            const std::string& prefix) {
-  if (!inner.op->parameters) return {};
-  std::vector<char> present(tensors.size(), 1);
-  OpContext context{tensors, {reinterpret_cast<const bool*>(present.data()), present.size()}, inner.attributes, {}, node};
-  std::vector<ParameterSpec> parameters = inner.op->parameters(context);
-  for (ParameterSpec& parameter : parameters) parameter.name = prefix + parameter.name;
-  return parameters;
-}
-
-// What a wrapper hands on beside tensors and parameters.
-template <typename Item>
-struct Supplied {
-  Item mask, seed, step;
-};
-
-// The inner op's inputs, each in the place of its name (ops/layer.h).
-template <typename Item>
-std::vector<Item> placed(const Inner& inner, std::span<const Item> tensors, const Supplied<Item>& supplied,
-                         std::span<const std::string> names, std::span<const Item> parameters) {
-  return placed_inputs<Item>(*inner.op, tensors, names, parameters, [&](std::string_view name) {
-    return name == "mask" ? supplied.mask : name == "seed" ? supplied.seed : name == "step" ? supplied.step : Item{};
-  });
-}
-
-bool takes_mask(const Inner& inner) {
-  return std::ranges::any_of(inner.op->inputs, [](const InputSpec& input) { return input.name == "mask"; });
-}
-
-std::vector<std::string> names_of(const std::vector<ParameterSpec>& parameters) {
-  std::vector<std::string> names;
-  for (const ParameterSpec& parameter : parameters) names.push_back(parameter.name);
-  return names;
-}
-
-// Infers the inner layer from its tensors and their mask alone, so that its messages are about what the user gave.
-std::vector<Type> infer_inner(const Inner& inner, std::span<const Type> tensors, std::string_view node,
-                              const std::optional<Type>& mask = {}) {
-  using Given = std::optional<Type>;
-  const std::vector<Given> given(tensors.begin(), tensors.end());
-  std::vector<Type> inputs;
-  std::vector<char> present;
-  for (const Given& input : placed<Given>(inner, given, {.mask = mask, .seed = {}, .step = {}}, {}, {})) {
-    inputs.push_back(input.value_or(Type{}));
-    present.push_back(input.has_value());
-  }
-  while (!present.empty() && !present.back()) inputs.pop_back(), present.pop_back();
-  OpContext context{inputs, {reinterpret_cast<const bool*>(present.data()), present.size()}, inner.attributes, {}, node};
-  return inner.op->infer(context);
-}
-
 // ---- Bidirectional ----
 
 // What the op's inputs are, in order: x, the mask, seed and step or nothing, the initial states, the parameters.
 constexpr size_t first_state = 4;
 
 struct Directions {
-  Inner forward, backward;
+  InnerLayer forward, backward;
   size_t states = 0;  // of each of the two
 };
 
@@ -109,7 +34,7 @@ Directions directions_of(const Attributes& attributes, std::string_view node) {
   if (d.states == 0 || recurrent_states(*d.backward.op, d.backward.attributes) != d.states) return d;
   // Keras has sequences merged without what masked steps repeat.
   const int64_t stream = attributes.has("stream") ? attributes.integer("stream") : 0;
-  for (Inner* inner : {&d.forward, &d.backward}) {
+  for (InnerLayer* inner : {&d.forward, &d.backward}) {
     inner->attributes.set("zero_output_for_mask", inner->attributes.boolean("return_sequences"));
     inner->attributes.set("stream", 2 * stream + (inner == &d.backward ? 1 : 0));
   }
@@ -131,7 +56,7 @@ std::vector<ParameterSpec> bidirectional_parameters(const OpContext& context) {
 std::vector<ParameterSpec> bidirectional_states(const OpContext& context) {
   Directions d = directions_of(context.attributes, context.node);
   std::vector<ParameterSpec> states;
-  for (const Inner* inner : {&d.forward, &d.backward}) {
+  for (const InnerLayer* inner : {&d.forward, &d.backward}) {
     if (!inner->op->states) continue;
     for (ParameterSpec& state : inner->op->states({context.inputs.first(1), context.present.first(1), inner->attributes, {}, context.node})) {
       state.name = (inner == &d.forward ? "forward/" : "backward/") + state.name;
@@ -144,7 +69,7 @@ std::vector<ParameterSpec> bidirectional_states(const OpContext& context) {
 std::vector<std::string> bidirectional_replaces(const Attributes& attributes) {
   Directions d = directions_of(attributes, {});
   std::vector<std::string> names;
-  for (const Inner* inner : {&d.forward, &d.backward})
+  for (const InnerLayer* inner : {&d.forward, &d.backward})
     if (inner->op->replaces)
       for (const std::string& name : inner->op->replaces(inner->attributes))
         names.push_back((inner == &d.forward ? "forward/" : "backward/") + name);
@@ -250,12 +175,6 @@ HostTensor time_reversed(const HostTensor& x) {
   return y;
 }
 
-std::vector<Type> types_of(std::span<const HostTensor> tensors) {
-  std::vector<Type> types;
-  for (const HostTensor& tensor : tensors) types.push_back({tensor.dtype, Shape(tensor.shape.begin(), tensor.shape.end())});
-  return types;
-}
-
 std::vector<HostTensor> bidirectional_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
   Directions d = directions_of(attributes, {});
   std::vector<Type> x = types_of(inputs.first(1));
@@ -348,7 +267,7 @@ Op bidirectional() {
 // ---- TimeDistributed ----
 
 // Layers that act along the last axis or on single elements do the same to [batch, time, ...] as to each step.
-bool acts_on_last_axis(const Inner& inner) {
+bool acts_on_last_axis(const InnerLayer& inner) {
   if (inner.op->name == "softmax_layer") return inner.attributes.integer("axis") == -1;
   if (inner.op->name == "normalization")
     return inner.attributes.has("axis") && inner.attributes.integers("axis") == std::vector<int64_t>{-1};
@@ -369,14 +288,14 @@ std::vector<ParameterSpec> time_distributed_parameters(const OpContext& context)
 }
 
 // True for dropout, noise, and recurrent layers with dropout.
-bool draws(const Inner& inner) {
+bool draws(const InnerLayer& inner) {
   if (recurrent_states(*inner.op, inner.attributes) > 0) return draws_numbers(*inner.op, inner.attributes);
   return std::ranges::any_of(inner.op->inputs, [](const InputSpec& input) { return input.name == "seed"; });
 }
 
 // Keras hands each step's mask to the layer where that takes one. A mask of the steps alone says nothing of what is inside
 // a step: it goes past the layer.
-bool masks_steps(const Inner& inner, const Shape& mask) { return mask.size() > 2 && takes_mask(inner); }
+bool masks_steps(const InnerLayer& inner, const Shape& mask) { return mask.size() > 2 && takes_mask(inner); }
 
 std::vector<Type> infer_time_distributed(const OpContext& context) {
   const Op& op = get_op("time_distributed");
@@ -384,7 +303,7 @@ std::vector<Type> infer_time_distributed(const OpContext& context) {
   if (x.shape.size() < 3)
     fail(context, op, "needs a sequence [batch, time, ...] but got " + shape_text(x.shape),
          "set return_sequences=true on the recurrent layer before it");
-  Inner inner = resolve_inner(context.attributes, "layer", context.node);
+  InnerLayer inner = resolve_inner(context.attributes, "layer", context.node);
   if (draws(inner))
     unsupported(context, op, "TimeDistributed around " + std::string(inner.op->class_name),
                 "use " + std::string(inner.op->class_name) + " itself on the sequence");
@@ -407,7 +326,7 @@ std::vector<Type> infer_time_distributed(const OpContext& context) {
 constexpr size_t first_parameter = 2;  // behind x and the mask
 
 std::vector<Value> expand_time_distributed(Builder& builder, std::span<const Value> inputs, const Attributes& attributes) {
-  Inner inner = resolve_inner(attributes, "layer", builder.origin());
+  InnerLayer inner = resolve_inner(attributes, "layer", builder.origin());
   Value x = inputs[0], mask = find_input(inputs, 1);
   if (mask && !masks_steps(inner, mask.shape())) mask = {};
   const std::span<const Value> parameters = inputs.subspan(std::min(inputs.size(), first_parameter));
@@ -443,7 +362,7 @@ std::vector<Value> expand_time_distributed(Builder& builder, std::span<const Val
 }
 
 std::vector<HostTensor> time_distributed_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
-  Inner inner = resolve_inner(attributes, "layer", {});
+  InnerLayer inner = resolve_inner(attributes, "layer", {});
   const HostTensor &x = inputs[0], *mask = find_input(inputs, 1);
   const std::span<const HostTensor> parameters = inputs.subspan(std::min(inputs.size(), first_parameter));
   auto batch = static_cast<size_t>(x.shape[0]), time = static_cast<size_t>(x.shape[1]);
@@ -514,6 +433,7 @@ std::vector<Op> wrapper_ops() {
   std::vector<Op> ops;
   ops.push_back(bidirectional());
   ops.push_back(time_distributed());
+  ops.push_back(spectral_normalization());
   return ops;
 }
 

@@ -8,6 +8,7 @@
 #include "compiler/ops/names.h"
 #include "compiler/ops/op.h"
 #include "compiler/ops/optimizer.h"
+#include "compiler/passes/rewrite.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -96,6 +97,15 @@ class Updater {
     for (const GraphInput& input : graph_.inputs)
       if (input.slot == slot.name) return b_.value(input.value);
     return b_.input(slot.type, slot.name, slot.name);
+  }
+
+  // What the parameter is before the update: its new value where a layer replaces it.
+  Value take_replaced(const Slot& parameter) {
+    const GraphResult* replaced = find_result(graph_, parameter.name);
+    if (!replaced) return read(parameter);
+    const Value value = b_.value(replaced->value);
+    std::erase_if(graph_.results, [&](const GraphResult& result) { return result.slot == parameter.name; });
+    return value;
   }
 
   Value new_state(const std::string& name, Type type, double initial = 0.0) {
@@ -203,7 +213,7 @@ class Updater {
     const Slot parameter = *module_.find_slot(parameters_[i]);
     const Attributes attributes =
         attributes_for_parameter(op_, attributes_, parameters_[i], parameter.type.shape.size());
-    const Value before = read(parameter);
+    const Value before = take_replaced(parameter);
     std::vector<Value> inputs = {before, gradients_[i], step, learning_rate_};
     std::vector<std::string> states;
     for (const ParameterSpec& state : optimizer_states(op_, parameter.type, attributes, parameters_[i])) {

@@ -6,6 +6,7 @@
 #include "compiler/ir/builder.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/choose_residuals.h"
+#include "compiler/passes/rewrite.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -281,15 +282,15 @@ std::vector<ValueId> append_gradients(Graph& graph, ValueId loss, const std::vec
 void differentiate(Module& module) {
   for (Graph& graph : module.entries) {
     if (graph.name != "train_step") continue;
-    auto loss =
-        std::find_if(graph.results.begin(), graph.results.end(), [](const GraphResult& r) { return r.slot == "loss"; });
-    check_internal(loss != graph.results.end(), "train_step has no result 'loss'");
+    const GraphResult* loss = find_result(graph, "loss");
+    check_internal(loss != nullptr, "train_step has no result 'loss'");
     std::vector<ValueId> wanted;
     std::vector<std::string> names;
     for (const GraphInput& input : graph.inputs) {
       const Slot* slot = module.find_slot(input.slot);
       if (slot->kind == SlotKind::parameter && slot->trainable) {
-        wanted.push_back(input.value);
+        const GraphResult* replaced = find_result(graph, slot->name);
+        wanted.push_back(replaced ? replaced->value : input.value);
         names.push_back(slot->name);
       }
     }

@@ -19,7 +19,8 @@ namespace moru {
 std::vector<ValueId> append_gradients(Graph& graph, ValueId loss, const std::vector<ValueId>& wanted);
 
 /// For the entry `train_step`: differentiates the result "loss" with respect to every trainable parameter the entry
-/// reads, and adds results "gradient/<parameter>" with slots of these names, which add_update consumes.
+/// reads, and adds results "gradient/<parameter>" with slots of these names, which add_update consumes. The gradient of a
+/// parameter that the step replaces (SpectralNormalization) is that with respect to its new value, as in Keras.
 void differentiate(Module& module);
 
 }  // namespace moru

@@ -48,7 +48,15 @@ class EntryBuilder {
   }
   void write(const std::string& slot, Value value) { builder_.result(value, slot); }
   /// A new value for a slot that is read and written: later reads see it.
-  void replace(const std::string& slot, Value value) { replaced_[slot] = read_[slot] = value.id; }
+  void replace(const std::string& slot, Value value) {
+    const Slot* s = module_.find_slot(slot);
+    if (s->kind == SlotKind::parameter && s->trainable && replaced_.count(slot))
+      throw CompileError({.stage = "make_entries",
+                          .node = builder_.origin(),
+                          .what = "training changes the weight '" + slot + "' in every call of its layer, so that there can be one call only",
+                          .hint = "call it once, on the inputs joined along the batch"});
+    replaced_[slot] = read_[slot] = value.id;
+  }
   Graph take() {
     for (const auto& [slot, value] : replaced_) builder_.result(builder_.value(value), slot);
     return std::move(graph_);
@@ -112,10 +120,12 @@ std::string parameter_slot(const std::string& prefix, const Layer& layer, const 
   return prefix + layer.name + "/" + parameter;
 }
 
-/// The layer's attributes in one mode: those that are internal say whether this is training.
-Attributes in_mode(const Op& op, Attributes attributes, bool training) {
-  for (const AttributeSpec& spec : op.attributes)
+/// The layer's attributes in one mode: those that are internal say whether this is training, and the layer left as it is.
+Attributes in_mode(const Op& op, Attributes attributes, bool training, bool frozen = false) {
+  for (const AttributeSpec& spec : op.attributes) {
     if (spec.internal && spec.name == "training") attributes.set("training", training);
+    if (spec.internal && spec.name == "frozen") attributes.set("frozen", frozen);
+  }
   return attributes;
 }
 
@@ -125,7 +135,7 @@ void add_parameter_slots(Module& module, Model& model) {
     SlotKind kind = SlotKind::parameter;
     if (op && op->replaces)
       for (const std::string& name : op->replaces(in_mode(*op, path.layer->attributes, true)))
-        if (name == path.parameter->name) kind = SlotKind::layer_state;
+        if (name == path.parameter->name && !path.parameter->trainable) kind = SlotKind::layer_state;
     Shape shape(path.parameter->shape.begin(), path.parameter->shape.end());
     add_slot(module, {.name = path.path,
                       .kind = kind,
@@ -214,7 +224,7 @@ std::vector<MaskedValue> emit_layer(EntryBuilder& entry, const Layer& layer, con
   if (!op)
     throw CompileError(
         {.stage = "make_entries", .node = layer.name, .op = layer.class_name, .what = "this layer is not supported"});
-  Attributes attributes = in_mode(*op, layer.attributes, entry.training() && scope.trainable && layer.trainable);
+  Attributes attributes = in_mode(*op, layer.attributes, entry.training(), !(scope.trainable && layer.trainable));
   std::vector<std::string> names;
   std::vector<Value> parameters;
   if (tensors.size() == 1)

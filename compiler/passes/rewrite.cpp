@@ -17,6 +17,11 @@ std::vector<uint32_t> count_uses(const Graph& graph) {
   return uses;
 }
 
+const GraphResult* find_result(const Graph& graph, std::string_view slot) {
+  const auto found = std::ranges::find(graph.results, slot, &GraphResult::slot);
+  return found == graph.results.end() ? nullptr : &*found;
+}
+
 std::vector<uint32_t> find_producers(const Graph& graph) {
   std::vector<uint32_t> producers(graph.types.size(), UINT32_MAX);
   for (size_t n = 0; n < graph.nodes.size(); ++n)

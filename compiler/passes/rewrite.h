@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "compiler/ir/graph.h"
@@ -15,6 +16,9 @@ std::vector<uint32_t> count_uses(const Graph& graph);
 
 /// The index of the node that defines each value; UINT32_MAX for inputs.
 std::vector<uint32_t> find_producers(const Graph& graph);
+
+/// What the graph writes to a slot, nullptr if nothing.
+const GraphResult* find_result(const Graph& graph, std::string_view slot);
 
 /// Replaces reads of values by other values, in nodes and results: `replacement[v]` where it is not v.
 void replace_uses(Graph& graph, const std::vector<ValueId>& replacement);

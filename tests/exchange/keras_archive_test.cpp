@@ -38,6 +38,7 @@ Model make_model() {
   Tensor e = m.call({.class_name = "Sequential", .name = "encoder", .trainable = false, .submodel = encoder}, z);
   Tensor y = m.call(layers::dense(4, {.name = "first"}), h);
   y = m.call(layers::concatenate(), {y, e});
+  y = m.call(layers::spectral_normalization(layers::dense(3), 2, "normalized"), y);
   y = m.call(layers::dense(1, {.name = "last"}), y);
   Model model = m.build({y});
   initialize_parameters(model, 3);
@@ -75,6 +76,23 @@ TEST_CASE("keras archives: .keras, .h5 and weights alone give back every bit") {
   import_keras_weights(again, export_keras_h5(model), "m.h5");  // a whole model serves as weights too
   CHECK(values_of(again) == values);
   CHECK(export_keras_archive(model) == export_keras_archive(model));
+}
+
+TEST_CASE("keras archives: the kernel that SpectralNormalization normalizes stands among its own weights too") {
+  const std::string source = "m.keras";
+  Model model = make_model();
+  const std::vector<std::byte> archive = export_keras_archive(model);
+  const std::unique_ptr<Hdf5Group> file = read_hdf5(read_zip(archive, source).at("model.weights.h5").bytes, source);
+  const auto dataset = [&](const std::string& path) {
+    const Hdf5Dataset* found = file->find_dataset("layers/spectral_normalization/" + path);
+    REQUIRE_MESSAGE(found, path);
+    return found;
+  };
+  // As Keras' Layer.save_own_variables: trainable ones first, then the others.
+  CHECK(dataset("vars/0")->shape == std::vector<int64_t>{7, 3});
+  CHECK(dataset("vars/1")->shape == std::vector<int64_t>{1, 3});
+  CHECK(dataset("layer/vars/0")->shape == std::vector<int64_t>{7, 3});
+  CHECK(dataset("layer/vars/1")->shape == std::vector<int64_t>{3});
 }
 
 TEST_CASE("keras: a model under the policy mixed_bfloat16 comes and goes with it") {

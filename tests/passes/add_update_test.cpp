@@ -1,6 +1,8 @@
 #include "compiler/passes/add_update.h"
 
 #include "compiler/passes/differentiate.h"
+#include "compiler/passes/make_entries.h"
+#include "compiler/support/error.h"
 #include "compiler/passes/expand.h"
 #include "tests/e2e/whole_models.h"
 #include "tests/passes/pass_case.h"
@@ -202,4 +204,55 @@ TEST_CASE("add_update: a schedule computes the next step's learning rate into it
   CHECK(path[0][0] == doctest::Approx(0.5));
   CHECK(path[1][0] == doctest::Approx(0.25));
   CHECK(slots["learning_rate"].data[0] == doctest::Approx(0.125));
+}
+
+TEST_CASE("add_update: spectral normalization divides the kernel, and the optimizer goes on from the quotient") {
+  const LayerSpec wrapped = layers::dense(1, {.use_bias = false});
+  for (const bool frozen : {false, true}) {
+    ModelBuilder m("m");
+    LayerSpec spec = layers::spectral_normalization(wrapped, 1, "sn");
+    spec.trainable = !frozen;
+    // The sum of two outputs, one trainable for sure.
+    const Tensor x = m.input("x", {2});
+    Model model = m.build({m.call(layers::add("out"), {m.call(spec, x), m.call(layers::dense(1, {.use_bias = false, .name = "other"}), x)})});
+    TrainingSpec training;
+    training.optimizer = {"sgd", {{"learning_rate", 0.25}}, {}};
+    training.losses = {{"mean_squared_error", {}, "mean_squared_error"}};
+    Module module = make_entries(model, &training);
+    for (Graph& graph : module.entries) graph = expand(graph);
+    differentiate(module);
+    add_update(module, training);
+    verify_module(module, "add_update");
+    CHECK(module.find_slot("sn/vector_u")->kind == SlotKind::layer_state);
+    CHECK(module.find_slot("sn/layer/kernel")->kind == SlotKind::parameter);
+    Slots slots;
+    slots["x"] = {DType::f32, {2, 2}, {1, 2, 3, -1}};
+    slots["out/target"] = {DType::f32, {2, 1}, {1, -1}};
+    slots["sn/layer/kernel"] = {DType::f32, {2, 1}, {3, 4}};  // its singular value is 5
+    slots["sn/vector_u"] = {DType::f32, {1, 1}, {-0.02}};
+    slots["other/kernel"] = {DType::f32, {2, 1}, {0, 0}};
+    interpret_entry(module, "evaluate", slots, {.numbers = Numbers::all_f64});
+    CHECK(slots["sn/layer/kernel"].data == std::vector<double>{3, 4});
+    interpret_entry(module, "train_step", slots, {.numbers = Numbers::all_f64});
+    // y = 0.6 x0 + 0.8 x1 = 2.2, 1.0; the loss is (1.2^2 + 2^2) / 2; its gradient the mean of 2 * error * x.
+    CHECK(slots["loss"].data[0] == doctest::Approx((1.44 + 4) / 2));
+    const double g0 = 1.2 * 1 + 2 * 3, g1 = 1.2 * 2 - 2 * 1;
+    CHECK(slots["other/kernel"].data[0] == doctest::Approx(-0.25 * g0));
+    CHECK(slots["sn/layer/kernel"].data[0] == doctest::Approx(0.6 - (frozen ? 0 : 0.25 * g0)));
+    CHECK(slots["sn/layer/kernel"].data[1] == doctest::Approx(0.8 - (frozen ? 0 : 0.25 * g1)));
+    CHECK(slots["sn/vector_u"].data[0] == doctest::Approx(-1));
+  }
+}
+
+TEST_CASE("add_update: a spectral normalization that is trained in two calls is refused") {
+  ModelBuilder m("m");
+  const LayerSpec spec = layers::spectral_normalization(layers::dense(1), 1, "sn");
+  const LayerCall normalized = m.layer(spec.class_name, spec.attributes, spec.name);
+  const Tensor x = m.input("x", {1});
+  Model model = m.build({m.call(layers::add("out"), {normalized(x), normalized(m.call(layers::rescaling(2.0), x))})});
+  TrainingSpec training;
+  training.optimizer.op = "sgd";
+  training.losses = {{"mean_squared_error", {}, "mean_squared_error"}};
+  CHECK_NOTHROW(make_entries(model, nullptr));
+  CHECK_THROWS_WITH_AS(make_entries(model, &training), doctest::Contains("the weight 'sn/layer/kernel' in every call"), CompileError);
 }
