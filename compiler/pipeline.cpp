@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/passes/add_update.h"
+#include "compiler/passes/block_attention.h"
 #include "compiler/passes/block_contractions.h"
 #include "compiler/passes/choose_layouts.h"
 #include "compiler/passes/differentiate.h"
@@ -47,6 +48,9 @@ void expand_entries(Module& module, const PipelineOptions& options) {
 void expand_update_entry(Module& module, const PipelineOptions&) {
   for (Graph& graph : module.entries) graph = expand(graph);
 }
+void block_entries(Module& module, const PipelineOptions& options) {
+  for (Graph& graph : module.entries) block_attention(graph, options.l2_bytes);
+}
 void segment_entries(Module& module, const PipelineOptions& options) {
   if (options.schedule.segments_scans)
     for (Graph& graph : module.entries) segment_scans(graph);
@@ -66,6 +70,7 @@ constexpr GraphPass graph_passes[] = {
     {"expand",           expand_entries,               When::always,    "composites become primitives, so gradients come for free"},
     {"fold_constants",   each_entry<fold_constants>,   When::always,    "scalar arithmetic on constants, before gradients multiply it"},
     {"sink_transposes",  each_entry<sink_transposes>,  When::always,    "convolutions meet in their own order of axes; gradients then follow it"},
+    {"block_attention",  block_entries,                When::always,    "before differentiate, which then computes blocks of scores again"},
     {"segment_scans",    segment_entries,              When::training,  "with a memory budget only: differentiate then keeps carries and recomputes segments"},
     {"differentiate",    differentiate_entry,          When::training,  "before simplify, so that forward and backward share nodes"},
     {"add_update",       add_update_entry,             When::training,  "the optimizer becomes ordinary nodes; the runtime has no maths"},

@@ -1,0 +1,25 @@
+// block_attention: keeps attention's scores in the cache, block of queries by block of queries.
+#pragma once
+
+#include <cstdint>
+
+#include "compiler/ir/graph.h"
+
+namespace moru {
+
+/// Where a product [..., queries, keys] is read, through softmax and other arithmetic on its rows, by nothing but one
+/// product that sums over the keys,
+///
+///   s = contract(q, k)                         y = scan over blocks of queries, recompute {
+///   w = softmax(select(mask, s, -1e9))    ->     s = contract(block of q, k)  ...  y = contract(w, v)
+///   y = contract(w, v)                         }
+///
+/// so that the scores of a block take a quarter of `l2_bytes` and those of all queries are never stored: differentiate
+/// computes a block's scores again (Rabe and Staats 2021, "Self-attention does not need O(n^2) memory"; Dao et al. 2022,
+/// "FlashAttention"). Applied where a sample's scores outgrow `l2_bytes`, and the number of queries is known. What is as
+/// large as they are and comes from elsewhere (the random numbers of dropout) leaves nothing to gain, so that such
+/// attention stays as it is. Predictions keep their bits; gradients of keys and values are added by blocks.
+/// Before differentiate, on expanded graphs.
+void block_attention(Graph& graph, int64_t l2_bytes);
+
+}  // namespace moru
