@@ -218,6 +218,7 @@ void Emitter::emit_vector(const For& loop) {
 namespace {
 
 constexpr int partials = 16;  // fixed by the semantics of Reduce
+constexpr int chains = 4;     // that a maximum, whose order does not matter, is found in side by side
 
 }  // namespace
 
@@ -275,7 +276,19 @@ void Emitter::emit_reduce(const Reduce& reduce) {
     count = number(std::max<int64_t>(reduce.extent.constant(), 0));
     whole = number(std::max<int64_t>(reduce.extent.constant(), 0) & -int64_t{partials});
   }
-  vector = emit_carry_loop(number(0), whole, partials, {vector}, [&](Value* index, const Values& carried) {
+  Value* begin = number(0);
+  if (reduce.op != ReduceOp::add) {
+    // IEEE 754's maximum takes several instructions: one chain would wait for each of them.
+    begin = builder_.CreateAnd(whole, number(-chains * partials));
+    Values found = emit_carry_loop(number(0), begin, chains * partials, Values(chains, vector), [&](Value* index, Values carried) {
+      for (int c = 0; c < chains; ++c)
+        carried[static_cast<size_t>(c)] = combine(reduce.op, carried[static_cast<size_t>(c)], element(index, c * partials, partials, nullptr));
+      return carried;
+    });
+    vector = found[0];
+    for (size_t c = 1; c < found.size(); ++c) vector = combine(reduce.op, vector, found[c]);
+  }
+  vector = emit_carry_loop(begin, whole, partials, {vector}, [&](Value* index, const Values& carried) {
     return Values{combine(reduce.op, carried[0], element(index, 0, partials, nullptr))};
   })[0];
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "compiler/ir/builder.h"
@@ -46,6 +47,12 @@ class Attention {
 
   /// The operands from outside, each with the axis; npos where it has none.
   const std::vector<std::pair<ValueId, size_t>>& operands() const { return operands_; }
+  /// What is read between the products, of a sample, along the axis.
+  int64_t bytes_between() const {
+    int64_t bytes = 0;
+    for (ValueId value : between_) bytes += bytes_of_sample(graph_.type(value));
+    return bytes;
+  }
   size_t result_axis() const { return axis_.at(result()); }
 
   /// The same with another extent of the axis, given the operands.
@@ -82,12 +89,13 @@ class Attention {
   const size_t scores_;
   const int64_t extent_;
   const std::vector<uint32_t> producers_;
-  bool valid_ = false, shared_ = false;
+  bool valid_ = false, shared_ = false, has_reduction_ = false;
   size_t last_ = 0;                // the product that sums over the keys
   std::vector<size_t> nodes_;      // in order, both products among them
   std::map<ValueId, size_t> axis_;
   std::map<std::pair<size_t, size_t>, size_t> places_;  // by node and input, of operands from outside
   std::vector<std::pair<ValueId, size_t>> operands_;
+  std::set<ValueId> between_;
 
   // A number, which the blocks can make themselves.
   const Node* find_constant(ValueId value) const {
@@ -118,7 +126,8 @@ class Attention {
       else
         axis_[node.outputs[0]] = *axis;
     }
-    if (last_ == 0) return false;
+    if (last_ == 0 || !has_reduction_ || bytes_of_sample(graph_.type(result())) >= bytes_of_sample(graph_.type(graph_.nodes[scores_].outputs[0])))
+      return false;
     for (const GraphResult& result : graph_.results)
       if (axis_.count(result.value)) return false;
     axis_[graph_.nodes[last_].outputs[0]] = result_axis;
@@ -149,6 +158,7 @@ class Attention {
     if (name.starts_with("reduce_") || name == "reshape") {
       const Shape& from = graph_.type(node.inputs[0]).shape;
       const size_t axis = axis_.at(node.inputs[0]);
+      has_reduction_ |= name != "reshape";
       return name == "reshape" ? axis_after_reshape(from, shape, axis) : axis_after_reduction(node, from.size(), axis);
     }
     const bool elementwise = node.op->family == OpFamily::elementwise || node.op->family == OpFamily::activation;
@@ -168,6 +178,7 @@ class Attention {
       const Shape& from = graph_.type(input).shape;
       const size_t missing = shape.size() - from.size();
       const bool has_axis = *found >= missing && from[*found - missing] != Dim(1);
+      if (has_axis) between_.insert(input);
       read(n, i, has_axis ? *found - missing : std::string::npos);
     }
     return found;
@@ -298,10 +309,7 @@ bool block_one(Graph& graph, int64_t most_bytes, int64_t l2_bytes) {
       const Graph before = graph;
       const Attention attention(before, n, spec.result[axis.index], extent);
       if (!attention.valid()) continue;
-      int64_t outside = 0;
-      for (const auto& [value, at] : attention.operands())
-        if (at != std::string::npos) outside += bytes_of_sample(graph.type(value));
-      if (outside > bytes / 2) continue;
+      if (attention.bytes_between() > bytes / 2) continue;
       rewrite(graph, before, attention, extent, block, l2_bytes);
       return true;
     }

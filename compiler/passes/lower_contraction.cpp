@@ -156,25 +156,38 @@ void Lowering::pack(Region& r, const Node& node, Block& out) {
   const View& operand = *r.storage[node.inputs[0]];
   const View& result = *r.storage[node.outputs[0]];
   const auto& permutation = node.attributes.integers("permutation");
-  // [rows..., columns...] -> [columns..., rows...] is the exchange of two merged axes.
-  size_t rows = static_cast<size_t>(permutation[0]);
-  bool rotation = rows > 0;
-  for (size_t i = 0; i < permutation.size(); ++i)
-    rotation = rotation && static_cast<size_t>(permutation[i]) == (i + rows) % permutation.size();
-  if (rotation) {
-    Shape row_shape(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(rows)),
-        column_shape(from.begin() + static_cast<std::ptrdiff_t>(rows), from.end());
-    Dim row_count = element_count(row_shape), column_count = element_count(column_shape);
-    auto matrix = reshape_view(operand, from, {row_count, column_count});
-    if (matrix && (matrix->strides[1].is_constant(1) || column_count.is_constant(1)) &&
-        is_row_major(result, g.type(node.outputs[0]).shape)) {
-      out.push_back({Transpose{row_count,
-                               column_count,
-                               {matrix->buffer, matrix->offset, nullptr},
-                               {result.buffer, result.offset, nullptr},
-                               matrix->strides[0],
-                               row_count},
-                     node.origin});
+  // [batch..., rows..., columns...] -> [batch..., columns..., rows...] is, for each of the batch, the exchange of two merged
+  // axes.
+  size_t batch = 0;
+  while (batch < permutation.size() && static_cast<size_t>(permutation[batch]) == batch) ++batch;
+  const size_t axes = permutation.size() - batch;
+  const size_t rows = axes > 0 ? static_cast<size_t>(permutation[batch]) - batch : 0;
+  bool rotation = axes > 0;
+  for (size_t i = 0; i < axes; ++i) rotation = rotation && static_cast<size_t>(permutation[batch + i]) == batch + (i + rows) % axes;
+  if (rotation && is_row_major(result, g.type(node.outputs[0]).shape)) {
+    const auto part = [](const auto& list, size_t begin, size_t end) {
+      return std::decay_t<decltype(list)>(list.begin() + static_cast<std::ptrdiff_t>(begin), list.begin() + static_cast<std::ptrdiff_t>(end));
+    };
+    const Shape row_shape = part(from, batch, batch + rows), column_shape = part(from, batch + rows, from.size());
+    const Dim row_count = element_count(row_shape), column_count = element_count(column_shape);
+    const Loops each = loops_over(part(from, 0, batch));
+    const View inner{operand.buffer, operand.offset, part(operand.strides, batch, from.size())};
+    const auto matrix = reshape_view(inner, part(from, batch, from.size()), {row_count, column_count});
+    if (matrix && (matrix->strides[1].is_constant(1) || column_count.is_constant(1))) {
+      Dim source = matrix->offset, target = result.offset;
+      for (size_t i = 0; i < batch; ++i) {
+        source += each.index[i] * operand.strides[i];
+        target += each.index[i] * result.strides[i];
+      }
+      Block exchange;
+      exchange.push_back({Transpose{row_count,
+                                    column_count,
+                                    {matrix->buffer, source, nullptr},
+                                    {result.buffer, target, nullptr},
+                                    matrix->strides[0],
+                                    row_count},
+                          node.origin});
+      for (Statement& s : nest(each, std::move(exchange), false)) out.push_back(std::move(s));
       return;
     }
   }

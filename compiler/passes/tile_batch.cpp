@@ -220,18 +220,25 @@ class Tiler {
     return ceil_div(product_rows, rows);
   }
 
+  // What a node stores for each sample.
+  int64_t stored_bytes(const Graph& graph, const Node& node) const {
+    if (node.op->family == OpFamily::shape || node.op->cheap) return 0;
+    int64_t bytes = 0;
+    for (ValueId output : node.outputs)
+      if (auto per_row = element_count(graph.type(output).shape).coefficient(batch_))
+        bytes += extent(*per_row) * dtype_bytes(graph.type(output).dtype);
+    if (node.op->name == "scan" && ScanView(node).recompute)  // blocks are as large as the cache allows
+      for (const Node& inner : node.bodies[0].nodes) bytes += stored_bytes(node.bodies[0], inner);
+    return bytes;
+  }
+
   // Rows per chunk; 0 where tiling gains nothing: what is stored stays in the cache without it, or what every chunk reads
   // and adds to anew (weights, their gradients) is more than what a chunk stores.
   int64_t chunk_rows() const {
     auto bytes = [&](ValueId v, const Dim& elements) { return extent(elements) * dtype_bytes(graph_.type(v).dtype); };
     int64_t bytes_per_row = 0, bytes_per_chunk = 0;
-    for (size_t n = 0; n < graph_.nodes.size(); ++n) {
-      const Node& node = graph_.nodes[n];
-      if (!inside_[n] || node.op->family == OpFamily::shape || node.op->cheap) continue;
-      for (ValueId output : node.outputs)
-        if (auto per_row = element_count(graph_.type(output).shape).coefficient(batch_))
-          bytes_per_row += bytes(output, *per_row);
-    }
+    for (size_t n = 0; n < graph_.nodes.size(); ++n)
+      if (inside_[n]) bytes_per_row += stored_bytes(graph_, graph_.nodes[n]);
     for (const GraphInput& input : graph_.inputs)
       if (!carries_[input.value]) bytes_per_chunk += bytes(input.value, element_count(graph_.type(input.value).shape));
     for (ValueId sum : sums_) bytes_per_chunk += 2 * bytes(sum, element_count(graph_.type(sum).shape));
