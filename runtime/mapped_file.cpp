@@ -12,6 +12,14 @@
 namespace moru {
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::string& path) {
+  Result<std::shared_ptr<MappedFile>> file = map(path, PROT_READ);
+  if (!file.ok()) return file.status();
+  return std::shared_ptr<const MappedFile>(std::move(file.value()));
+}
+
+Result<std::shared_ptr<MappedFile>> MappedFile::open_copy(const std::string& path) { return map(path, PROT_READ | PROT_WRITE); }
+
+Result<std::shared_ptr<MappedFile>> MappedFile::map(const std::string& path, int protection) {
   int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return file_error("open", path, errno);
   struct stat information = {};
@@ -27,18 +35,18 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::string& pa
   std::shared_ptr<MappedFile> file(new MappedFile());
   size_t size = static_cast<size_t>(information.st_size);
   if (size != 0) {
-    void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    void* address = ::mmap(nullptr, size, protection, MAP_PRIVATE, descriptor, 0);
     int error_number = errno;
     ::close(descriptor);
     if (address == MAP_FAILED) return file_error("map", path, error_number);
-    file->bytes_ = {static_cast<const std::byte*>(address), size};
+    file->bytes_ = {static_cast<std::byte*>(address), size};
   } else {
     ::close(descriptor);
   }
-  return std::shared_ptr<const MappedFile>(std::move(file));
+  return file;
 }
 
-void MappedFile::prefetch(std::span<const std::byte> part) const noexcept {
+void prefetch_mapped(std::span<const std::byte> part) noexcept {
   static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   if (part.empty()) return;
   const uintptr_t begin = reinterpret_cast<uintptr_t>(part.data()) / page * page;
@@ -47,7 +55,7 @@ void MappedFile::prefetch(std::span<const std::byte> part) const noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
 }
 
 }  // namespace moru

@@ -8,10 +8,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <unordered_set>
 
 #include "runtime/data/wording.h"
+#include "runtime/mapped_file.h"
 
 namespace moru {
 namespace {
@@ -19,12 +21,13 @@ namespace {
 constexpr std::size_t largest_cell_bytes = (std::size_t{1} << 24) - 1;
 constexpr std::size_t largest_text_bytes = (std::size_t{1} << 40) - 1;
 
+Status cannot_read(const std::string& path, const std::string& why) {
+  return data_error(path + ": " + why + "\n  hint: check the path; \"csv\" in a recipe is relative to the recipe",
+                    StatusCode::file_not_found);
+}
+
 Result<std::string> read_bytes(const std::string& path) {
-  const auto failed = [&](const char* what) {
-    return data_error(path + ": cannot be " + what + ": " + std::strerror(errno) +
-                          "\n  hint: check the path; \"csv\" in a recipe is relative to the recipe",
-                      StatusCode::file_not_found);
-  };
+  const auto failed = [&](const char* what) { return cannot_read(path, std::string("cannot be ") + what + ": " + std::strerror(errno)); };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
   if (!file) return failed("opened");
   std::string bytes;
@@ -78,7 +81,6 @@ class CsvParser {
   CsvParser(CsvTable& table, std::string_view name) : table_(table), text_(table.text_), name_(name) {}
 
   Status parse() {
-    std::vector<CsvTable::Cell> header;
     bool has_header = false;
     while (position_ < text_.size()) {
       if (skip_empty_line()) continue;
@@ -86,20 +88,18 @@ class CsvParser {
       const std::size_t first = table_.cells_.size();
       if (Status status = parse_record(); !status.ok()) return status;
       if (!has_header) {
-        header.swap(table_.cells_);
         has_header = true;
-        if (Status status = take_header(header); !status.ok()) return status;
-        table_.cells_.reserve(text_.size() / 6);
+        MORU_RETURN_IF_ERROR(take_header());
+        table_.cells_.clear();
         continue;
       }
       const std::size_t count = table_.cells_.size() - first;
       if (count != table_.columns_.size()) return ragged(line, count);
-      table_.lines_.push_back(static_cast<uint32_t>(line));
+      MORU_RETURN_IF_ERROR(table_.lines_.push_back(static_cast<uint32_t>(line)));
     }
     if (!has_header) {
       return data_error(name_ + ": is empty\n  hint: the first line must name the columns");
     }
-    table_.cells_.shrink_to_fit();
     return {};
   }
 
@@ -168,7 +168,8 @@ class CsvParser {
       } else if (text_[from] == '\n') {
         ++line_;
       }
-      text_[to++] = text_[from];
+      if (to != from) text_[to] = text_[from];  // what is not changed stays the file's
+      ++to;
     }
     position_ = from + 1;
     while (at_blank()) ++position_;
@@ -188,14 +189,14 @@ class CsvParser {
     CsvTable::Cell cell;
     cell.offset = offset & largest_text_bytes;
     cell.length = length & largest_cell_bytes;
-    table_.cells_.push_back(cell);
-    return {};
+    return table_.cells_.push_back(cell);
   }
 
-  Status take_header(const std::vector<CsvTable::Cell>& cells) {
+  Status take_header() {
     std::unordered_set<std::string> seen;
-    for (std::size_t i = 0; i < cells.size(); ++i) {
-      std::string column = text_.substr(cells[i].offset, cells[i].length);
+    for (std::size_t i = 0; i < table_.cells_.size(); ++i) {
+      const CsvTable::Cell cell = table_.cells_[i];
+      std::string column(text_.data() + cell.offset, static_cast<std::size_t>(cell.length));
       // A table written with its row index has a nameless first column; pandas calls it this.
       if (column.empty()) column = "Unnamed: " + std::to_string(i);
       if (!seen.insert(column).second) {
@@ -220,28 +221,39 @@ class CsvParser {
   }
 
   CsvTable& table_;
-  std::string& text_;
+  std::span<char> text_;
   std::string name_;
   std::size_t position_ = 0;
   int64_t line_ = 1;
 
  public:
-  static Result<CsvTable> run(std::string bytes, const std::string& name, const CsvOptions& options) {
+  /// `bytes` is what is read, and changed; `owner` keeps it.
+  static Result<CsvTable> run(std::span<char> bytes, std::shared_ptr<void> owner, const std::string& name, const CsvOptions& options) {
     CsvTable table;
     table.path_ = name;
+    table.is_large_ = bytes.size() >= large_bytes();
+    if (table.is_large_) table.cells_.keep_on_disk(), table.lines_.keep_on_disk();
     table.fingerprint_ = XXH3_64bits(bytes.data(), bytes.size());
-    const std::string_view bytes_view = bytes;
-    table.encoding_ = options.encoding == TextEncoding::automatic ? detect_encoding(bytes_view) : options.encoding;
-    Result<std::string> text = decode_text(std::move(bytes), options.encoding, name);
-    if (!text.ok()) return text.status();
-    table.text_ = std::move(text.value());
+    Result<TextBytes> found = inspect_text({bytes.data(), bytes.size()}, options.encoding, name);
+    if (!found.ok()) return found.status();
+    table.encoding_ = found->encoding;
+    if (found->encoding == TextEncoding::utf8) {
+      table.text_ = bytes.last(found->bytes.size());
+      table.owner_ = std::move(owner);
+    } else {
+      Result<std::string> text = decode_text(*found, name);
+      if (!text.ok()) return text.status();
+      auto decoded = std::make_shared<std::string>(std::move(text.value()));
+      table.text_ = *decoded;
+      table.owner_ = std::move(decoded);
+    }
     if (table.text_.size() > largest_text_bytes) return data_error(name + ": is larger than 1 TiB");
     if (options.separator.size() > 1) {
       return data_error(name + ": the separator '" + options.separator +
                         "' is not one character\n  hint: set \"separator\" to "
                         "\",\", \";\", \"\\t\" or \"auto\"");
     }
-    table.separator_ = options.separator.empty() ? find_separator(table.text_) : options.separator[0];
+    table.separator_ = options.separator.empty() ? find_separator({table.text_.data(), table.text_.size()}) : options.separator[0];
     if (Status status = CsvParser(table, name).parse(); !status.ok()) return status;
     return table;
   }
@@ -259,13 +271,21 @@ std::string CsvTable::place(std::size_t row, std::size_t column) const {
 }
 
 Result<CsvTable> read_csv(const std::string& path, const CsvOptions& options) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error) && std::filesystem::file_size(path, error) >= large_bytes() && !error) {
+    Result<std::shared_ptr<MappedFile>> file = MappedFile::open_copy(path);
+    if (!file.ok()) return cannot_read(path, file.status().message());
+    const std::span<std::byte> bytes = (*file)->writable_bytes();
+    return CsvParser::run({reinterpret_cast<char*>(bytes.data()), bytes.size()}, *file, path, options);
+  }
   Result<std::string> bytes = read_bytes(path);
   if (!bytes.ok()) return bytes.status();
-  return CsvParser::run(std::move(bytes.value()), path, options);
+  return parse_csv(std::move(bytes.value()), path, options);
 }
 
 Result<CsvTable> parse_csv(std::string bytes, const std::string& name, const CsvOptions& options) {
-  return CsvParser::run(std::move(bytes), name, options);
+  auto owner = std::make_shared<std::string>(std::move(bytes));
+  return CsvParser::run(*owner, owner, name, options);
 }
 
 void append_csv_cell(std::string& line, std::string_view cell, char separator) {

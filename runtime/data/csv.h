@@ -4,17 +4,20 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "runtime/data/large_array.h"
 #include "runtime/data/recipe.h"
 #include "runtime/status.h"
 
 namespace moru {
 
-/// A table of cells. The text of all of them lives in one buffer, as UTF-8; cells keep an offset and a length.
+/// A table of cells. The text of all of them lives in one buffer, as UTF-8; cells keep an offset and a length. A large
+/// file is not read into memory but mapped, if it is UTF-8, and its cells' places are kept on disk (large_array.h).
 class CsvTable {
  public:
   const std::string& path() const { return path_; }
@@ -24,7 +27,7 @@ class CsvTable {
   /// The cell without the spaces around it; a quoted cell keeps its spaces.
   std::string_view cell(std::size_t row, std::size_t column) const {
     const Cell cell = cells_[row * columns_.size() + column];
-    return std::string_view(text_).substr(cell.offset, cell.length);
+    return {text_.data() + cell.offset, static_cast<std::size_t>(cell.length)};
   }
   /// The line, counted from 1, on which a row begins.
   int64_t line(std::size_t row) const { return static_cast<int64_t>(lines_[row]); }
@@ -37,6 +40,8 @@ class CsvTable {
 
   char separator() const { return separator_; }
   TextEncoding encoding() const { return encoding_; }
+  /// Whether what goes with it is to be kept on disk too.
+  bool is_large() const { return is_large_; }
   /// XXH3 of the file's bytes as they were on disk.
   uint64_t fingerprint() const { return fingerprint_; }
 
@@ -46,13 +51,16 @@ class CsvTable {
     uint64_t offset : 40;
     uint64_t length : 24;
   };
-  std::string path_, text_;
+  std::string path_;
+  std::span<char> text_;
+  std::shared_ptr<void> owner_;  // of the text
   std::vector<std::string> columns_;
-  std::vector<Cell> cells_;
-  std::vector<uint32_t> lines_;
+  LargeArray<Cell> cells_;
+  LargeArray<uint32_t> lines_;
   char separator_ = ',';
   TextEncoding encoding_ = TextEncoding::utf8;
   uint64_t fingerprint_ = 0;
+  bool is_large_ = false;
 };
 
 struct CsvOptions {
@@ -72,8 +80,16 @@ Result<CsvTable> parse_csv(std::string bytes, const std::string& name, const Csv
 /// lone accented letters and degree signs of Latin-1 do not; else Latin-1.
 TextEncoding detect_encoding(std::string_view bytes);
 
-/// Text in UTF-8, without a byte order mark. `name` stands for the file in messages.
-Result<std::string> decode_text(std::string bytes, TextEncoding encoding, const std::string& name);
+/// Bytes of text without a byte order mark, and the encoding they are in. `name` stands for the file in messages. Errors:
+/// not text, not in the encoding asked for.
+struct TextBytes {
+  std::string_view bytes;
+  TextEncoding encoding;
+};
+Result<TextBytes> inspect_text(std::string_view bytes, TextEncoding encoding, const std::string& name);
+
+/// The text in UTF-8.
+Result<std::string> decode_text(const TextBytes& text, const std::string& name);
 
 /// Writes one cell, quoted where RFC 4180 asks for it.
 void append_csv_cell(std::string& line, std::string_view cell, char separator = ',');

@@ -185,16 +185,35 @@ class CsvRows {
   }
 
   Status read_cells() {
-    for (Group& group : groups_) {
-      for (Column& column : group.columns) {
-        FittedColumn& fitted = out_.fitted.columns[column.fitted];
-        Result<ColumnValues> values = read_column(table_, column.position, *column.recipe, column.missing,
-                                                  data_.missing_values, wanted_, learn_, fitted);
-        if (!values.ok()) return values.status();
-        column.values = std::move(values.value());
-      }
+    std::vector<ColumnReader> readers;
+    for (const Group& group : groups_)
+      for (const Column& column : group.columns)
+        readers.emplace_back(table_, column.position, *column.recipe, column.missing, data_.missing_values, wanted_,
+                             out_.fitted.columns[column.fitted]);
+    if (learn_) {
+      for_blocks([&](std::size_t begin, std::size_t end) {
+        for (ColumnReader& reader : readers) reader.learn(begin, end);
+      });
+      for (ColumnReader& reader : readers) MORU_RETURN_IF_ERROR(reader.finish_learning());
     }
+    for (ColumnReader& reader : readers) MORU_RETURN_IF_ERROR(reader.begin_reading());
+    Status status;
+    for_blocks([&](std::size_t begin, std::size_t end) {
+      for (ColumnReader& reader : readers)
+        if (status.ok()) status = reader.read(begin, end);
+    });
+    MORU_RETURN_IF_ERROR(status);
+    std::size_t next = 0;
+    for (Group& group : groups_)
+      for (Column& column : group.columns) column.values = readers[next++].take();
     return {};
+  }
+
+  // All columns of some rows, then of the next: a large table goes through memory once.
+  template <typename Visit>
+  void for_blocks(Visit visit) const {
+    constexpr std::size_t block = 4096;
+    for (std::size_t begin = 0; begin < rows_; begin += block) visit(begin, std::min(rows_, begin + block));
   }
 
   /// Whether a row of the group will have all its numbers, once those to be filled are.
@@ -300,22 +319,33 @@ class CsvRows {
     DatasetArray array =
         describe_array(group.name, group.dtype, group.rows, data_.window, {static_cast<int64_t>(width)});
     array.features = names;
-    std::vector<std::byte> base(rows_ * width * element_bytes);
+    LargeBytes base;
+    if (table_.is_large()) base.keep_on_disk();
+    MORU_RETURN_IF_ERROR(base.resize(rows_ * width * element_bytes));
+    std::vector<std::size_t> counts;
+    for (const Column& column : group.columns)
+      counts.push_back(encoded_names(*column.recipe, out_.fitted.columns[column.fitted]).size());
     std::vector<double> encoded(width);
-    std::size_t at = 0;
-    for (const Column& column : group.columns) {
-      const FittedColumn& fitted = out_.fitted.columns[column.fitted];
-      const std::size_t count = encoded_names(*column.recipe, fitted).size();
-      for (std::size_t row = 0; row < rows_; ++row) {
-        encode_number(*column.recipe, fitted, column.values.numbers[row], encoded.data());
-        std::byte* to = base.data() + (row * width + at) * element_bytes;
-        for (std::size_t k = 0; k < count; ++k) {
-          if (!store(encoded[k], group.dtype, to + k * element_bytes)) return does_not_fit(group, column, row);
+    Status status;
+    for_blocks([&](std::size_t begin, std::size_t end) {
+      std::size_t at = 0;
+      for (std::size_t c = 0; c < counts.size(); at += counts[c++]) {
+        const Column& column = group.columns[c];
+        const FittedColumn& fitted = out_.fitted.columns[column.fitted];
+        for (std::size_t row = begin; row < end; ++row) {
+          encode_number(*column.recipe, fitted, column.values.numbers[row], encoded.data());
+          std::byte* to = base.data() + (row * width + at) * element_bytes;
+          for (std::size_t k = 0; k < counts[c]; ++k) {
+            if (!store(encoded[k], group.dtype, to + k * element_bytes) && status.ok()) status = does_not_fit(group, column, row);
+          }
         }
       }
+    });
+    MORU_RETURN_IF_ERROR(status);
+    for (Column& column : group.columns) {
+      column.values = {};
       array.is_category = array.is_category || (group.is_target && column.recipe->encoder != EncoderKind::numeric) ||
                           is_integer(group.dtype);
-      at += count;
     }
     if (learn_)
       MORU_RETURN_IF_ERROR(fit_group(group, names, base));
@@ -354,37 +384,33 @@ class CsvRows {
                       "\n  hint: leave \"dtype\" at f32, or correct the cell");
   }
 
-  Status fit_group(const Group& group, const std::vector<std::string>& names, const std::vector<std::byte>& base) {
+  Status fit_group(const Group& group, const std::vector<std::string>& names, const LargeBytes& base) {
     FittedGroup fitted;
     fitted.name = group.name;
     fitted.features = names;
-    std::size_t at = 0;
+    std::vector<ScalerKind> kinds;
     for (const Column& column : group.columns) {
-      const std::size_t count = encoded_names(*column.recipe, out_.fitted.columns[column.fitted]).size();
+      kinds.insert(kinds.end(), encoded_names(*column.recipe, out_.fitted.columns[column.fitted]).size(), column.recipe->scaler);
       fitted.scaled = fitted.scaled || column.recipe->scaler != ScalerKind::none;
-      for (std::size_t k = at; k < at + count; ++k) {
-        ScalerNumbers numbers;
-        if (column.recipe->scaler != ScalerKind::none)
-          numbers = fit_scaler(column.recipe->scaler, training_values(base, names.size(), k));
-        fitted.mean.push_back(numbers.mean);
-        fitted.variance.push_back(numbers.variance);
+    }
+    // The training rows as the model sees them (scaled columns are f32).
+    const std::vector<ScalerNumbers> all = fit_scalers(kinds, [&](const auto& use) {
+      for (std::size_t row = 0; row < rows_; ++row) {
+        if (learned_from_[row] != Part::train) continue;
+        for (std::size_t k = 0; k < kinds.size(); ++k) {
+          if (kinds[k] == ScalerKind::none) continue;
+          float value = 0;
+          std::memcpy(&value, base.data() + (row * kinds.size() + k) * sizeof(float), sizeof value);
+          use(k, static_cast<double>(value));
+        }
       }
-      at += count;
+    });
+    for (const ScalerNumbers& numbers : all) {
+      fitted.mean.push_back(numbers.mean);
+      fitted.variance.push_back(numbers.variance);
     }
     (group.is_target ? out_.fitted.targets : out_.fitted.inputs).push_back(std::move(fitted));
     return {};
-  }
-
-  /// Encoded column k of the training rows, as the model sees it (scaled columns are f32).
-  std::vector<double> training_values(const std::vector<std::byte>& base, std::size_t width, std::size_t k) const {
-    std::vector<double> values;
-    for (std::size_t row = 0; row < rows_; ++row) {
-      if (learned_from_[row] != Part::train) continue;
-      float value = 0;
-      std::memcpy(&value, base.data() + (row * width + k) * sizeof(float), sizeof value);
-      values.push_back(static_cast<double>(value));
-    }
-    return values;
   }
 
   Status check_fitted(const Group& group, const std::vector<std::string>& names) const {

@@ -42,10 +42,10 @@ void Dataset::gather_range(int64_t first, int64_t count, std::span<void* const> 
 void Dataset::prefetch(std::span<const int64_t> samples) const noexcept {
   for (const auto* arrays : {&inputs_, &targets_})
     for (const DatasetArray& array : *arrays) {
-      if (array.base->file() == nullptr) continue;
+      if (!array.base->is_mapped()) continue;
       for (const int64_t sample : samples) {
         const auto row = static_cast<std::size_t>(anchors_[static_cast<std::size_t>(sample)] + array.first_row);
-        array.base->file()->prefetch({array.base->data() + row * array.row_bytes, array.sample_bytes});
+        prefetch_mapped({array.base->data() + row * array.row_bytes, array.sample_bytes});
       }
     }
 }

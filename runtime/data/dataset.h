@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/data/large_array.h"
 #include "runtime/mapped_file.h"
 #include "runtime/status.h"
 #include "schema/types.h"
@@ -21,18 +22,22 @@ namespace moru {
 class RowBytes {
  public:
   RowBytes(std::vector<std::byte> bytes) : memory_(std::move(bytes)), bytes_(memory_) {}  // NOLINT
-  RowBytes(std::shared_ptr<const MappedFile> file, std::span<const std::byte> part) : file_(std::move(file)), bytes_(part) {}
+  RowBytes(LargeBytes bytes) : large_(std::move(bytes)), bytes_(large_.data(), large_.size()), is_mapped_(large_.is_mapped()) {}  // NOLINT
+  RowBytes(std::shared_ptr<const MappedFile> file, std::span<const std::byte> part)
+      : file_(std::move(file)), bytes_(part), is_mapped_(true) {}
   RowBytes(const RowBytes&) = delete;
   RowBytes& operator=(const RowBytes&) = delete;
 
   const std::byte* data() const { return bytes_.data(); }
   std::size_t size() const { return bytes_.size(); }
-  const MappedFile* file() const { return file_.get(); }  // null: in memory
+  bool is_mapped() const { return is_mapped_; }
 
  private:
   std::vector<std::byte> memory_;
+  LargeBytes large_;
   std::shared_ptr<const MappedFile> file_;
   std::span<const std::byte> bytes_;
+  bool is_mapped_ = false;
 };
 
 /// Where one input's or target's part of a sample lies: `sample_bytes` at the base row (anchor + first_row).

@@ -5,8 +5,6 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
-#include <unordered_map>
-#include <unordered_set>
 
 #include "runtime/data/scale.h"
 #include "runtime/data/time_text.h"
@@ -17,11 +15,6 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t most_one_hot_categories = 1000;
-
-struct TextHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
 
 bool is_category(EncoderKind kind) { return kind == EncoderKind::one_hot || kind == EncoderKind::ordinal; }
 
@@ -54,14 +47,8 @@ Status not_a_number(const CsvTable& table, std::size_t row, std::size_t column) 
   return data_error(table.place(row, column) + ": " + quote_cell(cell) + " is not a number\n  hint: " + hint);
 }
 
-/// The different cells of the wanted rows, in the order of numbers if all are numbers.
-std::vector<std::string> learn_categories(const CsvTable& table, std::size_t column,
-                                          std::span<const std::string> missing_values,
-                                          std::span<const uint8_t> wanted) {
-  std::unordered_set<std::string_view> seen;
-  for (std::size_t row = 0; row < table.row_count(); ++row) {
-    if (wanted[row] != 0 && !is_missing(table.cell(row, column), missing_values)) seen.insert(table.cell(row, column));
-  }
+/// Sorted as numbers if all are numbers.
+std::vector<std::string> sorted_categories(const std::unordered_set<std::string_view>& seen) {
   std::vector<std::string> categories(seen.begin(), seen.end());
   const bool numbers = std::all_of(categories.begin(), categories.end(),
                                    [](const std::string& text) { return parse_number(text).has_value(); });
@@ -70,41 +57,6 @@ std::vector<std::string> learn_categories(const CsvTable& table, std::size_t col
     return a < b;
   });
   return categories;
-}
-
-Status learn(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe,
-             std::span<const std::string> missing_values, std::span<const uint8_t> wanted, FittedColumn& fitted) {
-  fitted = FittedColumn{};
-  fitted.column = recipe.column;
-  fitted.encoder = recipe.encoder;
-  if (is_category(recipe.encoder)) {
-    fitted.categories =
-        recipe.categories.empty() ? learn_categories(table, column, missing_values, wanted) : recipe.categories;
-    if (fitted.categories.empty()) {
-      return data_error(table.path() + ", column '" + recipe.column +
-                        "': has no value to make a category of\n  hint: leave the column out");
-    }
-    if (recipe.encoder == EncoderKind::one_hot && fitted.categories.size() > most_one_hot_categories) {
-      return data_error(
-          table.path() + ", column '" + recipe.column + "': " + std::to_string(fitted.categories.size()) +
-          " different values are too many to one-hot (at most 1000)\n  hint: leave the column out if it is an "
-          "identifier, or use \"ordinal\" and an Embedding");
-    }
-  }
-  if (recipe.encoder == EncoderKind::date_parts) {
-    std::vector<std::string_view> cells;
-    for (std::size_t row = 0; row < table.row_count(); ++row) {
-      if (wanted[row] != 0 && !is_missing(table.cell(row, column), missing_values))
-        cells.push_back(table.cell(row, column));
-    }
-    fitted.time_format = find_time_format(cells);
-    if (fitted.time_format.empty()) {
-      return data_error(table.path() + ", column '" + recipe.column + "': no known date format reads all of its cells" +
-                        (cells.empty() ? "" : " (the first is " + quote_cell(cells[0]) + ")") +
-                        "\n  hint: write dates as 2024-05-31 or 2024-05-31 13:00");
-    }
-  }
-  return {};
 }
 
 Status unknown_category(const CsvTable& table, std::size_t row, std::size_t column, const FittedColumn& fitted) {
@@ -125,43 +77,81 @@ std::optional<double> parse_number(std::string_view text) {
   return value;
 }
 
-Result<ColumnValues> read_column(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe,
-                                 const MissingRecipe& missing, std::span<const std::string> missing_values,
-                                 std::span<const uint8_t> wanted, bool learn_now, FittedColumn& fitted) {
-  if (learn_now) MORU_RETURN_IF_ERROR(learn(table, column, recipe, missing_values, wanted, fitted));
-  std::unordered_map<std::string, double, TextHash, std::equal_to<>> position;
-  for (std::size_t i = 0; i < fitted.categories.size(); ++i)
-    position.emplace(fitted.categories[i], static_cast<double>(i));
+void ColumnReader::learn(std::size_t begin, std::size_t end) {
+  const bool categories = is_category(recipe_.encoder) && recipe_.categories.empty();
+  const bool dates = recipe_.encoder == EncoderKind::date_parts;
+  if (!categories && !dates) return;
+  for (std::size_t row = begin; row < end; ++row) {
+    if (wanted_[row] == 0 || is_missing(table_.cell(row, column_), missing_values_)) continue;
+    if (categories) seen_.insert(table_.cell(row, column_));
+    if (dates) dates_.push_back(table_.cell(row, column_));
+  }
+}
 
-  ColumnValues values;
-  values.numbers.assign(table.row_count(), nan);
-  for (std::size_t row = 0; row < table.row_count(); ++row) {
-    if (wanted[row] == 0) continue;
-    const std::string_view cell = table.cell(row, column);
-    if (is_missing(cell, missing_values)) {
-      if (missing.policy == MissingPolicy::error) return missing_cell(table, row, column);
-      values.has_missing = true;
+Status ColumnReader::finish_learning() {
+  fitted_ = FittedColumn{};
+  fitted_.column = recipe_.column;
+  fitted_.encoder = recipe_.encoder;
+  if (is_category(recipe_.encoder)) {
+    fitted_.categories = recipe_.categories.empty() ? sorted_categories(seen_) : recipe_.categories;
+    if (fitted_.categories.empty()) {
+      return data_error(table_.path() + ", column '" + recipe_.column +
+                        "': has no value to make a category of\n  hint: leave the column out");
+    }
+    if (recipe_.encoder == EncoderKind::one_hot && fitted_.categories.size() > most_one_hot_categories) {
+      return data_error(
+          table_.path() + ", column '" + recipe_.column + "': " + std::to_string(fitted_.categories.size()) +
+          " different values are too many to one-hot (at most 1000)\n  hint: leave the column out if it is an "
+          "identifier, or use \"ordinal\" and an Embedding");
+    }
+  }
+  if (recipe_.encoder == EncoderKind::date_parts) {
+    fitted_.time_format = find_time_format(dates_);
+    if (fitted_.time_format.empty()) {
+      return data_error(table_.path() + ", column '" + recipe_.column + "': no known date format reads all of its cells" +
+                        (dates_.empty() ? "" : " (the first is " + quote_cell(dates_[0]) + ")") +
+                        "\n  hint: write dates as 2024-05-31 or 2024-05-31 13:00");
+    }
+    dates_ = {};
+  }
+  return {};
+}
+
+Status ColumnReader::begin_reading() {
+  for (std::size_t i = 0; i < fitted_.categories.size(); ++i)
+    positions_.emplace(fitted_.categories[i], static_cast<double>(i));
+  if (table_.is_large()) values_.numbers.keep_on_disk();
+  return values_.numbers.assign(table_.row_count(), nan);
+}
+
+Status ColumnReader::read(std::size_t begin, std::size_t end) {
+  for (std::size_t row = begin; row < end; ++row) {
+    if (wanted_[row] == 0) continue;
+    const std::string_view cell = table_.cell(row, column_);
+    if (is_missing(cell, missing_values_)) {
+      if (missing_.policy == MissingPolicy::error) return missing_cell(table_, row, column_);
+      values_.has_missing = true;
       continue;
     }
-    double& number = values.numbers[row];
-    if (is_category(recipe.encoder)) {
-      const auto found = position.find(cell);
-      if (found == position.end()) return unknown_category(table, row, column, fitted);
+    double& number = values_.numbers[row];
+    if (is_category(recipe_.encoder)) {
+      const auto found = positions_.find(cell);
+      if (found == positions_.end()) return unknown_category(table_, row, column_, fitted_);
       number = found->second;
-    } else if (recipe.encoder == EncoderKind::date_parts) {
-      const std::optional<int64_t> time = parse_time(cell, fitted.time_format);
+    } else if (recipe_.encoder == EncoderKind::date_parts) {
+      const std::optional<int64_t> time = parse_time(cell, fitted_.time_format);
       if (!time) {
-        return data_error(table.place(row, column) + ": " + quote_cell(cell) + " is not a date of the form \"" +
-                          fitted.time_format + "\"\n  hint: write all dates of the column alike");
+        return data_error(table_.place(row, column_) + ": " + quote_cell(cell) + " is not a date of the form \"" +
+                          fitted_.time_format + "\"\n  hint: write all dates of the column alike");
       }
       number = static_cast<double>(*time);
     } else {
       const std::optional<double> parsed = parse_number(cell);
-      if (!parsed) return not_a_number(table, row, column);
+      if (!parsed) return not_a_number(table_, row, column_);
       number = *parsed;
     }
   }
-  return values;
+  return {};
 }
 
 Status fill_missing(const CsvTable& table, std::size_t column, const MissingRecipe& missing,

@@ -7,9 +7,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "runtime/data/csv.h"
+#include "runtime/data/large_array.h"
 #include "runtime/data/recipe.h"
 #include "runtime/data/split.h"
 #include "runtime/status.h"
@@ -23,17 +26,48 @@ std::optional<double> parse_number(std::string_view text);
 /// The numbers of one column, one per row: the value (numeric, cyclic), the position in the categories (one_hot,
 /// ordinal) or the time in seconds (date_parts). NaN where the cell is missing and in rows that are not wanted.
 struct ColumnValues {
-  std::vector<double> numbers;
+  LargeArray<double> numbers;
   bool has_missing = false;
 };
 
-/// Reads the wanted rows of a column. Where `learn`, `fitted` receives the categories (sorted as numbers if all are,
-/// else by bytes) and the date format; otherwise those in `fitted` are used. `missing_values` are the texts that mean
-/// "missing". Errors name the cell: not a number, not one of the categories, not a date, more than 1000 categories to
-/// one-hot, missing where the policy is `error`.
-Result<ColumnValues> read_column(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe,
-                                 const MissingRecipe& missing, std::span<const std::string> missing_values,
-                                 std::span<const uint8_t> wanted, bool learn, FittedColumn& fitted);
+/// Reads the wanted rows of a column, so many at a time that all columns of a large table can be read in one pass over it.
+/// `missing_values` are the texts that mean "missing". What it is given must outlive it.
+class ColumnReader {
+ public:
+  ColumnReader(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe, const MissingRecipe& missing,
+               std::span<const std::string> missing_values, std::span<const uint8_t> wanted, FittedColumn& fitted)
+      : table_(table), column_(column), recipe_(recipe), missing_(missing), missing_values_(missing_values), wanted_(wanted),
+        fitted_(fitted) {}
+
+  /// For training, over all rows before the first `read`; then `fitted` receives the categories (sorted as numbers if all
+  /// are, else by bytes) and the date format. Errors: more than 1000 categories to one-hot, no date format.
+  void learn(std::size_t begin, std::size_t end);
+  Status finish_learning();
+
+  /// Makes room for all rows, and fills rows [begin, end). Errors name the cell: not a number, not one of the categories,
+  /// not a date, missing where the policy is `error`.
+  Status begin_reading();
+  Status read(std::size_t begin, std::size_t end);
+  ColumnValues take() { return std::move(values_); }
+
+ private:
+  struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+  };
+
+  const CsvTable& table_;
+  std::size_t column_;
+  const ColumnRecipe& recipe_;
+  const MissingRecipe& missing_;
+  std::span<const std::string> missing_values_;
+  std::span<const uint8_t> wanted_;
+  FittedColumn& fitted_;
+  std::unordered_set<std::string_view> seen_;  // categories
+  std::vector<std::string_view> dates_;
+  std::unordered_map<std::string, double, TextHash, std::equal_to<>> positions_;  // of categories
+  ColumnValues values_;
+};
 
 /// Fills the missing numbers of the wanted rows as the policy says. Where `learn`, mean and median are taken over the
 /// rows of the training part and kept in `fitted`. Errors: a first row that has no previous one, a mean of categories,

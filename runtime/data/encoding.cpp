@@ -132,10 +132,8 @@ TextEncoding detect_encoding(std::string_view bytes) {
   return looks_like_cp949(bytes) ? TextEncoding::cp949 : TextEncoding::latin1;
 }
 
-Result<std::string> decode_text(std::string bytes, TextEncoding encoding, const std::string& name) {
-  const auto begins_with = [&](std::string_view mark) {
-    return std::string_view(bytes).substr(0, mark.size()) == mark;
-  };
+Result<TextBytes> inspect_text(std::string_view bytes, TextEncoding encoding, const std::string& name) {
+  const auto begins_with = [&](std::string_view mark) { return bytes.substr(0, mark.size()) == mark; };
   if (begins_with("\xFF\xFE") || begins_with("\xFE\xFF")) {
     return data_error(name + ": is UTF-16, which is not supported\n  hint: save it as \"CSV UTF-8\"");
   }
@@ -148,16 +146,21 @@ Result<std::string> decode_text(std::string bytes, TextEncoding encoding, const 
   }
   if (begins_with(utf8_mark)) {
     if (encoding == TextEncoding::latin1 || encoding == TextEncoding::cp949) encoding = TextEncoding::utf8;
-    bytes.erase(0, utf8_mark.size());
+    bytes.remove_prefix(utf8_mark.size());
   }
-  if (encoding == TextEncoding::automatic) encoding = detect_encoding(bytes);
-  if (encoding == TextEncoding::latin1) return latin1_to_utf8(bytes);
-  if (encoding == TextEncoding::cp949) return cp949_to_utf8(bytes, name);
+  if (encoding == TextEncoding::automatic) return TextBytes{bytes, detect_encoding(bytes)};
+  if (encoding != TextEncoding::utf8) return TextBytes{bytes, encoding};
   if (const std::size_t bad = find_bad_utf8(bytes); bad != std::string_view::npos) {
     return data_error(name + ", line " + std::to_string(line_of(bytes, bad)) + ": byte " + hex_byte(bytes[bad]) +
                       " is not UTF-8\n  hint: set \"encoding\" to \"auto\", \"latin-1\" or \"cp949\"");
   }
-  return bytes;
+  return TextBytes{bytes, encoding};
+}
+
+Result<std::string> decode_text(const TextBytes& text, const std::string& name) {
+  if (text.encoding == TextEncoding::latin1) return latin1_to_utf8(text.bytes);
+  if (text.encoding == TextEncoding::cp949) return cp949_to_utf8(text.bytes, name);
+  return std::string(text.bytes);
 }
 
 }  // namespace moru

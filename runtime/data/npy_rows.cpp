@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "runtime/data/large_array.h"
 #include "runtime/data/npy.h"
 #include "runtime/data/rows.h"
 #include "runtime/data/scale.h"
@@ -13,9 +14,6 @@
 
 namespace moru {
 namespace {
-
-// Files from here on are mapped and read as they are needed; smaller ones lie in memory, where nobody changes them.
-constexpr uint64_t mapped_from = uint64_t{256} << 20;
 
 class NpyRows {
  public:
@@ -85,7 +83,7 @@ class NpyRows {
   }
 
   static Result<std::shared_ptr<const RowBytes>> read_rows(const std::string& path, DType dtype, std::vector<int64_t>& shape) {
-    Result<std::optional<MappedNpy>> mapped = map_npy(path, dtype, mapped_from);
+    Result<std::optional<MappedNpy>> mapped = map_npy(path, dtype, large_bytes());
     if (!mapped.ok()) return mapped.status();
     if (*mapped) {
       shape = (*mapped)->shape;
@@ -132,17 +130,18 @@ class NpyRows {
       // A row that is one number has a last axis of one.
       const bool scalar_rows = array.sample_shape.empty() || array.row_bytes == sizeof(float);
       const std::size_t features = scalar_rows ? 1 : static_cast<std::size_t>(array.sample_shape.back());
-      for (std::size_t k = 0; k < features; ++k) {
-        const ScalerNumbers numbers = fit_scaler_over(scaler, [&](const auto& use) {
-          for (std::size_t row = 0; row < learned_from_.size(); ++row) {
-            if (learned_from_[row] != Part::train) continue;
-            for (std::size_t at = k; at < row_elements; at += features) {
-              float value = 0;
-              std::memcpy(&value, array.base->data() + row * array.row_bytes + at * sizeof(float), sizeof value);
-              use(static_cast<double>(value));
-            }
+      const std::vector<ScalerKind> kinds(features, scaler);
+      const std::vector<ScalerNumbers> all = fit_scalers(kinds, [&](const auto& use) {
+        for (std::size_t row = 0; row < learned_from_.size(); ++row) {
+          if (learned_from_[row] != Part::train) continue;
+          for (std::size_t at = 0; at < row_elements; ++at) {
+            float value = 0;
+            std::memcpy(&value, array.base->data() + row * array.row_bytes + at * sizeof(float), sizeof value);
+            use(at % features, static_cast<double>(value));
           }
-        });
+        }
+      });
+      for (const ScalerNumbers& numbers : all) {
         fitted.mean.push_back(numbers.mean);
         fitted.variance.push_back(numbers.variance);
       }

@@ -8,32 +8,44 @@
 namespace moru {
 
 ScalerNumbers fit_scaler(ScalerKind kind, std::span<const double> values) {
-  return fit_scaler_over(kind, [&](const auto& use) {
-    for (const double value : values) use(value);
-  });
+  return fit_scalers({&kind, 1}, [&](const auto& use) {
+    for (const double value : values) use(0, value);
+  })[0];
 }
 
-ScalerNumbers fit_scaler_over(ScalerKind kind, const ValueVisitor& visit) {
-  if (kind == ScalerKind::none) return {};
-  double low = std::numeric_limits<double>::infinity(), high = -low, sum = 0;
-  std::size_t count = 0;
-  visit([&](double value) {
-    if (std::isnan(value)) return;
-    low = std::min(low, value);
-    high = std::max(high, value);
-    sum += value;
-    ++count;
-  });
-  if (count == 0) return {};
-  // Equality is tested on the values: the mean of equal values may round away from them.
-  if (low == high) return {low, 1};
-  if (kind == ScalerKind::minmax) return {low, (high - low) * (high - low)};
-  const double mean = sum / static_cast<double>(count);
-  double squares = 0;
-  visit([&](double value) {
-    if (!std::isnan(value)) squares += (value - mean) * (value - mean);
-  });
-  return {mean, squares / static_cast<double>(count)};
+std::vector<ScalerNumbers> fit_scalers(std::span<const ScalerKind> columns, const ValueVisitor& visit) {
+  struct Column {
+    double low = std::numeric_limits<double>::infinity(), high = -low, sum = 0, mean = 0, squares = 0;
+    std::size_t count = 0;
+  };
+  std::vector<Column> seen(columns.size());
+  if (std::any_of(columns.begin(), columns.end(), [](ScalerKind kind) { return kind != ScalerKind::none; }))
+    visit([&](std::size_t k, double value) {
+      if (std::isnan(value)) return;
+      Column& column = seen[k];
+      column.low = std::min(column.low, value);
+      column.high = std::max(column.high, value);
+      column.sum += value;
+      ++column.count;
+    });
+  for (Column& column : seen) column.mean = column.sum / static_cast<double>(column.count);
+  if (std::find(columns.begin(), columns.end(), ScalerKind::standard) != columns.end())
+    visit([&](std::size_t k, double value) {
+      if (!std::isnan(value)) seen[k].squares += (value - seen[k].mean) * (value - seen[k].mean);
+    });
+  std::vector<ScalerNumbers> numbers(columns.size());
+  for (std::size_t k = 0; k < columns.size(); ++k) {
+    const Column& column = seen[k];
+    if (columns[k] == ScalerKind::none || column.count == 0) continue;
+    // Equality is tested on the values: the mean of equal values may round away from them.
+    if (column.low == column.high)
+      numbers[k] = {column.low, 1};
+    else if (columns[k] == ScalerKind::minmax)
+      numbers[k] = {column.low, (column.high - column.low) * (column.high - column.low)};
+    else
+      numbers[k] = {column.mean, column.squares / static_cast<double>(column.count)};
+  }
+  return numbers;
 }
 
 double median(std::span<const double> values) {

@@ -196,9 +196,13 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   if (job.seed) wanted.fit.seed = *job.seed;
   keep_categories(wanted);
 
-  Result<PreparedData> prepared = prepare_training(wanted);
-  if (!prepared) return prepared.status();
-  const PreparedData data = *std::move(prepared);
+  std::shared_ptr<const PreparedData> prepared = job.data;
+  if (!prepared || !job.data_path.empty() || job.epochs || job.seed || wanted.fitted) {
+    Result<PreparedData> read = prepare_training(wanted);
+    if (!read) return read.status();
+    prepared = std::make_shared<const PreparedData>(*std::move(read));
+  }
+  const PreparedData& data = *prepared;
   const Recipe& recipe = data.recipe;
 
   Result<std::unique_ptr<Session>> created = Session::create(job.program, {.threads = job.threads});

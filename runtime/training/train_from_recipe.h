@@ -22,6 +22,8 @@ namespace moru {
 struct TrainingJob {
   std::shared_ptr<const Program> program;
   Recipe recipe;
+  // What prepare_training made of this recipe as it stands, if that was done; else the data is read.
+  std::shared_ptr<const PreparedData> data = {};
   std::string data_path;      // instead of recipe.data.path
   std::string run_directory;
   bool resume = false;

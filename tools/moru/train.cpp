@@ -30,10 +30,11 @@ int run(const Options& options) {
   const Recipe& recipe = *source.recipe;
   const ProgressStyle style =
       options.quiet ? ProgressStyle::quiet : options.json ? ProgressStyle::events : ProgressStyle::automatic;
+  std::shared_ptr<const PreparedData> data;
   if (!source.program) {
     // Before compiling: a width that differs is the most common mistake, and the model is not to blame for it.
-    const PreparedData prepared = need(prepare_training(recipe));
-    check_training(source, prepared.train, style);
+    data = std::make_shared<const PreparedData>(need(prepare_training(recipe)));
+    check_training(source, data->train, style);
   }
   const PreparedModel prepared_model = prepare_model(source, true);
 
@@ -43,6 +44,7 @@ int run(const Options& options) {
   flags.threads = options.threads;
   job.program = make_program(source, flags, prepared_model);
   job.recipe = recipe;
+  job.data = std::move(data);
   job.run_directory = options.run_directory;
   job.resume = options.resume;
   job.allow_other_program = options.allow_other_program;

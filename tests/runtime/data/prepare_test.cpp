@@ -423,8 +423,8 @@ TEST_CASE("prepare: large npy files stay where they are, and their samples are t
   recipe.fit.losses = {{"y", "mean_squared_error"}};
   const int64_t before = own_memory();
   const PreparedData data = prepare(recipe);
-  CHECK(data.train.inputs()[0].base->file() != nullptr);
-  CHECK(data.train.targets()[0].base->file() == nullptr);
+  CHECK(data.train.inputs()[0].base->is_mapped());
+  CHECK(data.train.targets()[0].base->is_mapped() == false);
   CHECK(own_memory() - before < bytes / 4);
   const int64_t wanted[] = {0, marked, rows - 1};
   data.train.prefetch(wanted);
@@ -435,6 +435,60 @@ TEST_CASE("prepare: large npy files stay where they are, and their samples are t
   CHECK(x[width + 3] == 7.0f);
   CHECK(std::count(x.begin(), x.end(), 0.0f) == 3 * width - 1);
   CHECK(y == std::vector<float>{0, 9, 0});
+}
+
+TEST_CASE("prepare: a csv that is taken for large is mapped, kept on disk and gives the same data, bit for bit") {
+  const test::TemporaryDirectory folder;
+  std::string text = "when,kind,label,x,y\n";
+
+  for (int row = 0; row < 20000; ++row) {
+    char line[96];
+    std::snprintf(line, sizeof line, "2024-01-%02d %02d:00,%s,\"a \"\"%d\"\"\",%.3f,%d\n", row / 24 % 28 + 1, row % 24,
+                  row % 3 ? "spring" : "fall", row % 2, row % 97 ? row * 0.25 : 1e6, row * 37 % 101);
+    text += line;
+  }
+  Recipe recipe = table_recipe(test::write_text(folder, "t.csv", text), {column("x"), column("kind"), column("label"), column("when")}, column("y"));
+  for (ColumnRecipe& one : recipe.data.inputs[0].columns) {
+    if (one.column == "kind") one.encoder = EncoderKind::one_hot;
+    if (one.column == "label") one.encoder = EncoderKind::ordinal;
+    if (one.column == "when") one.encoder = EncoderKind::date_parts, one.parts = {DatePart::day, DatePart::hour};
+    if (one.column == "x") one.scaler = ScalerKind::standard;
+  }
+  const PreparedData small = prepare(recipe);
+  const int64_t before = own_memory();
+  ::setenv("MORU_LARGE_BYTES", "4096", 1);
+  const PreparedData large = prepare(recipe);
+  ::unsetenv("MORU_LARGE_BYTES");
+  const int64_t taken = own_memory() - before;
+  const RowBytes &in_memory = *small.train.inputs()[0].base, &on_disk = *large.train.inputs()[0].base;
+  CHECK_FALSE(in_memory.is_mapped());
+  REQUIRE(on_disk.is_mapped());
+  REQUIRE(in_memory.size() == on_disk.size());
+  CHECK(std::equal(in_memory.data(), in_memory.data() + in_memory.size(), on_disk.data()));
+  CHECK(small.train.inputs()[0].features == std::vector<std::string>{"x", "kind=fall", "kind=spring", "label", "when_day", "when_hour"});
+  CHECK(small.recipe.fitted->inputs[0].mean == large.recipe.fitted->inputs[0].mean);
+  CHECK(small.recipe.fitted->inputs[0].variance == large.recipe.fitted->inputs[0].variance);
+  CHECK(small.train.fingerprint() == large.train.fingerprint());
+  CHECK(taken < static_cast<int64_t>(on_disk.size()));  // the numbers of a row, and less than a third of what it takes in memory
+  const int64_t wanted[] = {0, 7};
+  large.train.prefetch(wanted);
+}
+
+TEST_CASE("prepare: where no temporary file can be made, that is said, with the remedy") {
+  const test::TemporaryDirectory folder;
+  std::string text = "x,y\n";
+  for (int row = 0; row < 2000; ++row) text += std::to_string(row) + ",1\n";
+  const Recipe recipe = table_recipe(test::write_text(folder, "t.csv", text), {column("x")}, column("y"));
+  const char* usual = std::getenv("TMPDIR");
+  const std::string kept = usual ? usual : "";
+  ::setenv("MORU_LARGE_BYTES", "4096", 1);
+  ::setenv("TMPDIR", (folder / "nowhere").c_str(), 1);
+  const Result<PreparedData> failed = prepare_training(recipe);
+  ::unsetenv("MORU_LARGE_BYTES");
+  if (usual) ::setenv("TMPDIR", kept.c_str(), 1);
+  else ::unsetenv("TMPDIR");
+  REQUIRE_FALSE(failed.ok());
+  CHECK(failed.status().message().find("nowhere: No such file or directory\n  hint: free some space") != std::string::npos);
 }
 
 TEST_CASE("baseline: the values of an hour, a day and a week ago, never from behind the anchor") {
