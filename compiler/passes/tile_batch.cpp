@@ -245,9 +245,9 @@ class Tiler {
     const int64_t cache_bytes = sums_.empty() ? prediction_bytes : step_bytes;
     if (bytes_per_row * most_rows <= cache_bytes) return 0;
     const int64_t least = least_rows();
-    int64_t rows = std::clamp(cache_bytes / bytes_per_row / least * least, least, most_rows);
-    if (rows * bytes_per_row < bytes_per_chunk && least < product_rows)  // as few more as make up for what is read anew
-      rows = std::min(ceil_div(ceil_div(bytes_per_chunk, bytes_per_row), least) * least, std::max(rows, product_rows));
+    int64_t rows = least;  // times a power of two, as most batches are: their chunks are equal, and threads end together
+    while (rows * 2 <= std::min(cache_bytes / bytes_per_row, most_rows)) rows *= 2;
+    while (rows * bytes_per_row < bytes_per_chunk && rows * 2 <= product_rows) rows *= 2;  // make up for what is read anew
     return bytes_per_chunk <= rows * bytes_per_row ? rows : 0;
   }
 
