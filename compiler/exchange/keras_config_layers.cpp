@@ -182,8 +182,12 @@ Attributes ConfigReader::read_attributes(const std::string& name, const std::str
   const Op* op = find_layer(class_name);
   if (op == nullptr) {
     const bool code = class_name == "Lambda" || class_name == "TFOpLambda" || class_name == "SlicingOpLambda";
-    problem(name, class_name,
-            code ? "holds Python code, which a compiler cannot read" : "layers of this class are not supported");
+    const std::string_view encoder = class_name == "StringLookup" ? "string_lookup" : class_name == "Hashing" ? "hashing" : "";
+    if (!encoder.empty())
+      problem(name, class_name, "reads text, which is a recipe's work: begin the model behind this layer, and give the column \"encoder\": \"" +
+                                    std::string(encoder) + "\"");
+    else
+      problem(name, class_name, code ? "holds Python code, which a compiler cannot read" : "layers of this class are not supported");
     return attributes;
   }
   check_dtype(name, class_name, config);

@@ -274,6 +274,8 @@ class CsvRows {
   Status fill() {
     for (Group& group : groups_) {
       for (Column& column : group.columns) {
+        MORU_RETURN_IF_ERROR(index_tokens(table_, column.position, *column.recipe, learned_from_, learn_,
+                                          out_.fitted.columns[column.fitted], column.values));
         MORU_RETURN_IF_ERROR(fill_missing(table_, column.position, column.missing, wanted_, learned_from_, learn_,
                                           out_.fitted.columns[column.fitted], column.values));
       }

@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "runtime/data/scale.h"
+#include "runtime/data/string_hash.h"
 #include "runtime/data/time_text.h"
 #include "runtime/data/wording.h"
 
@@ -17,6 +18,8 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t most_one_hot_categories = 1000;
 
 bool is_category(EncoderKind kind) { return kind == EncoderKind::one_hot || kind == EncoderKind::ordinal; }
+
+bool has_tokens(EncoderKind kind) { return kind == EncoderKind::string_lookup || kind == EncoderKind::hashing; }
 
 bool is_missing(std::string_view cell, std::span<const std::string> missing_values) {
   for (const std::string& value : missing_values) {
@@ -63,6 +66,24 @@ Status unknown_category(const CsvTable& table, std::size_t row, std::size_t colu
   return data_error(table.place(row, column) + ": " + quote_cell(table.cell(row, column)) +
                     " is not one of the categories\n  hint: " +
                     suggest_name(table.cell(row, column), fitted.categories, "categories"));
+}
+
+/// As Keras' StringLookup.adapt orders them.
+std::vector<std::string> learned_vocabulary(const ColumnRecipe& recipe, std::span<const Part> parts, const ColumnValues& values) {
+  std::vector<int64_t> counts(values.tokens.size());
+  for (std::size_t row = 0; row < parts.size(); ++row)
+    if (parts[row] == Part::train && !std::isnan(values.numbers[row])) ++counts[static_cast<std::size_t>(values.numbers[row])];
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < counts.size(); ++i)
+    if (counts[i] > 0 && values.tokens[i] != recipe.mask_token) order.push_back(i);
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return counts[a] != counts[b] ? counts[a] > counts[b] : values.tokens[a] > values.tokens[b];
+  });
+  const int64_t most = recipe.max_tokens - recipe.oov_indices - (recipe.mask_token ? 1 : 0);
+  if (recipe.max_tokens > 0 && static_cast<int64_t>(order.size()) > most) order.resize(static_cast<std::size_t>(most));
+  std::vector<std::string> vocabulary;
+  for (const std::size_t i : order) vocabulary.push_back(values.tokens[i]);
+  return vocabulary;
 }
 
 }  // namespace
@@ -118,7 +139,7 @@ Status ColumnReader::finish_learning() {
 }
 
 Status ColumnReader::begin_reading() {
-  for (std::size_t i = 0; i < fitted_.categories.size(); ++i)
+  for (std::size_t i = 0; i < fitted_.categories.size() && !has_tokens(recipe_.encoder); ++i)
     positions_.emplace(fitted_.categories[i], static_cast<double>(i));
   if (table_.is_large()) values_.numbers.keep_on_disk();
   return values_.numbers.assign(table_.row_count(), nan);
@@ -128,7 +149,7 @@ Status ColumnReader::read(std::size_t begin, std::size_t end) {
   for (std::size_t row = begin; row < end; ++row) {
     if (wanted_[row] == 0) continue;
     const std::string_view cell = table_.cell(row, column_);
-    if (is_missing(cell, missing_values_)) {
+    if (is_missing(cell, missing_values_) && cell != recipe_.mask_token) {
       if (missing_.policy == MissingPolicy::error) return missing_cell(table_, row, column_);
       values_.has_missing = true;
       continue;
@@ -138,6 +159,12 @@ Status ColumnReader::read(std::size_t begin, std::size_t end) {
       const auto found = positions_.find(cell);
       if (found == positions_.end()) return unknown_category(table_, row, column_, fitted_);
       number = found->second;
+    } else if (has_tokens(recipe_.encoder)) {
+      const auto found = positions_.find(cell);
+      number = found != positions_.end() ? found->second : static_cast<double>(values_.tokens.size());
+      if (found != positions_.end()) continue;
+      positions_.emplace(cell, number);
+      values_.tokens.emplace_back(cell);
     } else if (recipe_.encoder == EncoderKind::date_parts) {
       const std::optional<int64_t> time = parse_time(cell, fitted_.time_format);
       if (!time) {
@@ -150,6 +177,40 @@ Status ColumnReader::read(std::size_t begin, std::size_t end) {
       if (!parsed) return not_a_number(table_, row, column_);
       number = *parsed;
     }
+  }
+  return {};
+}
+
+Status index_tokens(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe, std::span<const Part> parts,
+                    bool learn, FittedColumn& fitted, ColumnValues& values) {
+  if (!has_tokens(recipe.encoder)) return {};
+  const std::vector<std::string>& tokens = values.tokens;
+  const int64_t mask = recipe.mask_token ? 1 : 0;
+  const bool is_lookup = recipe.encoder == EncoderKind::string_lookup;
+  if (learn && is_lookup) fitted.categories = recipe.categories.empty() ? learned_vocabulary(recipe, parts, values) : recipe.categories;
+  std::unordered_map<std::string_view, int64_t> vocabulary;
+  for (std::size_t i = 0; i < fitted.categories.size(); ++i) vocabulary.emplace(fitted.categories[i], static_cast<int64_t>(i));
+
+  constexpr int64_t unknown = -1;
+  const auto bin = [](uint64_t hash, int64_t bins) { return static_cast<int64_t>(hash % static_cast<uint64_t>(bins)); };
+  std::vector<int64_t> indices;
+  for (const std::string& token : tokens) {
+    const auto found = vocabulary.find(token);
+    if (token == recipe.mask_token)
+      indices.push_back(0);
+    else if (!is_lookup)
+      indices.push_back(mask + bin(recipe.salt.empty() ? fingerprint64(token) : sip_hash(token, {recipe.salt[0], recipe.salt[1]}), recipe.bins - mask));
+    else if (found != vocabulary.end())
+      indices.push_back(mask + recipe.oov_indices + found->second);
+    else
+      indices.push_back(recipe.oov_indices == 0 ? unknown : mask + bin(fingerprint64(token), recipe.oov_indices));
+  }
+  for (std::size_t row = 0; row < values.numbers.size(); ++row) {
+    double& number = values.numbers[row];
+    if (std::isnan(number)) continue;
+    const int64_t index = indices[static_cast<std::size_t>(number)];
+    if (index == unknown) return unknown_category(table, row, column, fitted);
+    number = static_cast<double>(index);
   }
   return {};
 }
@@ -218,6 +279,8 @@ std::vector<std::string> encoded_names(const ColumnRecipe& recipe, const FittedC
   switch (recipe.encoder) {
     case EncoderKind::numeric:
     case EncoderKind::ordinal:
+    case EncoderKind::string_lookup:
+    case EncoderKind::hashing:
       names.push_back(recipe.column);
       break;
     case EncoderKind::one_hot:
@@ -248,6 +311,8 @@ void encode_number(const ColumnRecipe& recipe, const FittedColumn& fitted, doubl
   switch (recipe.encoder) {
     case EncoderKind::numeric:
     case EncoderKind::ordinal:
+    case EncoderKind::string_lookup:
+    case EncoderKind::hashing:
       *out = number;
       break;
     case EncoderKind::one_hot:

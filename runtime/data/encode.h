@@ -24,9 +24,11 @@ namespace moru {
 std::optional<double> parse_number(std::string_view text);
 
 /// The numbers of one column, one per row: the value (numeric, cyclic), the position in the categories (one_hot,
-/// ordinal) or the time in seconds (date_parts). NaN where the cell is missing and in rows that are not wanted.
+/// ordinal), the index of the token (string_lookup, hashing; before index_tokens its place in `tokens`) or the time in seconds
+/// (date_parts). NaN where the cell is missing and in rows that are not wanted.
 struct ColumnValues {
   LargeArray<double> numbers;
+  std::vector<std::string> tokens;  // all different ones
   bool has_missing = false;
 };
 
@@ -68,6 +70,11 @@ class ColumnReader {
   std::unordered_map<std::string, double, TextHash, std::equal_to<>> positions_;  // of categories
   ColumnValues values_;
 };
+
+/// Puts the indices of string_lookup and hashing in the place of tokens. Where `learn`, `fitted` receives the vocabulary: that
+/// of the recipe, or the tokens of the training rows. Error: a text that is not in the vocabulary where it has no index.
+Status index_tokens(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe, std::span<const Part> parts,
+                    bool learn, FittedColumn& fitted, ColumnValues& values);
 
 /// Fills the missing numbers of the wanted rows as the policy says. Where `learn`, mean and median are taken over the
 /// rows of the training part and kept in `fitted`. Errors: a first row that has no previous one, a mean of categories,

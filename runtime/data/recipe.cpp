@@ -61,9 +61,12 @@ class Writer {
     for (const DatePart part : column.parts) parts.push_back(same_enum<fb::RecipeDatePart>(part));
     const auto parts_offset = builder_.CreateVector(parts);
     const auto missing = column.missing ? write_missing(*column.missing) : Offset<fb::RecipeMissing>();
+    const auto mask = column.mask_token ? builder_.CreateString(*column.mask_token) : Offset<flatbuffers::String>();
+    const auto salt = builder_.CreateVector(column.salt);
     return fb::CreateRecipeColumn(builder_, name, same_enum<fb::RecipeEncoder>(column.encoder), categories,
                                   column.period, parts_offset, column.cyclic_parts,
-                                  same_enum<fb::RecipeScaler>(column.scaler), missing);
+                                  same_enum<fb::RecipeScaler>(column.scaler), missing, mask, column.oov_indices,
+                                  column.max_tokens, column.bins, salt);
   }
   template <typename Group>
   Offset<fb::RecipeGroup> write_group(const Group& group, InputRows rows) {
@@ -271,6 +274,14 @@ class Reader {
     column.cyclic_parts = from.cyclic_parts();
     column.scaler = enum_of<ScalerKind>(from.scaler(), fb::RecipeScaler::MAX);
     if (from.missing() != nullptr) column.missing = read_missing(from.missing());
+    if (from.mask_token() != nullptr) column.mask_token = text(from.mask_token());
+    column.oov_indices = from.oov_indices();
+    column.max_tokens = from.max_tokens();
+    column.bins = from.bins();
+    if (from.salt() != nullptr) {
+      column.salt.resize(from.salt()->size());
+      std::memcpy(column.salt.data(), from.salt()->Data(), column.salt.size() * sizeof(uint64_t));
+    }
     return column;
   }
   template <typename Group>

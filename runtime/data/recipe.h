@@ -26,7 +26,7 @@ enum class SourceKind : uint8_t { csv, npy };
 enum class TextEncoding : uint8_t { automatic, utf8, latin1, cp949 };
 enum class MissingPolicy : uint8_t { error, drop, fill };
 enum class FillKind : uint8_t { mean, median, constant, previous };
-enum class EncoderKind : uint8_t { numeric, one_hot, ordinal, cyclic, date_parts };
+enum class EncoderKind : uint8_t { numeric, one_hot, ordinal, cyclic, date_parts, string_lookup, hashing };
 enum class ScalerKind : uint8_t { none, standard, minmax };
 enum class SplitKind : uint8_t { chronological, random, column };
 enum class InputRows : uint8_t { row, window, target_row };
@@ -44,10 +44,19 @@ struct MissingRecipe {
 struct ColumnRecipe {
   std::string column;
   EncoderKind encoder = EncoderKind::numeric;
-  std::vector<std::string> categories;  // one_hot, ordinal: in order; empty = all of the file's, sorted
+  // one_hot, ordinal: in order; empty = all of the file's, sorted. string_lookup: the vocabulary; empty = the tokens of the
+  // training rows, the most frequent first, those that are equally frequent in descending order.
+  std::vector<std::string> categories;
   double period = 0;                    // cyclic: sin and cos of 2*pi*value/period
   std::vector<DatePart> parts;          // date_parts: one number each
   bool cyclic_parts = false;            // date_parts: sin and cos of each part (of its natural period) instead
+  // string_lookup and hashing give the indices of the Keras layers of these names: 0 for the mask token if there is one;
+  // behind it as many for what is not in the vocabulary, chosen by its hash, then the vocabulary; or the bins.
+  std::optional<std::string> mask_token;
+  int64_t oov_indices = 1;     // string_lookup
+  int64_t max_tokens = 0;      // string_lookup: of a learned vocabulary, with the indices before it; 0 = no limit
+  int64_t bins = 0;            // hashing: num_bins, the mask's included
+  std::vector<uint64_t> salt;  // hashing: two numbers (SipHash), or none (FarmHash)
   ScalerKind scaler = ScalerKind::none;
   std::optional<MissingRecipe> missing;  // overrides DataRecipe::missing
 };
@@ -243,7 +252,8 @@ struct FitRecipe {
 struct FittedColumn {
   std::string column;
   EncoderKind encoder = EncoderKind::numeric;
-  std::vector<std::string> categories;  // one_hot, ordinal: of all used rows, so that no part meets an unknown one
+  // one_hot, ordinal: of all used rows, so that no part meets an unknown one. string_lookup: the vocabulary
+  std::vector<std::string> categories;
   std::string time_format;              // date_parts
   bool has_fill = false;
   double fill = 0;        // numeric and cyclic

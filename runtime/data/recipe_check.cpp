@@ -58,6 +58,18 @@ Status check_column(const std::string& group, const ColumnRecipe& column, DType 
       }
     }
   }
+  const bool has_tokens = column.encoder == EncoderKind::string_lookup || column.encoder == EncoderKind::hashing;
+  if (has_tokens) {
+    const int64_t mask = column.mask_token ? 1 : 0;
+    if (column.oov_indices < 0) return wrong(where, "num_oov_indices is negative", "set 1, or more, or 0 to refuse unknown texts");
+    if (column.encoder == EncoderKind::hashing && column.bins <= mask)
+      return wrong(where, "hashing needs num_bins, more than the mask takes", "set \"num_bins\", such as 100");
+    if (!column.salt.empty() && column.salt.size() != 2) return wrong(where, "a salt is two numbers", "set \"salt\": [1, 2]");
+    if (column.max_tokens != 0 && column.max_tokens <= mask + column.oov_indices)
+      return wrong(where, "max_tokens leaves no room for a vocabulary", "set more than num_oov_indices and the mask take");
+    if (column.missing && column.missing->policy == MissingPolicy::fill && column.missing->fill != FillKind::previous)
+      return wrong(where, "tokens have no mean, and no value to fill in", "name the missing text in \"mask_token\", or drop such rows");
+  }
   std::set<std::string> seen;
   for (const std::string& category : column.categories) {
     if (!seen.insert(category).second)

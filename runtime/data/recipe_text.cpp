@@ -60,7 +60,17 @@ class RecipePrinter {
     json_.begin_object();
     text("column", column.column);
     text("encoder", encoder_name(column.encoder));
-    if (!column.categories.empty()) texts("categories", column.categories);
+    const bool is_lookup = column.encoder == EncoderKind::string_lookup;
+    if (!column.categories.empty()) texts(is_lookup ? "vocabulary" : "categories", column.categories);
+    if (column.mask_token) text(is_lookup ? "mask_token" : "mask_value", *column.mask_token);
+    if (is_lookup) integer("num_oov_indices", column.oov_indices);
+    if (column.max_tokens > 0) integer("max_tokens", column.max_tokens);
+    if (column.encoder == EncoderKind::hashing) integer("num_bins", column.bins);
+    if (!column.salt.empty()) {
+      json_.key("salt").begin_array();
+      for (const uint64_t word : column.salt) json_.text(std::to_string(word));
+      json_.end_array();
+    }
     if (column.encoder == EncoderKind::cyclic) number("period", column.period);
     if (column.encoder == EncoderKind::date_parts) {
       json_.key("parts").begin_array();
@@ -385,6 +395,10 @@ std::string_view encoder_name(EncoderKind encoder) {
       return "cyclic";
     case EncoderKind::date_parts:
       return "date_parts";
+    case EncoderKind::string_lookup:
+      return "string_lookup";
+    case EncoderKind::hashing:
+      return "hashing";
   }
   return "?";
 }

@@ -106,16 +106,19 @@ const WrongJson wrong_jsons[] = {
                       {"class_name": "Lambda", "config": {"name": "code", "function": ["abc", null, null]}},
                       {"class_name": "LSTM", "config": {"name": "rnn", "units": 3, "time_major": true, "dropout": 0.2, "unroll": true,
                                                         "kernel_constraint": {"class_name": "MyNorm", "config": {}}}},
+                      {"class_name": "Hashing", "config": {"name": "hash", "num_bins": 4}},
                       {"class_name": "TimeDistributed", "config": {"name": "td", "layer": {"class_name": "CosineLayer", "config": {"name": "c"}}}},
                       {"class_name": "Dense", "config": {"name": "d", "units": "three", "activation": "my_activation", "dtype": "float16",
                         "kernel_initializer": {"class_name": "MyInitializer", "config": {}}, "flavour": "sweet",
                         "kernel_regularizer": {"class_name": "MyRegularizer", "config": {"factor": 0.1}}}})"),
-     "m.json: 12 things in this model are not supported:\n"
+     "m.json: 13 things in this model are not supported:\n"
      "  layer 'x' (InputLayer): inputs of dtype 'string' are not supported\n"
      "  layer 'conv' (SineLayer): layers of this class are not supported\n"
      "  layer 'code' (Lambda): holds Python code, which a compiler cannot read\n"
      "  layer 'rnn' (LSTM): attribute 'time_major' = true is not supported\n"
      "  layer 'rnn' (LSTM): attribute 'kernel_constraint' is the unknown constraint 'MyNorm'\n"
+     "  layer 'hash' (Hashing): reads text, which is a recipe's work: begin the model behind this layer, and give the column "
+     "\"encoder\": \"hashing\"\n"
      "  layer 'c' (CosineLayer): layers of this class are not supported\n"
      "  layer 'd' (Dense): computing in 'float16' is not supported, only in 'float32' and 'mixed_bfloat16'\n"
      "  layer 'd' (Dense): attribute 'units' must be an integer but is \"three\"\n"

@@ -1,5 +1,6 @@
 // "data" of a recipe: source, columns, window, split.
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 
 #include "runtime/data/time_text.h"
@@ -61,6 +62,37 @@ std::vector<DatePart> read_parts(const Value& value) {
   return parts;
 }
 
+/// What Keras' StringLookup and Hashing take.
+template <typename OnlyFor>
+void read_token_options(Object& object, ColumnRecipe& column, OnlyFor only_for) {
+  const bool is_lookup = column.encoder == EncoderKind::string_lookup, is_hash = column.encoder == EncoderKind::hashing;
+  const auto vocabulary = object.find("vocabulary"), oov = object.find("num_oov_indices"), most = object.find("max_tokens");
+  for (const auto* given : {&vocabulary, &oov, &most}) only_for(*given, is_lookup, "string_lookup");
+  if (vocabulary) column.categories = vocabulary->texts();
+  if (oov) column.oov_indices = oov->integer();
+  if (most) column.max_tokens = most->integer();
+  const auto bins = object.find("num_bins"), salt = object.find("salt");
+  for (const auto* given : {&bins, &salt}) only_for(*given, is_hash, "hashing");
+  if (bins) column.bins = bins->integer();
+  // Numbers beyond 2^53 do not survive as JSON numbers: they may be written as text.
+  const auto word = [](const Value& value) {
+    if (!value.is_text()) return static_cast<uint64_t>(value.integer());
+    const std::string text = value.text();
+    uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size()) value.fail("is not a number from 0 up", "write a salt of two numbers");
+    return number;
+  };
+  if (salt && salt->is_array()) {
+    for (const Value& one : salt->elements("two numbers")) column.salt.push_back(word(one));
+  } else if (salt) {
+    column.salt.assign(2, word(*salt));
+  }
+  const auto mask = object.find(is_hash ? "mask_value" : "mask_token");
+  only_for(mask, is_lookup || is_hash, "string_lookup and hashing");
+  if (mask) column.mask_token = mask->text();
+}
+
 /// One entry of a list of columns: "Hour", {"column": "Hour", ...} or {"columns": ["A", "B"], ...}.
 void read_columns(const Value& value, const GroupDefaults& defaults, std::vector<ColumnRecipe>& to) {
   ColumnRecipe column;
@@ -82,7 +114,9 @@ void read_columns(const Value& value, const GroupDefaults& defaults, std::vector
                                                    {"one_hot", EncoderKind::one_hot},
                                                    {"ordinal", EncoderKind::ordinal},
                                                    {"cyclic", EncoderKind::cyclic},
-                                                   {"date_parts", EncoderKind::date_parts}});
+                                                   {"date_parts", EncoderKind::date_parts},
+                                                   {"string_lookup", EncoderKind::string_lookup},
+                                                   {"hashing", EncoderKind::hashing}});
   }
   const bool is_category = column.encoder == EncoderKind::one_hot || column.encoder == EncoderKind::ordinal;
   const auto only_for = [&](const std::optional<Value>& given, bool fits, const char* encoders) {
@@ -93,6 +127,7 @@ void read_columns(const Value& value, const GroupDefaults& defaults, std::vector
   const auto categories = object.find("categories");
   only_for(categories, is_category, "one_hot and ordinal");
   if (categories) column.categories = categories->texts();
+  read_token_options(object, column, only_for);
   const auto period = object.find("period");
   only_for(period, column.encoder == EncoderKind::cyclic, "cyclic");
   if (period) column.period = period->number();

@@ -93,6 +93,30 @@ TEST_CASE("recipe json: accuracy is taken as Keras takes it, and classes may go 
   CHECK(recipe.fit.class_weight[1].weight == 3);
 }
 
+TEST_CASE("recipe json: what string_lookup and hashing take comes back from JSON and from bytes") {
+  const Recipe recipe = parse(R"({"data": {"csv": "d.csv", "target": "y", "features": [
+      {"column": "kind", "encoder": "string_lookup", "vocabulary": ["b", "a"], "num_oov_indices": 2, "mask_token": ""},
+      {"column": "place", "encoder": "string_lookup", "max_tokens": 50},
+      {"column": "id", "encoder": "hashing", "num_bins": 10, "salt": ["18446744073709551615", 7], "mask_value": "-"},
+      {"column": "other", "encoder": "hashing", "num_bins": 4, "salt": 3}]},
+      "fit": {"loss": "mse"}})");
+  const std::vector<ColumnRecipe>& columns = recipe.data.inputs[0].columns;
+  CHECK(columns[0].categories == std::vector<std::string>{"b", "a"});
+  CHECK(columns[0].oov_indices == 2);
+  CHECK(columns[0].mask_token == "");
+  CHECK_FALSE(columns[1].mask_token.has_value());
+  CHECK(columns[1].max_tokens == 50);
+  CHECK(columns[2].bins == 10);
+  CHECK(columns[2].salt == std::vector<uint64_t>{18446744073709551615u, 7});
+  CHECK(columns[2].mask_token == "-");
+  CHECK(columns[3].salt == std::vector<uint64_t>{3, 3});
+  const std::string text = recipe_to_json(recipe);
+  CHECK(recipe_to_json(parse(text)) == text);
+  const Result<Recipe> stored = read_recipe(write_recipe(recipe));
+  REQUIRE(stored.ok());
+  CHECK(recipe_to_json(*stored) == text);
+}
+
 TEST_CASE("recipe json: every example recipe reads, prints and reads again as the same recipe") {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(MORU_SOURCE_DIR) + "/tools/recipes")) {
@@ -124,7 +148,7 @@ TEST_CASE("recipe json: the example in the README is a recipe") {
       parse_recipe_json(std::string_view(text).substr(begin + 9, text.find("```", begin + 9) - begin - 9), "README.md");
   INFO(recipe.status().message());
   REQUIRE(recipe.ok());
-  CHECK(recipe->data.inputs[0].columns.size() == 7);
+  CHECK(recipe->data.inputs[0].columns.size() == 9);
 }
 
 TEST_CASE("recipe json: every example recipe prepares its data") {
@@ -243,7 +267,7 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
       {with_data(R"("target": "y", "features": [{"column": "h", "encoder": "cyclc"}])"),
        "data.features[0].encoder: 'cyclc' is not known\n  hint: did you mean 'cyclic'? it is one of: numeric, one_hot, "
        "ordinal, cyclic, "
-       "date_parts"},
+       "date_parts, string_lookup, hashing"},
       {with_data(R"("target": "y", "features": ["a", {"column": "h", "period": 24}])"),
        "data.features[1].period: means nothing to this encoder\n  hint: it belongs to cyclic; set \"encoder\" or leave "
        "it out"},
