@@ -42,7 +42,9 @@ std::vector<Type> mean_states();
 /// total / count; 0 before the first sample
 Op mean_result(std::string_view name, std::vector<AttributeSpec> attributes, bool root = false);
 
-std::vector<Op> confusion_metrics();  // metric_confusion.cpp: precision, recall, AUC, ...
-std::vector<Op> overlap_metrics();    // metric_overlap.cpp: F scores, intersection over union
+std::vector<Op> accuracy_metrics();     // metric_accuracy.cpp: binary, categorical, top k
+std::vector<Op> correlation_metrics();  // metric_correlation.cpp: similarities and correlations along an axis
+std::vector<Op> confusion_metrics();    // metric_confusion.cpp: precision, recall, AUC, ...
+std::vector<Op> overlap_metrics();      // metric_overlap.cpp: F scores, intersection over union
 
 }  // namespace moru
