@@ -258,7 +258,8 @@ void rewrite(Graph& graph, const Graph& before, const Attention& attention, int6
                         {"sequences", static_cast<int64_t>(sequences.size())},
                         {"axes", axes},
                         {"output_axes", std::vector<int64_t>{static_cast<int64_t>(at)}},
-                        {"recompute", true}},
+                        {"recompute", true},
+                        {"over", attention.shared() ? "heads" : "queries"}},
                        std::move(bodies))[0];
   y = b.reshape(y, with_extent(shape, at, whole));
   if (whole < extent) {

@@ -52,6 +52,7 @@ struct ScanParts {
   size_t carries, sequences, invariants, stacks;
   std::vector<int64_t> axes, output_axes;
   bool reverse, recompute;
+  std::string over;
 };
 
 ScanParts parts_of(const Node& node) {
@@ -64,6 +65,7 @@ ScanParts parts_of(const Node& node) {
   parts.output_axes = node.attributes.integers("output_axes");
   parts.reverse = node.attributes.boolean("reverse");
   parts.recompute = node.attributes.has("recompute") && node.attributes.boolean("recompute");
+  if (node.attributes.has("over")) parts.over = node.attributes.string("over");
   return parts;
 }
 
@@ -220,6 +222,7 @@ void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& 
                            {"output_axes", output_axes},
                            {"reverse", !parts.reverse},
                            {"recompute", parts.recompute}};
+  if (!parts.over.empty()) attributes.set("over", parts.over);
   if (sequence_count == 0) attributes.set("trip", Shape{trip});
   std::vector<Graph> bodies;
   bodies.push_back(std::move(body));

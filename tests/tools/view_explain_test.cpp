@@ -145,6 +145,21 @@ TEST_CASE("explain counts what the passes did, and the numbers are those of the 
   CHECK(fact(explained, "reused").at("sentence").get<std::string>().size() > 10);
 }
 
+TEST_CASE("explain says whose attention runs by blocks, and does not take that for a loop over time") {
+  const RecurrentProject project;
+  const std::string x = R"({"class_name": "__keras_tensor__", "config": {"shape": [null, 640, 8], "dtype": "float32", "keras_history": ["x", 0, 0]}})";
+  write_file(project / "attention.json", R"({"class_name": "Functional", "config": {"name": "m", "layers": [
+      {"class_name": "InputLayer", "name": "x", "config": {"batch_shape": [null, 640, 8], "dtype": "float32", "name": "x"}, "inbound_nodes": []},
+      {"class_name": "MultiHeadAttention", "name": "heads", "config": {"name": "heads", "num_heads": 2, "key_dim": 4},
+       "inbound_nodes": [{"args": [)" + x + ", " + x + R"(], "kwargs": {}}]}],
+      "input_layers": [["x", 0, 0]], "output_layers": [["heads", 0, 0]]}})");
+  const json explained = project.explain({project / "attention.json", "--batch", "2", "--seconds", "0"});
+  const json blocked = fact(explained, "blocked");
+  CHECK(blocked.at("numbers").at("layers") == 1);
+  CHECK(blocked.dump().find("heads") != std::string::npos);
+  CHECK(explained.dump().find("over time") == std::string::npos);
+}
+
 TEST_CASE("explain says it in words as well, measures where it is asked to, and names entries that there are not") {
   const RecurrentProject project;
   const Outcome text = project.moru({"explain", project / "lstm.json", "--batch", "4", "--seconds", "0.02"});

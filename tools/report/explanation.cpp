@@ -36,6 +36,7 @@ struct Census {
   int64_t loops = 0, recomputing = 0;  // scans
   int64_t stacked = 0;                 // results that scans keep for every time
   std::vector<std::string> tiles;
+  std::set<std::string> attention;  // the users' nodes whose attention runs by blocks
 };
 
 void take_census(const Graph& graph, bool in_scan, Census& census) {
@@ -47,7 +48,9 @@ void take_census(const Graph& graph, bool in_scan, Census& census) {
       ++census.contractions;
       if (in_scan) ++census.contractions_in_loops[node.origin];
     }
-    if (name == "scan") {
+    const bool over_time = name == "scan" && !node.attributes.has("over");
+    if (name == "scan" && !over_time) census.attention.insert(node.origin);
+    if (over_time) {
       ++census.loops;
       if (node.attributes.has("recompute") && node.attributes.boolean("recompute")) ++census.recomputing;
       census.stacked += static_cast<int64_t>(node.outputs.size()) - node.attributes.integer("carries");
@@ -61,7 +64,7 @@ void take_census(const Graph& graph, bool in_scan, Census& census) {
                                     static_cast<long long>(node.attributes.integer("sums")),
                                     static_cast<long long>(node.attributes.integer("partitions"))));
     }
-    for (const Graph& body : node.bodies) take_census(body, in_scan || name == "scan", census);
+    for (const Graph& body : node.bodies) take_census(body, in_scan || over_time, census);
   }
 }
 
@@ -227,10 +230,18 @@ std::vector<Fact> explain_program(const std::vector<Snapshot>& snapshots, const 
                      {{"loops", now.loops}, {"stacked", now.stacked}}});
     facts.push_back({"recomputed",
                      now.recomputing > 0
-                         ? count_text(now.recomputing, "loop") + " runs segments of time again instead of keeping them."
+                         ? count_text(now.recomputing, "loop") + (now.recomputing == 1 ? " runs" : " run") + " segments of time again instead of keeping them."
                          : std::string("No segment of time is run again: no memory budget asks for it."),
                      {},
                      {{"loops", now.recomputing}}});
+  }
+  if (!now.attention.empty()) {
+    const auto count = static_cast<int64_t>(now.attention.size());
+    facts.push_back({"blocked",
+                     "Attention of " + count_text(count, "layer") + " runs head by head and, where the sequence is long, by blocks of queries: its "
+                         "scores are never stored whole.",
+                     {now.attention.begin(), now.attention.end()},
+                     {{"layers", count}}});
   }
   if (!now.tiles.empty())
     facts.push_back({"tiled",
