@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "compiler/support/error.h"
+
 namespace moru {
 
 Value divide_integers(Value a, Value b) { return a.builder->call("divide_integers", {a, b}); }
@@ -85,6 +87,8 @@ Value wrapped_indices(Value indices, Dim extent) {
 }
 
 Shape only_axis(const Shape& shape, int64_t axis) {
+  if (axis < 0 || static_cast<size_t>(axis) >= shape.size())
+    throw CompileError({.stage = "build", .what = "needs a tensor with an axis " + std::to_string(axis) + " but got " + shape_text(shape)});
   Shape result(shape.size(), Dim(1));
   result[static_cast<size_t>(axis)] = shape[static_cast<size_t>(axis)];
   return result;

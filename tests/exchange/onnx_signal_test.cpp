@@ -272,6 +272,21 @@ TEST_CASE("onnx attention: a cache without the axes of the keys is refused") {
   CHECK(model.error() == "layer 'the_Attention' (Attention): needs a tensor of more axes than f32[3, 4]");
 }
 
+TEST_CASE("onnx: heads of no keys, and indices of other axes than the data, are refused") {
+  OnnxCase attention(23);
+  attention.input("q", {"2", "4", "3", "8"});
+  for (const char* input : {"k", "v"}) attention.input(input, {"2", "0", "3", "8"});
+  attention.node("Attention", {"q", "k", "v"}, {"y"});
+  attention.output("y");
+  CHECK(attention.error().find("4 heads of queries, which is no multiple of the 0 of keys") != std::string::npos);
+  OnnxCase gather(13);
+  gather.input("data", {"2", "3", "4"});
+  gather.input("indices", {"2", "3"}, onnx_long);
+  gather.node("GatherElements", {"data", "indices"}, {"y"});
+  gather.output("y");
+  CHECK(gather.error().find("needs a tensor with an axis 2 but got [2, 3]") != std::string::npos);
+}
+
 TEST_CASE("onnx attention: scores and probabilities pass through the node's graphs") {
   OnnxCase model(26);
   model.proto.add_opset_import()->set_domain("ai.onnx.preview");

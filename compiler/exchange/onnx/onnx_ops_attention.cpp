@@ -80,7 +80,7 @@ void attention(OnnxNode& n) {
 
   const Dim heads = query.dim(1), key_heads = key.dim(1);
   if (heads != key_heads) {
-    if (!heads.is_constant() || !key_heads.is_constant() || heads.constant() % key_heads.constant() != 0)
+    if (!heads.is_constant() || !key_heads.is_constant() || key_heads.constant() < 1 || heads.constant() % key_heads.constant() != 0)
       n.fail("has " + heads.text() + " heads of queries, which is no multiple of the " + key_heads.text() + " of keys");
     const int64_t times = heads.constant() / key_heads.constant();
     key = repeat_heads(key, times);
