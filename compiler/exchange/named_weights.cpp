@@ -42,6 +42,9 @@ const SafetensorsType safetensors_types[] = {
     {"U16", {DType::i32, Narrow::u16}},
     {"U32", {DType::i64, Narrow::u32}},
     {"U64", {DType::i64, Narrow::u64}},
+    {"F8_E4M3", {DType::f32, Narrow::f8e4m3fn}},
+    {"F8_E5M2", {DType::f32, Narrow::f8e5m2}},
+    {"F8_E8M0", {DType::f32, Narrow::f8e8m0}},
 };
 
 // "module.dense.kernel:0" and "module/dense/kernel" name one weight.
@@ -164,9 +167,7 @@ std::vector<NamedTensor> read_safetensors(std::span<const std::byte> bytes, cons
     const auto type = std::find_if(std::begin(safetensors_types), std::end(safetensors_types),
                                    [&](const SafetensorsType& t) { return type_name == '"' + std::string(t.name) + '"'; });
     if (type == std::end(safetensors_types)) refuse(source, what + " has the element type " + type_name + ", which is not supported");
-    const int64_t element_bytes =
-        type->type.narrow == Narrow::none ? dtype_bytes(type->type.dtype) : narrow_bytes(type->type.narrow);
-    int64_t needed = element_bytes;
+    int64_t needed = stored_bytes(type->type, 1);
     for (int64_t extent : shape)
       if (__builtin_mul_overflow(needed, extent, &needed)) damaged(what + " has an impossible shape");
     if (place.size() != 2 || place[0] > place[1] || static_cast<uint64_t>(place[1]) > data.size())

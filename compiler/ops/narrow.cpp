@@ -12,6 +12,10 @@ namespace {
 
 Narrow narrow_of(const Attributes& attributes) { return find_narrow(attributes.string("type")).value(); }
 
+NarrowRule rule_of(const Attributes& attributes) {
+  return {attributes.boolean("saturate"), find_direction(attributes.string("round_mode")).value()};
+}
+
 Expr integer_and(Expr x, int64_t bits) {
   const DType type = x->type;
   return expr::binary(ExprOp::bit_and, std::move(x), expr::integer(bits, type));
@@ -23,47 +27,83 @@ Expr rounded_bits(const Expr& magnitude, int64_t dropped) {
   return integer_and(magnitude + expr::integer((int64_t{1} << (dropped - 1)) - 1) + odd, -(int64_t{1} << dropped));
 }
 
-Expr round_float(Expr x, bool brain) {
-  if (x->type == DType::f64) x = expr::convert(x, DType::f32);
-  const Expr bits = expr::bitcast(x, DType::i32), magnitude = integer_and(bits, 0x7fffffff);
-  const Expr sign = integer_and(bits, INT32_MIN);
-  Expr rounded = rounded_bits(magnitude, brain ? 16 : 13);
-  if (!brain) {
-    // From 65520 on there is only infinity; below 2^-14 every number is a multiple of 2^-24.
-    rounded = expr::select(expr::binary(ExprOp::less, rounded, expr::integer(0x47800000)), rounded,
-                           expr::integer(0x7f800000));
-    const Expr small = expr::bitcast(magnitude, DType::f32) + expr::constant(0.5) - expr::constant(0.5);
-    rounded = expr::select(expr::binary(ExprOp::less, magnitude, expr::integer(0x38800000)),
-                           expr::bitcast(small, DType::i32), rounded);
-  }
-  const Expr value = expr::bitcast(expr::binary(ExprOp::bit_or, rounded, sign), DType::f32);
-  return expr::select(expr::binary(ExprOp::equal, x, x), value, x);
+Expr pattern(double value) {
+  return expr::integer(std::bit_cast<int32_t>(static_cast<float>(value)));
 }
 
-Expr lower_narrow(Expr x, Narrow narrow) {
+Expr is_less(const Expr& a, const Expr& b) { return expr::binary(ExprOp::less, a, b); }
+
+Expr round_to_format(const Expr& x, const FloatFormat& format, bool saturates) {
+  const Expr bits = expr::bitcast(x, DType::i32), magnitude = integer_and(bits, 0x7fffffff);
+  const Expr sign = integer_and(bits, INT32_MIN);
+  Expr rounded = rounded_bits(magnitude, 23 - format.mantissa_bits);
+  constexpr int least_of_f32 = -126;
+  if (format.least_exponent > least_of_f32) {
+    // What is added leaves room for no smaller multiples than the format has.
+    const double room = std::ldexp(1.0, format.least_exponent - format.mantissa_bits + 23);
+    const Expr small = expr::bitcast(magnitude, DType::f32) + expr::constant(room) - expr::constant(room);
+    rounded = expr::select(is_less(magnitude, pattern(std::ldexp(1.0, format.least_exponent))),
+                           expr::bitcast(small, DType::i32), rounded);
+  }
+  const bool only_infinity = format.least_exponent == least_of_f32 && format.has_infinity && !saturates;
+  if (!only_infinity) {  // of f32 itself, which the carry reaches
+    const double beyond = saturates || !format.has_nan ? format.greatest : format.has_infinity ? INFINITY : NAN;
+    rounded = expr::select(is_less(pattern(format.greatest), rounded), pattern(beyond), rounded);
+  }
+  Expr with_sign = expr::binary(ExprOp::bit_or, rounded, sign);
+  if (!format.has_negative_zero)
+    with_sign = expr::select(expr::binary(ExprOp::equal, rounded, expr::integer(0)), rounded, with_sign);
+  const Expr of_nan = format.has_nan ? x : expr::constant(-0.0);
+  return expr::select(expr::binary(ExprOp::equal, x, x), expr::bitcast(with_sign, DType::f32), of_nan);
+}
+
+// A power of two from 2^-127, of which f32 has the pattern 0x400000, to 2^127.
+Expr round_to_power_of_two(const Expr& x, NarrowRule rule) {
+  using Direction = NarrowRule::Direction;
+  constexpr int64_t least = 0x400000, normal = 0x800000, greatest = 0x7f000000, nan = 0x7fc00000;
+  const Expr magnitude = integer_and(expr::bitcast(x, DType::i32), 0x7fffffff);
+  const int64_t added = rule.direction == Direction::up ? normal - 1 : rule.direction == Direction::nearest ? normal / 2 : 0;
+  Expr rounded = integer_and(magnitude + expr::integer(added), -normal);
+  const int64_t rises = rule.direction == Direction::up        ? least + 1
+                        : rule.direction == Direction::nearest ? least + least / 2
+                                                               : normal;
+  const Expr small = expr::select(is_less(magnitude, expr::integer(rises)), expr::integer(least), expr::integer(normal));
+  rounded = expr::select(is_less(magnitude, expr::integer(normal)), small, rounded);
+  if (!rule.saturates) rounded = expr::select(is_less(magnitude, expr::integer(least)), expr::integer(nan), rounded);
+  const Expr in_range = is_less(magnitude, expr::integer(greatest + 1));
+  // The sum above may have left the positive numbers; NaN is told apart below.
+  const Expr fits = rule.direction == Direction::down ? is_less(magnitude, expr::integer(0x7f800000))
+                    : rule.direction == Direction::up ? in_range
+                                                      : is_less(magnitude, expr::integer(greatest + normal / 2));
+  rounded = expr::select(fits, rounded, expr::integer(rule.saturates ? greatest : nan));
+  return expr::select(expr::binary(ExprOp::equal, x, x), expr::bitcast(rounded, DType::f32), x);
+}
+
+Expr lower_narrow(Expr x, Narrow narrow, NarrowRule rule) {
+  if (is_float(held_in(narrow))) {
+    const DType type = x->type;
+    if (type == DType::f64) x = expr::convert(std::move(x), DType::f32);
+    const FloatFormat* format = find_float_format(narrow);
+    const Expr y = format != nullptr ? round_to_format(x, *format, rule.saturates) : round_to_power_of_two(x, rule);
+    return type == DType::f32 ? y : expr::convert(y, type);
+  }
   switch (narrow) {
-    case Narrow::f16:
-    case Narrow::bf16: {
-      const DType type = x->type;
-      const Expr y = round_float(std::move(x), narrow == Narrow::bf16);
-      return type == DType::f32 ? y : expr::convert(y, type);
-    }
+    case Narrow::u2:
+    case Narrow::u4:
     case Narrow::u8:
-      return integer_and(std::move(x), 0xff);
     case Narrow::u16:
-      return integer_and(std::move(x), 0xffff);
     case Narrow::u32:
-      return integer_and(std::move(x), 0xffffffff);
+      return integer_and(std::move(x), (int64_t{1} << narrow_bits(narrow)) - 1);
+    case Narrow::i2:
+    case Narrow::i4:
     case Narrow::i8:
     case Narrow::i16: {
-      const Expr count = expr::integer((x->type == DType::i64 ? 64 : 32) - 8 * narrow_bytes(narrow), x->type);
+      const Expr count = expr::integer((x->type == DType::i64 ? 64 : 32) - narrow_bits(narrow), x->type);
       return expr::binary(ExprOp::sar, expr::binary(ExprOp::shl, std::move(x), count), count);
     }
-    case Narrow::u64:
-    case Narrow::none:
+    default:
       return x;
   }
-  return x;
 }
 
 // Shifts by 64 bits or more leave nothing.
@@ -197,13 +237,19 @@ std::vector<Op> narrow_ops() {
   op.name = "narrow";
   op.family = OpFamily::elementwise;
   op.doc =
-      "y = x rounded to nearest even (f16, bf16) or wrapped (integers) to the values of a narrow element type, "
-      "elementwise; "
-      "the gradient passes as it is.  x, y: [...]";
+      "y = x rounded to nearest even (floats) or wrapped (integers) to the values of a narrow element type, elementwise; "
+      "the gradient passes as it is. Beyond the greatest float lies infinity, else NaN, or where it saturates (f4e2m1 "
+      "always) that float. f8e8m0 is the power of two that `round_mode` says, ties up.  x, y: [...]";
   op.inputs = {{.name = "x"}};
   op.attributes = {{.name = "type",
                     .type = AttributeType::string,
-                    .choices = {"f16", "bf16", "i8", "i16", "u8", "u16", "u32", "u64"}}};
+                    .choices = {"f16", "bf16", "i8", "i16", "u8", "u16", "u32", "u64", "f8e4m3fn", "f8e4m3fnuz", "f8e5m2",
+                                "f8e5m2fnuz", "f8e8m0", "f4e2m1", "i4", "u4", "i2", "u2"}},
+                   {.name = "saturate", .type = AttributeType::boolean, .default_value = false},
+                   {.name = "round_mode",
+                    .type = AttributeType::string,
+                    .default_value = "nearest",
+                    .choices = {"nearest", "up", "down"}}};
   op.cheap = true;
   op.infer = [](const OpContext& context) -> std::vector<Type> {
     const Narrow narrow = narrow_of(context.attributes);
@@ -214,11 +260,11 @@ std::vector<Op> narrow_ops() {
   };
   op.reference = [](std::span<const HostTensor> inputs, const Attributes& attributes) {
     HostTensor y = inputs[0];
-    for (double& value : y.data) value = narrowed(value, narrow_of(attributes));
+    for (double& value : y.data) value = narrowed(value, narrow_of(attributes), rule_of(attributes));
     return std::vector<HostTensor>{std::move(y)};
   };
   op.lower = [](std::span<const Expr> x, const Attributes& attributes) {
-    return lower_narrow(x[0], narrow_of(attributes));
+    return lower_narrow(x[0], narrow_of(attributes), rule_of(attributes));
   };
   op.gradient = [](const GradientContext& context) -> std::vector<Value> {
     if (!is_float(context.inputs[0].type().dtype)) return {Value{}};
@@ -242,6 +288,26 @@ std::vector<Op> narrow_ops() {
                  example("u16", {.shape = {whole}, .dtype = DType::i32, .values = integers}),
                  example("u32", {.shape = {whole}, .dtype = DType::i64, .values = integers}),
                  example("u64", {.shape = {3, 5}, .low = 0, .high = 9, .dtype = DType::i64})};
+  for (const char* type : {"i4", "u4", "i2", "u2"})
+    op.examples.push_back(example(type, {.shape = {whole}, .dtype = DType::i32, .values = integers}));
+  // Around ties, the ends of the ranges and the least numbers of each.
+  const std::vector<double> small = {0.0,    -0.0,   1.0625, 1.1875,  -3.5,     5.0,      -6.0,     7.0,       9.0,       240.0,
+                                     247.0,  248.0,  448.0,  464.0,   465.0,    57344.0,  61439.0,  61440.0,   -1e6,      INFINITY,
+                                     -INFINITY, NAN, 0.25,   0.75,    0x1p-9,   0x1.8p-9, 0x1p-10,  -0x1.1p-10, 0x1p-16, 0x1.8p-17,
+                                     0x1p-17, -0x1p-18, 0x1p-126, 0x1.8p-127, 0x1p-127, 0x1p-128, 0x1.4p127, 0x1.8p127, 3e38, 0x1.8p3};
+  const auto smalls = static_cast<int64_t>(small.size());
+  for (const char* type : {"f8e4m3fn", "f8e4m3fnuz", "f8e5m2", "f8e5m2fnuz", "f4e2m1", "f8e8m0"}) {
+    const bool is_scale = std::string_view(type) == "f8e8m0";
+    for (const bool saturates : {false, true})
+      for (const char* direction : {"nearest", "up", "down"}) {
+        if (!is_scale && std::string_view(direction) != "nearest") continue;
+        Example one = example(type, {.shape = {smalls}, .values = small});
+        one.attributes.set("saturate", saturates);
+        one.attributes.set("round_mode", direction);
+        op.examples.push_back(std::move(one));
+      }
+    if (!is_scale) op.examples.push_back(example(type, {.shape = {7, 33}, .low = -8, .high = 8}));
+  }
   std::vector<Op> ops = bit_ops();
   ops.insert(ops.begin(), std::move(op));
   ops.push_back(bitcast_op());

@@ -61,7 +61,7 @@ std::vector<ParameterSpec> kept_states(const Op& op, const Layer& layer, const M
 
 // The nodes of a layer that is drawn as a graph of ops.
 std::vector<MaskedValue> emit_body(EntryBuilder& entry, const Layer& layer, const ModelNode& node,
-                                   const std::vector<Value>& tensors, const std::string& prefix) {
+                                   const std::vector<Value>& tensors, const std::string& prefix, BodyPlace& place) {
   Builder& b = entry.builder();
   std::vector<Type> types;
   for (const Value& tensor : tensors) types.push_back(tensor.type());
@@ -70,8 +70,12 @@ std::vector<MaskedValue> emit_body(EntryBuilder& entry, const Layer& layer, cons
   std::vector<Value> inputs = tensors;
   for (size_t i = tensors.size(); i < body.inputs.size(); ++i)
     inputs.push_back(entry.read(parameter_slot(prefix, layer, layer.parameters.at(i - tensors.size()).name)));
+  place.first = entry.node_count();
   std::vector<MaskedValue> outputs;
   for (const Value& output : append_graph(b, body, inputs)) outputs.push_back({output});
+  place.behind = entry.node_count();
+  for (const Value& input : inputs) place.inputs.push_back(input.id);
+  for (const MaskedValue& output : outputs) place.outputs.push_back(output.value.id);
   return outputs;
 }
 
@@ -267,7 +271,9 @@ NodeValues emit_model(EntryBuilder& entry, const Model& model, std::span<const M
       return masked;
     };
     if (layer.body) {
-      values[n] = emit_body(entry, layer, node, tensors, scope.prefix);
+      BodyPlace place{.node = static_cast<uint32_t>(n), .inputs = {}, .outputs = {}};
+      values[n] = emit_body(entry, layer, node, tensors, scope.prefix, place);
+      if (entry.places != nullptr && scope.prefix.empty()) entry.places->push_back(std::move(place));
     } else if (layer.submodel && layer.class_name == "TimeDistributed") {
       values[n] = emit_time_distributed_model(entry, layer, masked_inputs().at(0), scope);
     } else if (is_model_class(layer)) {

@@ -9,6 +9,7 @@
 #include "compiler/ir/builder.h"
 #include "compiler/ir/graph.h"
 #include "compiler/model/model.h"
+#include "compiler/passes/make_entries.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -50,6 +51,8 @@ class EntryBuilder {
   }
 
   std::vector<Value> regularization;  // activity penalties, already divided by the batch
+  std::vector<BodyPlace>* places = nullptr;
+  size_t node_count() const { return graph_.nodes.size(); }
 
  private:
   Module& module_;

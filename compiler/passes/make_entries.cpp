@@ -243,7 +243,7 @@ void limit_indices(Module& module) {
 
 }  // namespace
 
-Module make_entries(Model& model, const TrainingSpec* training) {
+Module make_entries(Model& model, const TrainingSpec* training, std::vector<BodyPlace>* places) {
   Module module;
   std::vector<std::string> input_names = model.input_names();
   for (size_t i = 0; i < model.inputs.size(); ++i)
@@ -258,6 +258,7 @@ Module make_entries(Model& model, const TrainingSpec* training) {
   add_state_slots(module, model, "", states);
 
   EntryBuilder predict(module, "predict", false);
+  predict.places = places;
   std::vector<MaskedValue> inputs;
   for (const std::string& name : input_names) inputs.push_back({predict.read(name)});
   NodeValues values = emit_model(predict, model, inputs, {});

@@ -7,6 +7,14 @@
 
 namespace moru {
 
+/// Where the body of an imported layer (Layer::body) went when its node was called: the nodes of a graph from `first` to
+/// before `behind`, between values of the graph. Inputs are the tensors, then the layer's parameters.
+struct BodyPlace {
+  uint32_t node = 0;  // of the model, not of one nested in it
+  size_t first = 0, behind = 0;
+  std::vector<ValueId> inputs, outputs;
+};
+
 /// Makes the module of `model`: its slots, entry `predict`, `reset_states` where layers are stateful, and, with `training`, the entries `train_step` (forward and
 /// loss so far; differentiate and add_update complete it), `evaluate`, `reset_metrics` and `metric_results`.
 ///
@@ -15,7 +23,7 @@ namespace moru {
 /// where `reduced` is the mean of loss * sample_weight unless the loss' attribute `reduction` says otherwise (ops/loss.h).
 /// An output made by an inverse Normalization is trained on the network's side of it: the loss compares the layer's
 /// input with the normalized target, while predictions and metrics stay in raw units. Throws CompileError if losses,
-/// weights and outputs do not fit together.
-Module make_entries(Model& model, const TrainingSpec* training);
+/// weights and outputs do not fit together. `places` gets those of entry `predict`, in the order of its nodes.
+Module make_entries(Model& model, const TrainingSpec* training, std::vector<BodyPlace>* places = nullptr);
 
 }  // namespace moru

@@ -51,11 +51,9 @@ std::optional<NpyType> npy_type_of(Narrow narrow) {
       return NpyType::u4;
     case Narrow::u64:
       return NpyType::u8;
-    case Narrow::bf16:
-    case Narrow::none:
-      break;
+    default:  // of which numpy has none
+      return std::nullopt;
   }
-  return std::nullopt;
 }
 
 /// Uniform in [0, 1), by SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).

@@ -22,7 +22,7 @@ DType dtype_of_npy(NpyType type);
 SavedTensor read_argument(const std::string& argument);
 
 /// Writes every tensor to DIRECTORY/<name>.npy (see output_file_name), making the directory. `stored_as` has an entry
-/// for each tensor, or none; bf16, which .npy cannot say, becomes DIRECTORY/<name>.pb.
+/// for each tensor, or none; what .npy cannot say (bf16, f8, i4, ...) becomes DIRECTORY/<name>.pb.
 void write_arrays(const std::string& directory, std::span<const SavedTensor> tensors,
                   std::span<const Narrow> stored_as = {});
 

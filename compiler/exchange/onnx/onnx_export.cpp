@@ -19,7 +19,9 @@ namespace {
 }
 
 // The version of the file format that came with an operator set (onnx/docs/Versioning.md).
-int64_t ir_version(int64_t opset) { return opset <= 14 ? 7 : opset <= 18 ? 8 : opset <= 20 ? 9 : 10; }
+int64_t ir_version(int64_t opset) {
+  return opset <= 14 ? 7 : opset <= 18 ? 8 : opset <= 20 ? 9 : opset <= 22 ? 10 : std::min<int64_t>(opset - 12, 13);
+}
 
 void check_problems(const Model& model, const std::vector<std::string>& problems) {
   if (problems.empty()) return;
@@ -39,27 +41,6 @@ std::vector<std::byte> bytes_of(const onnx::ModelProto& proto) {
   return bytes;
 }
 
-// A model of one layer, called as `node` calls it.
-Model alone(const Model& model, const ModelNode& node) {
-  Model one{.name = model.name};
-  ModelNode call{.layer = static_cast<uint32_t>(node.inputs.size()), .inputs = {}, .outputs = node.outputs, .name = node.name};
-  for (size_t i = 0; i < node.inputs.size(); ++i) {
-    const Type& type = model.type(node.inputs[i]);
-    const std::string name = "input " + std::to_string(i);
-    one.layers.push_back({.name = name, .class_name = "InputLayer", .attributes = input_layer_attributes(type)});
-    one.nodes.push_back({.layer = static_cast<uint32_t>(i), .inputs = {}, .outputs = {type}, .name = name});
-    one.inputs.push_back({static_cast<uint32_t>(i), 0});
-    call.inputs.push_back({static_cast<uint32_t>(i), 0});
-  }
-  one.layers.push_back(model.layers[node.layer]);
-  one.nodes.push_back(std::move(call));
-  for (size_t i = 0; i < node.outputs.size(); ++i) {
-    one.outputs.push_back({static_cast<uint32_t>(node.inputs.size()), static_cast<uint32_t>(i)});
-    one.output_names.push_back("output " + std::to_string(i));
-  }
-  return one;
-}
-
 class Exporter {
  public:
   Exporter(const Model& model, int64_t opset) : model_(model), writer_(opset) {}
@@ -71,13 +52,7 @@ class Exporter {
     std::vector<OnnxValue> inputs;
     for (size_t i = 0; i < input_names.size(); ++i)
       inputs.push_back(writer_.input(input_names[i], model_.type(model_.inputs[i]), stored_as(model_, model_.inputs[i])));
-    // What was read from ONNX goes out as it came. Masks, which only Keras has, pass from layer to layer in the program.
-    const bool imported =
-        std::ranges::any_of(model_.layers, [](const Layer& l) { return l.body != nullptr; }) &&
-        std::ranges::none_of(model_.nodes, [](const ModelNode& n) {
-          return !n.keywords.empty() || std::ranges::any_of(n.masks, [](const std::optional<Type>& mask) { return mask.has_value(); });
-        });
-    const std::vector<OnnxValue> outputs = imported ? write_nodes(inputs) : write_predict(model_, inputs);
+    const std::vector<OnnxValue> outputs = write_predict(inputs);
     for (size_t i = 0; i < outputs.size(); ++i)
       writer_.output(outputs[i], model_.output_names[i], model_.type(model_.outputs[i]), stored_as(model_, model_.outputs[i]));
     for (const State& state : states_) writer_.output(state.value, state.name + "/next", state.type, Narrow::none);
@@ -104,15 +79,17 @@ class Exporter {
     return value;
   }
 
-  // Entry `predict` of a model: its layers' ops with all that passes between them, masks too.
-  std::vector<OnnxValue> write_predict(const Model& model, const std::vector<OnnxValue>& model_inputs) {
+  // Entry `predict`: the layers' ops with all that passes between them, masks too, and the nodes of an imported model as
+  // they were read.
+  std::vector<OnnxValue> write_predict(const std::vector<OnnxValue>& model_inputs) {
     // Both hand out what can be written to; here it is only read.
-    Model& drawn = const_cast<Model&>(model);
-    const Module module = make_entries(drawn, nullptr);
+    Model& drawn = const_cast<Model&>(model_);
+    std::vector<BodyPlace> places;
+    const Module module = make_entries(drawn, nullptr, &places);
     const Graph& predict = *module.find_entry("predict");
     std::map<std::string, const Parameter*> parameters;
     for (const ParameterPath& path : all_parameters(drawn)) parameters[path.path] = path.parameter;
-    const std::vector<std::string> names = model.input_names();
+    const std::vector<std::string> names = model_.input_names();
     std::vector<OnnxValue> inputs;
     for (const GraphInput& input : predict.inputs) {
       const Slot& slot = *module.find_slot(input.slot);
@@ -124,7 +101,10 @@ class Exporter {
       else
         inputs.push_back(state(slot));
     }
-    const std::vector<OnnxValue> results = writer_.write_graph(predict, inputs);
+    std::vector<OnnxGraphPart> parts;
+    for (BodyPlace& place : places)
+      if (place.first < place.behind && !is_narrow(place.node)) parts.push_back(recorded(std::move(place)));
+    const std::vector<OnnxValue> results = writer_.write_graph(predict, inputs, parts);
     std::vector<OnnxValue> outputs;
     for (size_t i = 0; i < results.size(); ++i) {
       const GraphResult& result = predict.results[i];
@@ -136,41 +116,27 @@ class Exporter {
     return outputs;
   }
 
+  // Between the nodes of the file narrow tensors are wide.
+  bool is_narrow(uint32_t node) const {
+    return stored_as(model_, {node, 0}) != Narrow::none ||
+           std::ranges::any_of(model_.nodes[node].inputs, [&](TensorRef ref) { return stored_as(model_, ref) != Narrow::none; });
+  }
+
+  OnnxGraphPart recorded(BodyPlace place) {
+    const Layer& layer = model_.layers[model_.nodes[place.node].layer];
+    const size_t weights = layer.parameters.size();
+    return {place.first, place.behind, std::move(place.inputs), std::move(place.outputs),
+            [this, &layer, weights, name = model_.nodes[place.node].name](std::span<const OnnxValue> given) {
+              writer_.set_origin(name);
+              return write_onnx_record(writer_, layer, given.first(given.size() - weights), given.last(weights));
+            }};
+  }
+
   // State between calls: an input that may be left out.
   OnnxValue state(const Slot& slot) {
     for (const Dim& dim : slot.type.shape)
       if (!dim.is_constant()) refuse("the state '" + slot.name + "' has no known size", "fix the batch size of the model");
     return writer_.state(slot.name, slot.type, slot.initial);
-  }
-
-  // Imported models: nodes that are written as they were read, and bodies.
-  std::vector<OnnxValue> write_nodes(const std::vector<OnnxValue>& inputs) {
-    std::vector<std::vector<OnnxValue>> values(model_.nodes.size());
-    for (size_t i = 0; i < inputs.size(); ++i) values[model_.inputs[i].node] = {inputs[i]};
-    for (size_t n = 0; n < model_.nodes.size(); ++n) {
-      const ModelNode& node = model_.nodes[n];
-      const Layer& layer = model_.layers[node.layer];
-      if (layer.class_name == "InputLayer") continue;
-      std::vector<OnnxValue> tensors, weights;
-      bool narrow = stored_as(model_, {static_cast<uint32_t>(n), 0}) != Narrow::none;
-      for (const TensorRef& ref : node.inputs) {
-        tensors.push_back(values[ref.node].at(ref.output));
-        narrow = narrow || stored_as(model_, ref) != Narrow::none;
-      }
-      if (!layer.body) {
-        values[n] = write_predict(alone(model_, node), tensors);
-        continue;
-      }
-      writer_.set_origin(node.name);
-      for (const Parameter& parameter : layer.parameters) weights.push_back(weight(layer.name + "/" + parameter.name, parameter));
-      if (!narrow) values[n] = write_onnx_record(writer_, layer, tensors, weights);
-      if (!values[n].empty()) continue;
-      tensors.insert(tensors.end(), weights.begin(), weights.end());
-      values[n] = writer_.write_graph(*layer.body, tensors);
-    }
-    std::vector<OnnxValue> outputs;
-    for (const TensorRef& ref : model_.outputs) outputs.push_back(values[ref.node].at(ref.output));
-    return outputs;
   }
 };
 

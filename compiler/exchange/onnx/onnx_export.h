@@ -12,7 +12,7 @@
 
 namespace moru {
 
-constexpr int64_t oldest_onnx_opset = 13, newest_onnx_opset = 21, default_onnx_opset = 17;
+constexpr int64_t oldest_onnx_opset = 13, newest_onnx_opset = 26, default_onnx_opset = 17;
 
 struct OnnxExportOptions {
   std::optional<int64_t> opset = {};  // by default 17, or that of the file for a model that came from ONNX

@@ -129,10 +129,6 @@ std::string skeleton(WireReader& reader, uint64_t end, size_t depth,
   return out;
 }
 
-int64_t stored_bytes(ElementType type) {
-  return type.narrow == Narrow::none ? dtype_bytes(type.dtype) : narrow_bytes(type.narrow);
-}
-
 }  // namespace
 
 OnnxFile::OnnxFile(const std::string& path) {
@@ -198,7 +194,7 @@ StoredTensor::StoredTensor(const onnx::TensorProto& tensor, const std::string& f
       what_(std::move(what)) {
   if (tensor.has_segment()) refuse(what_ + " is stored in segments, which is not supported");
   elements_ = static_cast<uint64_t>(checked_elements(shape, what_));
-  const uint64_t needed = elements_ * static_cast<uint64_t>(stored_bytes(dtype));
+  const auto needed = static_cast<uint64_t>(stored_bytes(dtype, static_cast<int64_t>(elements_)));
   uint64_t given = needed;
   if (tensor.data_location() == onnx::TensorProto::EXTERNAL) {
     range_ = external_range(tensor, folder, needed, what_);
@@ -218,7 +214,8 @@ StoredTensor::StoredTensor(const onnx::TensorProto& tensor, const std::string& f
 template <typename Element>
 std::vector<Element> StoredTensor::read() const {
   std::vector<Element> result;
-  result.reserve(elements_ * static_cast<uint64_t>(dtype_bytes(dtype.dtype)) / sizeof(Element));
+  const size_t size = elements_ * static_cast<uint64_t>(dtype_bytes(dtype.dtype)) / sizeof(Element);
+  result.reserve(size);
   auto take = [&](std::span<const std::byte> stored) {
     if (dtype.narrow == Narrow::none)
       append_elements(result, stored);
@@ -229,6 +226,7 @@ std::vector<Element> StoredTensor::read() const {
     read_range(range_, what_, take);
   else
     take(inside_);
+  result.resize(size);  // the last byte of packed elements may hold more
   return result;
 }
 

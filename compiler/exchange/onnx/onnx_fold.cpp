@@ -245,7 +245,9 @@ bool fold_reshaping(OnnxNode& node, const std::vector<Known>& in) {
 
 bool fold_cast(OnnxNode& node, const std::vector<Known>& in) {
   if (node.op_type() != "Cast") return false;
-  const DType to = dtype_of_onnx(static_cast<int32_t>(node.integer("to")), "the attribute 'to'");
+  const ElementType element = dtype_of_onnx(static_cast<int32_t>(node.integer("to")), "the attribute 'to'");
+  const DType to = element.dtype;
+  if (element.narrow != Narrow::none) return false;  // which wraps
   if (to != DType::i64 && !(to == DType::i32 && (in[0]->dtype == DType::i32 || in[0]->is_symbolic()))) return false;
   auto y = std::make_shared<KnownValue>(*in[0]);
   y->dtype = to;

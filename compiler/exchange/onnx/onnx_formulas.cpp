@@ -15,4 +15,11 @@ Value repeat_heads(Value x, int64_t times) {
   return b.reshape(repeated, {shape[0], shape[1] * times, shape[2], shape[3]});
 }
 
+NarrowRule narrow_rule(const OnnxNode& n) {
+  const std::string direction = n.string("round_mode", "up");
+  const auto found = find_direction(direction);
+  if (!found) n.fail("has the unknown round_mode '" + direction + "'");
+  return {.saturates = n.integer("saturate", 1) != 0, .direction = *found};
+}
+
 }  // namespace moru

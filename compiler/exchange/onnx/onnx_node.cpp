@@ -18,7 +18,7 @@ constexpr std::span<const OnnxOp> (*families[])() = {
     onnx_elementwise_ops, onnx_shape_ops,         onnx_contraction_ops, onnx_reduction_ops,    onnx_indexing_ops,
     onnx_window_ops,      onnx_normalization_ops, onnx_recurrent_ops,   onnx_loss_ops,         onnx_attention_ops,
     onnx_resize_ops,      onnx_training_ops,      onnx_selection_ops,   onnx_quantization_ops, onnx_image_ops,
-    onnx_region_ops,      onnx_signal_ops,      onnx_random_ops,      onnx_text_ops,
+    onnx_region_ops,      onnx_signal_ops,        onnx_random_ops,      onnx_text_ops,
 };
 
 }  // namespace
@@ -185,16 +185,30 @@ void OnnxNode::set(size_t index, Value value) {
   set_as(index, value, type);
 }
 
+// An input of that type, left as it was, or what was made narrow just now.
+bool OnnxNode::holds_narrow(const Value& value, Narrow narrow) const {
+  for (const auto& [id, read] : read_)
+    if (read.id == value.id && graph_.value(id).narrow == narrow) return true;
+  if (body_.nodes.empty()) return false;
+  const Node& last = body_.nodes.back();
+  return last.op->name == "narrow" && last.outputs[0] == value.id && last.attributes.string("type") == narrow_name(narrow);
+}
+
+Value OnnxNode::narrowed(Value value, Narrow narrow, NarrowRule rule) {
+  Attributes attributes = {{"type", std::string(narrow_name(narrow))}};
+  if (rule.saturates) attributes.set("saturate", true);
+  if (rule.direction != NarrowRule::Direction::nearest)
+    attributes.set("round_mode", std::string(direction_name(rule.direction)));
+  return builder_.call("narrow", {builder_.cast(value, held_in(narrow))}, attributes);
+}
+
 void OnnxNode::set_as(size_t index, Value value, ElementType type) {
   if (index >= outputs_.size()) return;
   // Of nothing there is nothing to compute.
   if (element_count(value.shape()).is_constant(0)) value = builder_.fill(0.0, Shape(value.shape()), type.dtype);
   value = builder_.cast(value, type.dtype);
-  // What only moved elements of this type left them as they were.
-  bool moved = false;
-  for (const auto& [id, read] : read_) moved = moved || (read.id == value.id && graph_.value(id).narrow == type.narrow);
-  if (type.narrow != Narrow::none && !moved)
-    value = builder_.call("narrow", {value}, {{"type", std::string(narrow_name(type.narrow))}});
+  if (type.narrow != Narrow::none && !holds_narrow(value, type.narrow))
+    value = narrowed(value, type.narrow);
   outputs_[index].value = value;
   outputs_[index].narrow = type.narrow;
 }

@@ -78,6 +78,8 @@ class OnnxNode {
   /// `value` is output `index`, in the element type of input 0 where that is computed in the type of `value`.
   void set(size_t index, Value value);
   void set_as(size_t index, Value value, ElementType type);
+  /// `value` rounded to a narrow type, held in a wider one. Where no other rule is given, set_as does it.
+  Value narrowed(Value value, Narrow narrow, NarrowRule rule = {});
   void set_known(size_t index, Known value);
 
   /// axis counted from the front; fails where `rank` has none such.
@@ -118,6 +120,7 @@ class OnnxNode {
   bool is_original_ = true;  // stands in the file as it is, and can be written so
 
   const onnx::AttributeProto* find(std::string_view attribute) const;
+  bool holds_narrow(const Value& value, Narrow narrow) const;
 };
 
 using OnnxBuild = void (*)(OnnxNode&);

@@ -172,6 +172,8 @@ void cast_to(OnnxNode& n, ElementType to) {
   // Narrow integers wrap, whatever they come from.
   const Value x = n.in(0);
   if (is_narrow_integer(to.narrow) && is_float(x.type().dtype)) return n.set_as(0, b.cast(x, DType::i64), to);
+  if (to.narrow != Narrow::none && stored_bits(to) <= 8 && is_float(to.dtype))
+    return n.set_as(0, n.narrowed(x, to.narrow, narrow_rule(n)), to);
   n.set_as(0, x, to);
 }
 
@@ -183,21 +185,22 @@ void cast(OnnxNode& n) {
 
 void cast_like(OnnxNode& n) { cast_to(n, n.dtype(1)); }
 
-// Integers as wide as f16 and bf16 are their bits only in files; here they are computed in wider types.
+// Integers as wide as narrow floats are their bits only in files; here they are computed in wider types.
 void bit_cast(OnnxNode& n) {
   Builder& b = n.builder();
   const ElementType from = n.dtype(0), to = dtype_of_onnx(static_cast<int32_t>(n.integer("to")), "the attribute 'to'");
-  const auto bytes = [](ElementType type) { return type.narrow == Narrow::none ? dtype_bytes(type.dtype) : narrow_bytes(type.narrow); };
-  if (bytes(from) != bytes(to)) n.fail("takes the bits of elements for wider or narrower ones");
-  const bool halves = is_float(from.dtype) != is_float(to.dtype) && bytes(from) < 4;
-  if (halves) n.fail("takes the bits of float16 or bfloat16 for integers or back, which is not supported");
+  const int64_t bits = stored_bits(from);
+  if (bits != stored_bits(to)) n.fail("takes the bits of elements for wider or narrower ones");
   Value x = n.in(0);
   if (from.narrow == to.narrow && from.dtype == to.dtype) return n.set(0, x);
-  // u32 is held in i64, wrapped.
   const bool floats = is_float(from.dtype) != is_float(to.dtype);
+  if (bits < 32 && (floats || is_float(from.dtype)))
+    n.fail("takes the bits of floats of " + std::to_string(bits) + " bits, which is not supported");
+  // u32 is held in i64, wrapped.
   if (floats) {
     if (from.narrow == Narrow::u32) x = b.cast(x, DType::i32);
-    x = b.call("bitcast", {x}, {{"dtype", is_float(from.dtype) ? (bytes(from) == 4 ? "i32" : "i64") : (bytes(from) == 4 ? "f32" : "f64")}});
+    const char* type = is_float(from.dtype) ? (bits == 32 ? "i32" : "i64") : (bits == 32 ? "f32" : "f64");
+    x = b.call("bitcast", {x}, {{"dtype", type}});
   }
   n.set_as(0, b.cast(x, to.dtype), to);
 }

@@ -1,4 +1,4 @@
-// ONNX's quantized operators: integers of 8 and 16 bits that stand for multiples of a scale.
+// ONNX's quantized operators: integers of 2 to 16 bits, and floats of 4 and 8, that stand for multiples of a scale.
 #include <algorithm>
 #include <cmath>
 
@@ -14,18 +14,12 @@ struct Range {
 };
 
 Range range_of(OnnxNode& n, ElementType type) {
-  switch (type.narrow) {
-    case Narrow::i8:
-      return {-128.0, 127.0};
-    case Narrow::u8:
-      return {0.0, 255.0};
-    case Narrow::i16:
-      return {-32768.0, 32767.0};
-    case Narrow::u16:
-      return {0.0, 65535.0};
-    default:
-      n.fail("quantizes to another type than integers of 8 or 16 bits, which is not supported");
-  }
+  if (!is_narrow_integer(type.narrow) || stored_bits(type) > 16)
+    n.fail("quantizes to another type than integers of 2 to 16 bits and floats of 4 and 8 bits, which is not supported");
+  const auto bits = static_cast<int>(stored_bits(type));
+  const bool is_signed = narrow_name(type.narrow).front() == 'i';
+  const double count = std::ldexp(1.0, bits);
+  return is_signed ? Range{-count / 2, count / 2 - 1} : Range{0, count - 1};
 }
 
 // A scale or zero point beside x: one for all, one for each place of `axis`, or one for each block along it. `shape` is a
@@ -68,18 +62,32 @@ void set_quantized(OnnxNode& n, size_t output, Value y, ElementType type) {
   n.set_as(output, n.builder().cast(y, DType::i32), type);
 }
 
-void quantize(OnnxNode& n) {
+// The quotient, as precise as `precision` says, or as the scale is.
+Value divided(OnnxNode& n, Value x, Value scale) {
   Builder& b = n.builder();
-  const Value x = b.cast(n.in(0), DType::f32);
+  const int64_t precision = n.integer("precision", 0);
+  const ElementType type = precision == 0 ? n.dtype(1) : dtype_of_onnx(static_cast<int32_t>(precision), "the attribute 'precision'");
+  const bool is_half = type.narrow == Narrow::f16 || type.narrow == Narrow::bf16;
+  const auto as_precise = [&](Value value) { return is_half ? n.narrowed(value, type.narrow) : value; };
+  if (type.dtype == DType::f64) return b.cast(x, DType::f64) / b.cast(scale, DType::f64);
+  return as_precise(as_precise(b.cast(x, DType::f32)) / as_precise(b.cast(scale, DType::f32)));
+}
+
+void quantize(OnnxNode& n) {
+  const Value x = n.in(0);
   const int64_t axis = x.rank() > 0 ? n.axis(n.integer("axis", 1), std::max<size_t>(x.rank(), 2)) : 0;
   ElementType type(DType::i32, Narrow::u8);
   if (n.has_input(2))
     type = n.dtype(2);
   else if (n.integer("output_dtype", 0) != 0)
     type = dtype_of_onnx(static_cast<int32_t>(n.integer("output_dtype")), "the attribute 'output_dtype'");
-  const Value scale = beside(n, b.cast(n.in(1), DType::f32), x.shape(), axis);
+  const Value scale = beside(n, n.in(1), x.shape(), axis);
   const Value zero = n.has_input(2) ? beside(n, n.in(2), x.shape(), axis) : Value{};
-  set_quantized(n, 0, quantized(n, x / scale, zero, type), type);
+  Value y = divided(n, x, scale);
+  if (!is_float(type.dtype)) return set_quantized(n, 0, quantized(n, y, zero, type), type);
+  if (type.narrow == Narrow::none || stored_bits(type) > 8) range_of(n, type);  // says why not
+  if (zero && type.narrow == Narrow::f4e2m1) y = y + n.builder().cast(zero, y.type().dtype);
+  n.set_as(0, n.narrowed(y, type.narrow, {.saturates = n.integer("saturate", 1) != 0}), type);
 }
 
 void dequantize(OnnxNode& n) {

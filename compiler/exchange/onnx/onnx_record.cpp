@@ -120,8 +120,8 @@ int64_t onnx_record_version(const Layer& layer) {
              : 0;
 }
 
-std::vector<OnnxValue> write_onnx_record(OnnxWriter& writer, const Layer& layer, const std::vector<OnnxValue>& tensors,
-                                         const std::vector<OnnxValue>& weights) {
+std::vector<OnnxValue> write_onnx_record(OnnxWriter& writer, const Layer& layer, std::span<const OnnxValue> tensors,
+                                         std::span<const OnnxValue> weights) {
   const int64_t version = onnx_record_version(layer);
   if (version == 0 || !means_the_same(layer.class_name, version, writer.opset())) return {};
   const Attributes& record = layer.attributes.nested(onnx_record_attribute);

@@ -34,7 +34,7 @@ int64_t onnx_record_version(const Layer& layer);
 
 /// Writes the node of the layer's record and returns the layer's outputs; none, having written nothing, where the record
 /// is missing, or means something else in the file's operator set.
-std::vector<OnnxValue> write_onnx_record(OnnxWriter& writer, const Layer& layer, const std::vector<OnnxValue>& tensors,
-                                         const std::vector<OnnxValue>& weights);
+std::vector<OnnxValue> write_onnx_record(OnnxWriter& writer, const Layer& layer, std::span<const OnnxValue> tensors,
+                                         std::span<const OnnxValue> weights);
 
 }  // namespace moru

@@ -16,11 +16,12 @@ namespace {
 
 using Proto = onnx::TensorProto;
 
-// Keys and values of Moru's element types in ONNX.
+// ONNX's element types: those up to BFLOAT16 by the names that every version of its schema has.
 struct Named {
   int32_t type;
   DType dtype;
   Narrow narrow = Narrow::none;
+  int64_t opset = 1;  // with which its operators came
 };
 constexpr Named element_types[] = {
     {Proto::FLOAT, DType::f32},
@@ -29,13 +30,23 @@ constexpr Named element_types[] = {
     {Proto::INT64, DType::i64},
     {Proto::BOOL, DType::boolean},
     {Proto::FLOAT16, DType::f32, Narrow::f16},
-    {Proto::BFLOAT16, DType::f32, Narrow::bf16},
+    {Proto::BFLOAT16, DType::f32, Narrow::bf16, 13},
     {Proto::INT8, DType::i32, Narrow::i8},
     {Proto::INT16, DType::i32, Narrow::i16},
     {Proto::UINT8, DType::i32, Narrow::u8},
     {Proto::UINT16, DType::i32, Narrow::u16},
     {Proto::UINT32, DType::i64, Narrow::u32},
     {Proto::UINT64, DType::i64, Narrow::u64},
+    {17, DType::f32, Narrow::f8e4m3fn, 19},
+    {18, DType::f32, Narrow::f8e4m3fnuz, 19},
+    {19, DType::f32, Narrow::f8e5m2, 19},
+    {20, DType::f32, Narrow::f8e5m2fnuz, 19},
+    {21, DType::i32, Narrow::u4, 21},
+    {22, DType::i32, Narrow::i4, 21},
+    {23, DType::f32, Narrow::f4e2m1, 23},
+    {24, DType::f32, Narrow::f8e8m0, 24},
+    {25, DType::i32, Narrow::u2, 25},
+    {26, DType::i32, Narrow::i2, 25},
 };
 
 [[noreturn]] void refuse(const std::string& what, const std::string& problem, const std::string& hint = {}) {
@@ -80,6 +91,16 @@ std::vector<std::byte> typed_bytes(const Proto& tensor, ElementType type) {
       break;
     case Narrow::i8:
     case Narrow::u8:
+    case Narrow::f8e4m3fn:
+    case Narrow::f8e4m3fnuz:
+    case Narrow::f8e5m2:
+    case Narrow::f8e5m2fnuz:
+    case Narrow::f8e8m0:
+    case Narrow::f4e2m1:  // as many as a byte holds
+    case Narrow::i4:
+    case Narrow::u4:
+    case Narrow::i2:
+    case Narrow::u2:
       return bytes_of<uint8_t>(tensor.int32_data());
     case Narrow::f16:
     case Narrow::bf16:
@@ -135,6 +156,12 @@ ElementType dtype_of_onnx(int32_t element_type, const std::string& what) {
 int32_t onnx_type_of(ElementType type) {
   for (const Named& named : element_types)
     if (named.dtype == type.dtype && named.narrow == type.narrow) return named.type;
+  throw InternalError("an element type without a name in ONNX");
+}
+
+int64_t onnx_opset_of(ElementType type) {
+  for (const Named& named : element_types)
+    if (named.dtype == type.dtype && named.narrow == type.narrow) return named.opset;
   throw InternalError("an element type without a name in ONNX");
 }
 

@@ -23,6 +23,8 @@ namespace moru {
 ElementType dtype_of_onnx(int32_t element_type, const std::string& what);
 /// The number that ONNX gives the element type.
 int32_t onnx_type_of(ElementType type);
+/// The first operator set whose Cast knows it.
+int64_t onnx_opset_of(ElementType type);
 
 /// A value that is known when compiling. Integers and booleans are dimensions, so that shapes which depend on a symbol
 /// can be computed with: the shape of an f32[batch, 24] is {batch, 24}.

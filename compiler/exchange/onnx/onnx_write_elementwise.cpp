@@ -192,10 +192,56 @@ bool cast(OnnxOpWriter& w) {
 }
 bool narrow(OnnxOpWriter& w) {
   const Narrow type = find_narrow(w.attributes.string("type")).value();
+  const DType held = held_in(type), wide = w.types[0].dtype;
+  const int64_t to = w.writer.type_number({held, type});
+  OnnxAttributes attributes = {{"to", to}};
+  if (is_float(held) && narrow_bits(type) == 8) {
+    if (!w.attributes.boolean("saturate")) attributes.emplace_back("saturate", int64_t{0});
+    const std::string direction = w.attributes.string("round_mode");
+    if (type == Narrow::f8e8m0 && direction != "up") attributes.emplace_back("round_mode", direction);
+  }
   return formula(w, [&](const std::string& x, auto) {
-    const std::string narrowed =
-        w.writer.side_node("Cast", {x}, {{"to", int64_t{onnx_type_of({w.types[0].dtype, type})}}});
-    return w.writer.side_node("Cast", {narrowed}, {{"to", int64_t{onnx_type_of(w.types[0].dtype)}}});
+    const std::string narrowed = w.writer.side_node("Cast", {w.writer.as_type(x, wide, held)}, attributes);
+    return w.writer.side_node("Cast", {narrowed}, {{"to", int64_t{onnx_type_of(wide)}}});
+  });
+}
+
+bool bitwise(OnnxOpWriter& w) {
+  if (w.writer.opset() < 18) {
+    w.writer.problem("operators on bits came with ONNX's operator set 18");
+    return true;
+  }
+  const char* type = w.op.name == "bitwise_and" ? "BitwiseAnd" : w.op.name == "bitwise_or" ? "BitwiseOr" : "BitwiseXor";
+  const Operands operands = operands_of(w);
+  w.set({w.writer.node(type, operands.names), operands.permutation});
+  return true;
+}
+
+// BitShift takes unsigned numbers, and counts that are less than their bits.
+bool shift(OnnxOpWriter& w) {
+  const Operands operands = operands_of(w);
+  const auto cast = [&](const std::string& x, ElementType to) {
+    return w.writer.side_node("Cast", {x}, {{"to", w.writer.type_number(to)}});
+  };
+  const ElementType wide(DType::i64, Narrow::u64);
+  // A negative count is a large one without its sign.
+  const std::string count = cast(operands.names[1], wide), bits = cast(w.writer.number(64, DType::i64), wide);
+  const std::string inside = w.writer.side_node("Less", {count, bits});
+  const std::string least = w.writer.side_node("Where", {inside, count, cast(w.writer.number(0, DType::i64), wide)});
+  const std::string direction = w.op.name == "shift_left" ? "LEFT" : "RIGHT";
+  const std::string shifted = w.writer.side_node("BitShift", {cast(operands.names[0], wide), least}, {{"direction", direction}});
+  w.set({w.writer.node("Where", {inside, cast(shifted, DType::i64), w.writer.number(0, DType::i64)}), operands.permutation});
+  return true;
+}
+
+bool bitcast(OnnxOpWriter& w) {
+  if (w.types[0].dtype == w.output_types[0].dtype) return same(w);
+  if (w.writer.opset() < 26) {
+    w.writer.problem("taking the bits of numbers for others came with ONNX's operator set 26");
+    return true;
+  }
+  return formula(w, [&](const std::string& x, auto) {
+    return w.writer.node("BitCast", {x}, {{"to", int64_t{onnx_type_of(w.output_types[0].dtype)}}});
   });
 }
 
@@ -230,6 +276,12 @@ const std::vector<OnnxWriteEntry>& entries() {
         {"stop_gradient", same},
         {"cast", cast},
         {"narrow", narrow},
+        {"bitwise_and", bitwise},
+        {"bitwise_or", bitwise},
+        {"bitwise_xor", bitwise},
+        {"shift_left", shift},
+        {"shift_right", shift},
+        {"bitcast", bitcast},
         {"softmax", softmax},
         {"log_softmax", softmax},
     };

@@ -61,10 +61,10 @@ std::string key_of(const std::string& type, const std::vector<std::string>& inpu
   return node.SerializeAsString();
 }
 
-void set_type(onnx::ValueInfoProto& info, const std::string& name, const Type& type, Narrow narrow) {
+void set_type(onnx::ValueInfoProto& info, const std::string& name, const Type& type, int64_t element_type) {
   info.set_name(name);
   auto& tensor = *info.mutable_type()->mutable_tensor_type();
-  tensor.set_elem_type(onnx_type_of({type.dtype, narrow}));
+  tensor.set_elem_type(static_cast<int32_t>(element_type));
   tensor.mutable_shape();
   for (const Dim& dim : type.shape) {
     auto& extent = *tensor.mutable_shape()->add_dim();
@@ -144,7 +144,7 @@ OnnxWeight transposed(const OnnxWeight& weight, std::span<const int64_t> permuta
 
 OnnxValue OnnxWriter::input(const std::string& name, const Type& type, Narrow narrow) {
   reserve(name);
-  set_type(*graph_->add_input(), name, type, narrow);
+  set_type(*graph_->add_input(), name, type, type_number({type.dtype, narrow}));
   for (size_t axis = 0; axis < type.shape.size(); ++axis)
     if (const auto symbol = type.shape[axis].as_symbol())
       symbol_sources_.try_emplace(*symbol, name, static_cast<int64_t>(axis));
@@ -155,10 +155,10 @@ OnnxValue OnnxWriter::input(const std::string& name, const Type& type, Narrow na
 void OnnxWriter::output(const OnnxValue& value, const std::string& name, const Type& type, Narrow narrow) {
   set_origin(name);
   std::string tensor = plain(value);
-  if (narrow != Narrow::none) tensor = side_node("Cast", {tensor}, {{"to", int64_t{onnx_type_of({type.dtype, narrow})}}});
+  if (narrow != Narrow::none) tensor = side_node("Cast", {tensor}, {{"to", type_number({type.dtype, narrow})}});
   if (!produced_.count(tensor) || renamed_.count(tensor)) tensor = side_node("Identity", {tensor});
   renamed_[tensor] = name;
-  set_type(*graph_->add_output(), name, type, narrow);
+  set_type(*graph_->add_output(), name, type, type_number({type.dtype, narrow}));
 }
 
 OnnxValue OnnxWriter::parameter(const std::string& path, DType dtype, std::vector<int64_t> shape,
@@ -175,7 +175,7 @@ OnnxValue OnnxWriter::parameter(const std::string& path, DType dtype, std::vecto
 
 OnnxValue OnnxWriter::state(const std::string& name, const Type& type, double initial) {
   reserve(name);
-  set_type(*graph_->add_input(), name, type, Narrow::none);
+  set_type(*graph_->add_input(), name, type, type_number(type.dtype));
   onnx::TensorProto& tensor = *graph_->add_initializer();
   tensor.set_name(name);
   tensor.set_data_type(onnx_type_of(type.dtype));
@@ -342,6 +342,13 @@ std::string OnnxWriter::as_type(const std::string& name, DType from, DType to) {
   return from == to ? name : cached("Cast", {name}, {{"to", int64_t{onnx_type_of(to)}}});
 }
 
+int64_t OnnxWriter::type_number(ElementType type) {
+  if (const int64_t least = onnx_opset_of(type); opset_ < least)
+    problem("the element type " + std::string(narrow_numpy_name(type.narrow)) + " came with ONNX's operator set " +
+            std::to_string(least));
+  return onnx_type_of(type);
+}
+
 // --- dimensions ---
 
 std::string OnnxWriter::dim(const Dim& dim) {
@@ -420,11 +427,25 @@ OnnxValue OnnxWriter::activate(const OnnxValue& value, const Type& type, const A
       .front();
 }
 
-std::vector<OnnxValue> OnnxWriter::write_graph(const Graph& graph, std::span<const OnnxValue> inputs) {
+std::vector<OnnxValue> OnnxWriter::write_graph(const Graph& graph, std::span<const OnnxValue> inputs,
+                                               std::span<const OnnxGraphPart> parts) {
   std::vector<OnnxValue> values(graph.types.size());
   for (size_t i = 0; i < graph.inputs.size(); ++i) values[graph.inputs[i].value] = inputs[i];
   const std::string around = origin_;
-  for (const Node& node : graph.nodes) {
+  const auto write_part = [&](const OnnxGraphPart& part) {
+    std::vector<OnnxValue> given;
+    for (ValueId id : part.inputs) given.push_back(values[id]);
+    const std::vector<OnnxValue> outputs = part.write(given);
+    for (size_t i = 0; i < outputs.size(); ++i) values[part.outputs[i]] = outputs[i];
+    return !outputs.empty();
+  };
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    while (!parts.empty() && parts.front().first < n) parts = parts.subspan(1);
+    if (!parts.empty() && parts.front().first == n && parts.front().behind > n && write_part(parts.front())) {
+      n = parts.front().behind - 1;
+      continue;
+    }
+    const Node& node = graph.nodes[n];
     if (!node.origin.empty()) origin_ = node.origin;
     std::vector<OnnxValue> given;
     std::vector<Type> types, output_types;

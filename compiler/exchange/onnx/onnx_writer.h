@@ -5,6 +5,7 @@
 
 #include <onnx/onnx_pb.h>
 
+#include <functional>
 #include <map>
 #include <set>
 #include <span>
@@ -37,6 +38,14 @@ OnnxWeight transposed(const OnnxWeight& weight, std::span<const int64_t> permuta
 using OnnxAttribute = std::variant<int64_t, double, std::string, std::vector<int64_t>, std::vector<double>,
                                    std::vector<std::string>>;
 using OnnxAttributes = std::vector<std::pair<std::string, OnnxAttribute>>;
+
+/// Nodes of a graph, from `first` to before `behind`, of which nothing but `outputs` is read behind them, and what writes
+/// them in another way than one by one: given the values of `inputs`, it returns the outputs', or none where it cannot.
+struct OnnxGraphPart {
+  size_t first = 0, behind = 0;
+  std::vector<ValueId> inputs, outputs;
+  std::function<std::vector<OnnxValue>(std::span<const OnnxValue>)> write;
+};
 
 class OnnxWriter {
  public:
@@ -87,6 +96,8 @@ class OnnxWriter {
   /// The values of a weight, where the value is one.
   const OnnxWeight* find_weight(const OnnxValue& value) const;
   std::string as_type(const std::string& name, DType from, DType to);  // Cast where needed
+  /// ONNX's number of an element type; a problem where the operator set has no such type.
+  int64_t type_number(ElementType type);
 
   /// Extents as i64[n], computed in the file where they are not numbers.
   std::string dims(const Shape& shape);
@@ -94,7 +105,9 @@ class OnnxWriter {
   std::string reshape(const std::string& name, const Shape& from, const Shape& to, bool side);
 
   // Graphs.
-  std::vector<OnnxValue> write_graph(const Graph& graph, std::span<const OnnxValue> inputs);
+  /// `parts` in the order of their nodes.
+  std::vector<OnnxValue> write_graph(const Graph& graph, std::span<const OnnxValue> inputs,
+                                     std::span<const OnnxGraphPart> parts = {});
   /// What a function makes of values of these types.
   template <typename Make>
   std::vector<OnnxValue> write(std::span<const OnnxValue> inputs, std::span<const Type> types, Make make) {
