@@ -41,6 +41,7 @@ struct KerasLayerConfig {
   std::vector<std::vector<KerasTensor>> calls;  // Functional models only
   std::optional<KerasOperation> operation;      // where this is one of keras.ops, not a layer; without a call
   std::vector<KerasOperation> operations;       // then: by call
+  std::string tf_function;                      // of which `operation` is the translation, "math.reduce_mean"
   std::vector<std::vector<KerasMask>> masks;    // by call
 };
 

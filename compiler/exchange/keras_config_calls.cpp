@@ -1,8 +1,11 @@
 // Who calls whom in a Keras config: inbound nodes of Keras 2 and 3, keywords, masks, and the counting of calls.
 #include <algorithm>
+#include <functional>
 #include <map>
 
 #include "compiler/exchange/keras_config_reader.h"
+#include "compiler/exchange/keras_tf_function.h"
+#include "compiler/exchange/keras_values.h"
 #include "compiler/ops/layer.h"
 
 namespace moru {
@@ -54,11 +57,59 @@ void ConfigReader::read_operation_calls(const Json& inbound, KerasLayerConfig& l
     const std::string call_path = path + "[" + std::to_string(k) + "]";
     KerasOperation operation = *layer.operation;
     std::vector<KerasTensor> tensors;
+    if (!layer.tf_function.empty()) {
+      read_tf_call(inbound[k], layer, call_path, operation, tensors);
+      layer.operations.push_back(std::move(operation));
+      layer.calls.push_back(std::move(tensors));
+      continue;
+    }
     operation.args = numbered_tensors(get(inbound[k], "args", call_path), call_path + ".args", tensors);
     if (inbound[k].contains("kwargs"))
       operation.kwargs = numbered_tensors(inbound[k]["kwargs"], call_path + ".kwargs", tensors);
     layer.operations.push_back(std::move(operation));
     layer.calls.push_back(std::move(tensors));
+  }
+}
+
+// ["layer", 0, 0, {kwargs}], or a list of these where the first argument is one; constants are ["_CONSTANT_VALUE", -1, x].
+void ConfigReader::read_tf_call(const Json& inbound, const KerasLayerConfig& layer, const std::string& path,
+                                KerasOperation& operation, std::vector<KerasTensor>& tensors) {
+  Json kwargs = Json::object();
+  const std::function<Json(const Json&, int)> numbered = [&](const Json& json, int depth) -> Json {
+    if (depth > max_depth) refuse(path, "lists nest deeper than " + std::to_string(max_depth) + " levels");
+    if (is_keras3_tensor(json)) return numbered_tensors(json, path, tensors);
+    const bool constant = json.is_array() && json.size() >= 3 && json[0] == "_CONSTANT_VALUE";
+    if (constant || is_history(json)) {
+      if (json.size() > 3 && json[3].is_object()) kwargs = json[3];
+      if (constant) return json[2];
+      tensors.push_back(read_history(json, path));
+      return Json{{tensor_key, tensors.size() - 1}};
+    }
+    if (!json.is_structured()) return json;
+    Json result = json.is_array() ? Json::array() : Json::object();
+    for (const auto& [key, value] : json.items()) {
+      Json inner = numbered(value, depth + 1);
+      if (json.is_array())
+        result.push_back(std::move(inner));
+      else
+        result[key] = std::move(inner);
+    }
+    return result;
+  };
+  Json first;
+  if (inbound.is_object() && inbound.contains("args")) {  // as Keras 3 writes calls
+    if (inbound["args"].is_array() && !inbound["args"].empty()) first = numbered(inbound["args"][0], 0);
+    if (inbound.contains("kwargs")) kwargs = inbound["kwargs"];
+  } else {
+    first = numbered(inbound, 0);
+  }
+  const Json given = kwargs;
+  kwargs = numbered(given, 0);
+  if (!kwargs.is_object()) refuse(path, "keyword arguments must be an object but are " + json_text(kwargs));
+  try {
+    place_tf_arguments(layer.tf_function, first, kwargs, operation);
+  } catch (const KerasValueError& error) {
+    problem(layer.name, layer.tf_function, error.what);
   }
 }
 

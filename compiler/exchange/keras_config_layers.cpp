@@ -3,6 +3,7 @@
 #include <set>
 
 #include "compiler/exchange/keras_config_reader.h"
+#include "compiler/exchange/keras_tf_function.h"
 #include "compiler/model/functional.h"
 #include "compiler/ops/layer.h"
 #include "compiler/ops/recurrent_cells.h"
@@ -81,6 +82,15 @@ KerasLayerConfig ConfigReader::read_layer(const Json& json, const std::string& p
     if (!knows_keras_operation(layer.class_name)) {
       problem(layer.name, layer.class_name, "this operation of keras.ops is not supported");
     }
+    return layer;
+  }
+  if (is_tf_function(json)) {
+    layer.tf_function = layer.class_name == "SlicingOpLambda" ? "__operators__.getitem" : get_string(config, "function", path + ".config");
+    layer.operation = find_tf_operation(layer.tf_function);
+    if (!layer.operation)
+      problem(layer.name, layer.class_name, "the TensorFlow function '" + layer.tf_function + "' is not supported");
+    else
+      layer.class_name = layer.operation->class_name;
     return layer;
   }
   if (layer.class_name == "InputLayer") {
@@ -181,13 +191,13 @@ Attributes ConfigReader::read_attributes(const std::string& name, const std::str
   Attributes attributes;
   const Op* op = find_layer(class_name);
   if (op == nullptr) {
-    const bool code = class_name == "Lambda" || class_name == "TFOpLambda" || class_name == "SlicingOpLambda";
     const std::string_view encoder = class_name == "StringLookup" ? "string_lookup" : class_name == "Hashing" ? "hashing" : "";
     if (!encoder.empty())
       problem(name, class_name, "reads text, which is a recipe's work: begin the model behind this layer, and give the column \"encoder\": \"" +
                                     std::string(encoder) + "\"");
     else
-      problem(name, class_name, code ? "holds Python code, which a compiler cannot read" : "layers of this class are not supported");
+      problem(name, class_name,
+              class_name == "Lambda" ? "holds Python code, which a compiler cannot read" : "layers of this class are not supported");
     return attributes;
   }
   check_dtype(name, class_name, config);

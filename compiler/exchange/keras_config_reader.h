@@ -96,6 +96,10 @@ class ConfigReader {
 
   void read_operation_calls(const Json& inbound, KerasLayerConfig& layer, const std::string& path);
 
+  // The call of a TensorFlow function, whose inbound node holds its first argument with the others beside every tensor.
+  void read_tf_call(const Json& inbound, const KerasLayerConfig& layer, const std::string& path, KerasOperation& operation,
+                    std::vector<KerasTensor>& tensors);
+
   // The arguments with tensors as their numbers among those of the call.
   Json numbered_tensors(const Json& json, const std::string& path, std::vector<KerasTensor>& tensors) const;
 

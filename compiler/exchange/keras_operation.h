@@ -35,6 +35,8 @@ inline constexpr const char* tensor_key = "tensor";
 /// True for an entry of a config's layers that is an operation: "module": "keras.src.ops.numpy".
 bool is_keras_operation(const Json& layer);
 bool knows_keras_operation(std::string_view class_name);
+/// The names of its call's arguments, apart from those that it is made with.
+std::string_view keras_operation_signature(std::string_view class_name);
 
 /// The graph from the operation's tensors to its results. Throws CompileError that names `node` where an argument is
 /// missing, of another kind than Keras has it, or unsupported.

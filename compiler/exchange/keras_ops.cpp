@@ -39,6 +39,12 @@ DType dtype_argument(const OperationCall& c, std::string_view argument) {
 
 bool knows_keras_operation(std::string_view class_name) { return find_keras_op(class_name) != nullptr; }
 
+std::string_view keras_operation_signature(std::string_view class_name) {
+  const KerasOp* op = find_keras_op(class_name);
+  check_internal(op != nullptr, "an unknown operation is asked for");
+  return op->signature;
+}
+
 Graph keras_operation_graph(const KerasOperation& operation, std::span<const Type> tensors, const std::string& node) {
   const KerasOp* entry = find_keras_op(operation.class_name);
   check_internal(entry != nullptr, "an unknown operation was read");
