@@ -106,15 +106,22 @@ void check_round_trips(Model& model) {
   check_same_weights(model, stored, ".moru");
   std::string config;
   try {
-    config = export_keras_json(stored);
-  } catch (const CompileError&) {
-    return;  // Keras 3 cannot say it: the old hard_sigmoid
+    config = export_keras_json(model);
+  } catch (const CompileError& error) {
+    // What Keras 3 does not have.
+    if (error.parts().detail.find("Keras 2's hard_sigmoid") == std::string::npos) throw;
+    return;
   }
+  const auto check_same_config = [&](const Model& read, const char* format) {
+    if (export_keras_json(read) != config) throw std::runtime_error(std::string(format) + ": the config is not the same");
+  };
+  check_same_config(stored, ".moru");
   Model archive = import_keras_file(export_keras_archive(stored), "m.keras");
   check_same_weights(model, archive, ".keras");
-  if (export_keras_json(archive) != config) throw std::runtime_error(".keras: the config is not the same");
+  check_same_config(archive, ".keras");
   Model legacy = import_keras_file(export_keras_h5(stored), "m.h5");
   check_same_weights(model, legacy, ".h5");
+  check_same_config(legacy, ".h5");
   Model bare = import_keras_json(config);
   import_keras_weights(bare, export_keras_weights(stored), "m.weights.h5");
   check_same_weights(model, bare, ".weights.h5");
