@@ -11,14 +11,26 @@
 
 #include "compiler/support/error.h"
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MORU_IS_SANITIZED true
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MORU_LIMITS_MEMORY false  // sanitizers reserve more than any limit
-#else
-#define MORU_LIMITS_MEMORY true
+#define MORU_IS_SANITIZED true
+#endif
+#ifdef MORU_IS_SANITIZED
+#include <sanitizer/common_interface_defs.h>
 #endif
 
 namespace moru {
 namespace {
+
+#ifdef MORU_IS_SANITIZED
+constexpr bool limits_memory = false;  // sanitizers reserve more than any limit
+#else
+constexpr bool limits_memory = true;
+#endif
 
 // What honest files need many times over: gzip unpacks some 100 MB a second.
 constexpr uint64_t free_bytes = uint64_t{256} << 20, bytes_per_byte = 8;
@@ -172,11 +184,14 @@ void set_limits(uint64_t file_bytes) {
   ::setrlimit(RLIMIT_CORE, &none);
   const rlim_t memory = mapped_bytes() + free_bytes + bytes_per_byte * file_bytes;
   const rlimit space = {memory, memory};
-  if (MORU_LIMITS_MEMORY) ::setrlimit(RLIMIT_AS, &space);
+  if (limits_memory) ::setrlimit(RLIMIT_AS, &space);
 }
 
 [[noreturn]] void run_child(int pipe, std::span<const std::byte> file, const std::function<std::unique_ptr<Hdf5Group>()>& read) {
   for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU}) ::signal(signal, SIG_DFL);
+#ifdef MORU_IS_SANITIZED
+  __sanitizer_set_death_callback(nullptr);  // a fuzzer would take the library's fault for one of Moru's
+#endif
   set_limits(file.size());
   Sender sender(pipe, file);
   const auto send_answer = [&](Answer answer) { sender.bytes(&answer, sizeof answer); };

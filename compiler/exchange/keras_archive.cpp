@@ -66,12 +66,8 @@ Model import_archive(std::span<const std::byte> bytes, const std::string& source
   std::string version;
   if (const auto metadata = files.find("metadata.json"); metadata != files.end())
     version = version_of(parse_json(text_of(metadata->second.bytes), source + " (metadata.json)"));
-  Model model = import_keras_json(text_of(config), source, version);
-  const std::unique_ptr<Hdf5Group> weights = read_archive_weights(files, source);
-  read_keras_weights(model, *weights, source);
-  if (training != nullptr)
-    *training = read_keras3_training(parse_json(text_of(config), source + " (config.json)"), *weights);
-  return model;
+  // A model that cannot be read needs no weights.
+  return import_keras_parts(text_of(config), version, [&] { return read_archive_weights(files, source); }, source, training);
 }
 
 const Hdf5Group& weights_group(const Hdf5Group& root) {
@@ -79,28 +75,37 @@ const Hdf5Group& weights_group(const Hdf5Group& root) {
   return inner != nullptr ? *inner : root;
 }
 
-Model import_h5(std::span<const std::byte> bytes, const std::string& source, SavedTraining* training) {
-  const std::unique_ptr<Hdf5Group> root = read_hdf5(bytes, source);
-  std::string config;
-  for (const std::string& part : read_split_texts(*root, "model_config")) config += part;
-  if (config.empty()) {
-    if (find_keras_layout(weights_group(*root)) == KerasLayout::none)
-      refuse(source, "is HDF5, but neither a Keras model nor its weights");
-    refuse(source, "holds weights only, no model", "give the model and these weights: MODEL.json --weights " + source);
-  }
-  Model model = import_keras_json(config, source, root->text("keras_version"));
-  read_keras_weights(model, weights_group(*root), source);
-  if (training != nullptr) *training = read_legacy_training(*root, root->text("keras_version"), source);
+}  // namespace
+
+Model import_keras_parts(std::string_view config, const std::string& version,
+                         const std::function<std::unique_ptr<Hdf5Group>()>& read_weights, const std::string& source,
+                         SavedTraining* training) {
+  Model model = import_keras_json(config, source, version);
+  const std::unique_ptr<Hdf5Group> weights = read_weights();
+  read_keras_weights(model, *weights, source);
+  if (training != nullptr) *training = read_keras3_training(parse_json(config, source + " (config.json)"), *weights);
   return model;
 }
 
-}  // namespace
+Model import_keras_tree(const Hdf5Group& root, const std::string& source, SavedTraining* training) {
+  std::string config;
+  for (const std::string& part : read_split_texts(root, "model_config")) config += part;
+  if (config.empty()) {
+    if (find_keras_layout(weights_group(root)) == KerasLayout::none)
+      refuse(source, "is HDF5, but neither a Keras model nor its weights");
+    refuse(source, "holds weights only, no model", "give the model and these weights: MODEL.json --weights " + source);
+  }
+  Model model = import_keras_json(config, source, root.text("keras_version"));
+  read_keras_weights(model, weights_group(root), source);
+  if (training != nullptr) *training = read_legacy_training(root, root.text("keras_version"), source);
+  return model;
+}
 
 bool is_keras_file(std::span<const std::byte> bytes) { return is_zip(bytes) || is_hdf5(bytes); }
 
 Model import_keras_file(std::span<const std::byte> bytes, const std::string& source, SavedTraining* training) {
   if (is_zip(bytes)) return import_archive(bytes, source, training);
-  if (is_hdf5(bytes)) return import_h5(bytes, source, training);
+  if (is_hdf5(bytes)) return import_keras_tree(*read_hdf5(bytes, source), source, training);
   refuse_unknown(bytes, source);
 }
 

@@ -44,6 +44,14 @@ bool is_unsupported(const AttributeSpec& spec) {
 }
 bool is_ignored(const AttributeSpec& spec) { return spec.doc.starts_with("ignored"); }
 
+// What a class is registered as that is not Keras' own, though it may be named like one: "Custom>Dense".
+std::string custom_name(const Json& layer) {
+  const auto name = layer.find("registered_name");
+  if (name == layer.end() || !name->is_string()) return {};
+  const std::string registered = name->get<std::string>();
+  return registered.find('>') == std::string::npos || registered.starts_with("keras") ? std::string() : registered;
+}
+
 }  // namespace
 
 std::string ConfigReader::moru_class(const std::string& class_name) {
@@ -72,6 +80,10 @@ KerasLayerConfig ConfigReader::read_layer(const Json& json, const std::string& p
     return layer;
   }
   if (!config.is_object()) refuse(path + ".config", "must be an object but is " + json_text(config));
+  if (const std::string registered = custom_name(json); !registered.empty()) {
+    problem(layer.name, layer.class_name, "is a class of its own, registered as '" + registered + "': code, which a compiler cannot read");
+    return layer;
+  }
   layer.trainable = get_flag(config, "trainable", true);
   if (is_keras_operation(json)) {
     layer.operation = KerasOperation{.module = json["module"].get<std::string>(),

@@ -281,6 +281,10 @@ std::string import_dtype_name(const Json& value) {
     if (config.is_object() && config.contains("name") && config["name"].is_string()) {
       return config["name"].get<std::string>();
     }
+    // Quantized policies are named by what they are made of.
+    if (config.is_object() && config.contains("mode") && config["mode"].is_string() && config.contains("source_name") &&
+        config["source_name"].is_string())
+      return config["mode"].get<std::string>() + "_from_" + config["source_name"].get<std::string>();
   }
   refuse("is not a dtype: " + json_text(value));
 }

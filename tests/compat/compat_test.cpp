@@ -1,5 +1,5 @@
 // Files that earlier versions wrote must go on being read: small.moru holds a model, its training state and weights of
-// format version 1.
+// format version 1; mixed.moru came when models were given a policy of element types.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -38,4 +38,15 @@ TEST_CASE("compat: small.moru of format version 1 still gives its numbers") {
   const double expected[] = {0.0914524794, -0.226156086};
   REQUIRE(slots["y"].data.size() == std::size(expected));
   for (size_t i = 0; i < std::size(expected); ++i) CHECK(std::abs(slots["y"].data[i] - expected[i]) < 1e-6);
+}
+
+TEST_CASE("compat: mixed.moru still has its policy and its weights") {
+  const Result<std::shared_ptr<const MoruFile>> file = MoruFile::open(std::string(MORU_SOURCE_DIR) + "/tests/compat/mixed.moru");
+  INFO(file.status().message());
+  REQUIRE(file.ok());
+  const Model model = read_model((*file)->section(SectionKind::model), (*file)->section(SectionKind::weights), "mixed.moru");
+  CHECK(model.dtype_policy == DTypePolicy::mixed_bfloat16);
+  REQUIRE(model.layers.at(1).parameters.size() == 2);
+  CHECK(model.layers[1].parameters[0].data.size() == 12);
+  CHECK(model.layers[1].parameters[0].data[0] != 0.0f);
 }

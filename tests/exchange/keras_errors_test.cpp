@@ -195,6 +195,23 @@ TEST_CASE("keras: a valid model cut off anywhere is refused without a crash") {
   for (size_t length = 0; length < text.size(); ++length) CHECK(error_of(text.substr(0, length)) != "no error");
 }
 
+TEST_CASE("keras: a class of the user's that is named like one of Keras is refused by what it is registered as") {
+  const std::string layer = R"({"module": "mine", "class_name": "Dense", "registered_name": "Custom>Dense",
+    "config": {"name": "d", "units": 2, "batch_input_shape": [null, 3]}})";
+  CHECK(error_of(sequential_of(layer)) ==
+        "m.json: one thing in this model is not supported:\n"
+        "  layer 'd' (Dense): is a class of its own, registered as 'Custom>Dense': code, which a compiler cannot read");
+}
+
+TEST_CASE("keras: quantized layers are refused by the name of their policy") {
+  const std::string layer = R"({"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [null, 3], "dtype":
+    {"module": "keras", "class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"},
+     "registered_name": null}}})";
+  CHECK(error_of(sequential_of(layer)) ==
+        "m.json: one thing in this model is not supported:\n"
+        "  layer 'd' (Dense): computing in 'int8_from_float32' is not supported, only in 'float32' and 'mixed_bfloat16'");
+}
+
 TEST_CASE("keras: any key of a valid model may be missing or of another type without a crash") {
   const std::string text = functional_of(dense_layer("d", R"([["x", 0, 0, {}]])"), R"([["d", 0, 0]])");
   for (const char* replacement : {"null", "3", "\"text\"", "[]", "{}", "[[[]]]", "-1", "1e300", "true"}) {

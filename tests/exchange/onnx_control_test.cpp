@@ -116,6 +116,29 @@ TEST_CASE("onnx control: a Loop goes on as long as data say, where they are know
       "  hint: moru run knows what follows from the inputs; for other commands the condition must not depend on them");
 }
 
+TEST_CASE("onnx control: a Scan of operator set 8 goes through each sample of its batch") {
+  OnnxCase model(8);
+  model.input("start", {"2", "1"});
+  model.input("x", {"2", "3", "1"});
+  onnx::NodeProto& scan = model.node("Scan", {"", "start", "x"}, {"last", "sums"});
+  set_integer(scan, "num_scan_inputs", 1);
+  attribute(scan, "directions", onnx::AttributeProto::INTS).add_ints(1);
+  onnx::GraphProto& body = set_graph(scan, "body");
+  add_value(*body.add_input(), "sum", onnx_float, {"1"});
+  add_value(*body.add_input(), "next", onnx_float, {"1"});
+  add_node(body, "Add", {"sum", "next"}, {"more"});
+  add_node(body, "Identity", {"more"}, {"seen"});
+  add_value(*body.add_output(), "more", onnx_float, {"1"});
+  add_value(*body.add_output(), "seen", onnx_float, {"1"});
+  model.output("last");
+  model.output("sums");
+  const auto outputs = model.run({floats("start", {2, 1}, {10, 20}), floats("x", {2, 3, 1}, {1, 2, 3, 4, 5, 6})});
+  CHECK(outputs[0].shape == std::vector<int64_t>{2, 1});
+  CHECK(values_of<float>(outputs[0]) == std::vector<float>{16, 35});
+  CHECK(outputs[1].shape == std::vector<int64_t>{2, 3, 1});
+  CHECK(values_of<float>(outputs[1]) == std::vector<float>{13, 15, 16, 26, 31, 35});
+}
+
 TEST_CASE("onnx control: a Scan is a scan, in both directions and over symbolic lengths") {
   OnnxCase model;
   model.input("start", {"2"});

@@ -8,8 +8,10 @@
 #include <fstream>
 
 #include "compiler/exchange/onnx/onnx_import.h"
+#include "compiler/model/infer_model.h"
 #include "compiler/model/layers.h"
 #include "compiler/support/error.h"
+#include "tests/exchange/onnx_case.h"
 #include "tests/runtime/temporary_directory.h"
 
 using namespace moru;
@@ -137,4 +139,53 @@ TEST_CASE("onnx export: metadata is kept, and an operator set that is not known 
     message = error.what();
   }
   CHECK(message == "ONNX's operator set 9 cannot be written\n  hint: choose one from 13 to 26");
+}
+
+TEST_CASE("onnx export: a policy of mixed element types goes along in the metadata, and comes back") {
+  ModelBuilder m("mixed");
+  Model model = m.build({m.call(layers::dense(2, {.name = "y"}), m.input("x", {3}))});
+  CHECK(exported(model).metadata_props_size() == 0);
+  model.dtype_policy = DTypePolicy::mixed_bfloat16;
+  const onnx::ModelProto proto = exported(model);
+  CHECK(types_of(proto) == "Gemm");
+  CHECK(read_again(proto).dtype_policy == DTypePolicy::mixed_bfloat16);
+}
+
+TEST_CASE("onnx export: layers that only train pass what they get") {
+  ModelBuilder m("dropped");
+  Tensor x = m.input("x", {4, 3});
+  x = m.call(spec("Dropout", {{"rate", 0.5}}, "drop"), x);
+  x = m.call(spec("GaussianNoise", {{"stddev", 1.0}}, "noise"), x);
+  x = m.call(spec("SpatialDropout1D", {{"rate", 0.5}}, "rows"), x);
+  x = m.call(spec("ActivityRegularization", {{"l2", 0.1}}, "penalty"), x);
+  const onnx::ModelProto proto = exported(m.build({m.call(layers::dense(2, {.name = "y"}), x)}));
+  CHECK(types_of(proto) == "MatMul Add");
+}
+
+TEST_CASE("onnx export: operators on bits keep what they do where there are too many places") {
+  Graph graph;
+  Builder b(graph, "bits");
+  const Type type{DType::i64, {3}};
+  const Value x = b.input(type), y = b.input(type);
+  b.result(b.call("bitwise_xor", {b.call("shift_left", {x, y}), b.call("shift_right", {x, y})}));
+  Model model{.name = "bits"};
+  for (const char* name : {"x", "y"}) {
+    model.layers.push_back({.name = name, .class_name = "InputLayer", .attributes = input_layer_attributes(type)});
+    model.inputs.push_back({static_cast<uint32_t>(model.nodes.size()), 0});
+    model.nodes.push_back({.layer = static_cast<uint32_t>(model.nodes.size()), .inputs = {}, .outputs = {type}, .name = name});
+  }
+  model.layers.push_back({.name = "bits", .class_name = "Bits", .body = std::make_shared<Graph>(graph)});
+  model.nodes.push_back({.layer = 2, .inputs = model.inputs, .outputs = {type}, .name = "bits"});
+  model.outputs = {{2, 0}};
+  model.output_names = {"z"};
+  const Model again = read_again(exported(model, {.opset = 18}));
+  const std::vector<SavedTensor> inputs = {test::longs("x", {3}, {5, 40, -8}), test::longs("y", {3}, {1, 70, -1})};
+  CHECK(test::values_of<int64_t>(test::OnnxCase::answers(again, inputs)[0]) == std::vector<int64_t>{10 ^ 2, 0, 0});
+  std::string message;
+  try {
+    exported(model, {.opset = 17});
+  } catch (const CompileError& error) {
+    message = error.what();
+  }
+  CHECK(message.find("operators on bits came with ONNX's operator set 18") != std::string::npos);
 }

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
+#include <map>
 
 #include "compiler/exchange/onnx/onnx_export.h"
 #include "compiler/support/narrow_elements.h"
@@ -184,6 +186,41 @@ TEST_CASE("onnx narrow: what is stored narrow is written narrow again, where the
   }
   INFO(message);
   CHECK(message.find("the element type float8_e5m2 came with ONNX's operator set 19") != std::string::npos);
+}
+
+TEST_CASE("onnx narrow: half-precision and quantized models go out with the nodes and weights that they came with") {
+  OnnxCase model(21);
+  model.input("x", {"batch", "2"}, onnx::TensorProto::FLOAT16);
+  add_initializer<uint16_t>(model.graph(), "w", onnx::TensorProto::FLOAT16, {2, 2}, {0x3c00, 0x4000, 0xbc00, 0x3800});
+  add_initializer<int8_t>(model.graph(), "q", onnx::TensorProto::INT8, {2, 2}, {-3, 5, 7, -128});
+  add_initializer<float>(model.graph(), "scale", onnx_float, {}, {0.5f});
+  add_initializer<int8_t>(model.graph(), "zero", onnx::TensorProto::INT8, {}, {1});
+  model.node("MatMul", {"x", "w"}, {"h"});
+  model.node("Relu", {"h"}, {"r"});
+  set_integer(model.node("Cast", {"r"}, {"wide"}), "to", onnx_float);
+  model.node("QuantizeLinear", {"wide", "scale", "zero"}, {"a"});
+  model.node("MatMulInteger", {"a", "q", "zero", "zero"}, {"y"});
+  model.output("y");
+  model.output("r");
+  model.write();
+  Model read = import_onnx(model.path());
+  onnx::ModelProto written;
+  const std::vector<std::byte> bytes = export_onnx(read);
+  REQUIRE(written.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())));
+  std::string types;
+  for (const auto& node : written.graph().node()) types += node.op_type() + " ";
+  CHECK(types == "MatMul Relu Cast QuantizeLinear MatMulInteger ");
+  std::map<int32_t, std::vector<int64_t>> weights;  // matrices by their types
+  for (const auto& tensor : written.graph().initializer())
+    if (tensor.dims_size() == 2) weights[tensor.data_type()] = {tensor.dims().begin(), tensor.dims().end()};
+  CHECK(weights == std::map<int32_t, std::vector<int64_t>>{{onnx::TensorProto::FLOAT16, {2, 2}}, {onnx::TensorProto::INT8, {2, 2}}});
+  CHECK(written.graph().input(0).type().tensor_type().elem_type() == onnx::TensorProto::FLOAT16);
+  CHECK(written.graph().output(1).type().tensor_type().elem_type() == onnx::TensorProto::FLOAT16);
+  const std::vector<SavedTensor> inputs = {floats("x", {1, 2}, {1.5f, 2})};
+  const auto before = OnnxCase::answers(read, inputs);
+  Model again = import_onnx(bytes, "again.onnx");
+  const auto after = OnnxCase::answers(again, inputs);
+  for (size_t i = 0; i < before.size(); ++i) CHECK(after[i].bytes == before[i].bytes);
 }
 
 }  // namespace moru::test

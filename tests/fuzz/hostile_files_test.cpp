@@ -188,3 +188,56 @@ TEST_CASE("onnx: shapes that overflow, files beside the model and graphs in grap
   contains(message_of([&] { import_onnx(bytes_of(proto), "m.onnx"); }), "m.onnx");
   contains(message_of([&] { import_onnx(Bytes(100, std::byte{0x0a}), "m.onnx"); }), "is no ONNX model");
 }
+
+TEST_CASE("onnx: inputs of fewer axes than an operator looks at are refused") {
+  onnx::ModelProto proto = model_of("Attention", 23);
+  auto& node = *proto.mutable_graph()->mutable_node(0);
+  node.clear_input();
+  for (const char* name : {"q", "q", "q", "", "x", "x"}) node.add_input(name);
+  auto& query = *proto.mutable_graph()->add_input();
+  query.set_name("q");
+  query.mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
+  for (int64_t extent : {1, 2, 3, 4}) query.mutable_type()->mutable_tensor_type()->mutable_shape()->add_dim()->set_dim_value(extent);
+  contains(message_of([&] { import_onnx(bytes_of(proto), "m.onnx"); }), "layer 'n' (Attention): needs a tensor of more axes than f32[4]");
+}
+
+TEST_CASE("onnx: decision trees that go in circles, or to where nothing is, are refused") {
+  onnx::ModelProto proto = model_of("TreeEnsemble");
+  auto& set = *proto.add_opset_import();
+  set.set_domain("ai.onnx.ml");
+  set.set_version(5);
+  auto& graph = *proto.mutable_graph();
+  graph.mutable_input(0)->mutable_type()->mutable_tensor_type()->mutable_shape()->add_dim()->set_dim_value(2);
+  auto& node = *graph.mutable_node(0);
+  node.set_domain("ai.onnx.ml");
+  const auto integers = [&](const char* name, std::vector<int64_t> values) {
+    auto& attribute = *node.add_attribute();
+    attribute.set_name(name);
+    attribute.set_type(onnx::AttributeProto::INTS);
+    for (int64_t value : values) attribute.add_ints(value);
+  };
+  const auto numbers = [&](const char* name, int32_t type, double value) {
+    auto& attribute = *node.add_attribute();
+    attribute.set_name(name);
+    attribute.set_type(onnx::AttributeProto::TENSOR);
+    attribute.mutable_t()->set_data_type(type);
+    attribute.mutable_t()->add_dims(1);
+    if (type == onnx::TensorProto::FLOAT)
+      attribute.mutable_t()->add_float_data(static_cast<float>(value));
+    else
+      attribute.mutable_t()->add_int32_data(static_cast<int32_t>(value));
+  };
+  integers("nodes_featureids", {0});
+  numbers("nodes_modes", onnx::TensorProto::UINT8, 0);
+  numbers("nodes_splits", onnx::TensorProto::FLOAT, 1);
+  integers("nodes_truenodeids", {0});
+  integers("nodes_trueleafs", {0});
+  integers("nodes_falsenodeids", {7});
+  integers("nodes_falseleafs", {1});
+  integers("leaf_targetids", {0});
+  numbers("leaf_weights", onnx::TensorProto::FLOAT, 1);
+  integers("tree_roots", {0});
+  contains(message_of([&] { import_onnx(bytes_of(proto), "m.onnx"); }), "has a tree without end");
+  node.mutable_attribute(4)->set_ints(0, 1);
+  contains(message_of([&] { import_onnx(bytes_of(proto), "m.onnx"); }), "has a branch to leaf 7, which is not there");
+}

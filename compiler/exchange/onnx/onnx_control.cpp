@@ -190,39 +190,79 @@ void OnnxGraph::translate_loop(const Call& call) {
 }
 
 void OnnxGraph::translate_scan(const Call& call) {
-  const std::vector<uint32_t> inputs = inputs_of(call);
+  std::vector<uint32_t> inputs = inputs_of(call);
   const onnx::GraphProto& body = body_of(call, "body");
   const auto version = call.sets.find("");
-  if (version != call.sets.end() && version->second < 9)
-    fail(call, "is a Scan of operator set 8, which is not supported", "export the model with operator set 9 or later");
+  const bool batched = version != call.sets.end() && version->second < 9;
+  if (batched) {  // before operator set 9 the lengths of the samples stand first
+    if (!inputs.empty() && inputs[0] != UINT32_MAX) fail(call, "is given the lengths of its samples, which is not supported");
+    if (!inputs.empty()) inputs.erase(inputs.begin());
+  }
   const auto sequences = static_cast<size_t>(integer_of(call.node, "num_scan_inputs", 0));
   if (sequences < 1 || sequences > inputs.size()) fail(call, "needs at least one sequence");
   const size_t carries = inputs.size() - sequences;
+  if (static_cast<size_t>(body.output_size()) < carries || std::count(inputs.begin(), inputs.end(), UINT32_MAX) > 0)
+    fail(call, "lacks a value, or has a body that does not make every carried one");
+  const size_t stacks = static_cast<size_t>(body.output_size()) - carries;
   Rolling rolling;
-  rolling.carries.assign(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(carries));
-  rolling.sequences.assign(inputs.begin() + static_cast<std::ptrdiff_t>(carries), inputs.end());
-  rolling.axes = integers_of(call.node, "scan_input_axes");
+  rolling.axes = batched ? std::vector<int64_t>() : integers_of(call.node, "scan_input_axes");
   rolling.axes.resize(sequences, 0);
-  for (size_t i = 0; i < sequences; ++i) {
-    if (rolling.sequences[i] == UINT32_MAX) break;
-    const auto rank = static_cast<int64_t>(values_[rolling.sequences[i]].type.shape.size());
-    if (rolling.axes[i] < 0) rolling.axes[i] += rank;
-    if (rolling.axes[i] < 0 || rolling.axes[i] >= rank) fail(call, "has an axis that its sequence lacks");
-  }
   auto flags = [&](const char* name, size_t count) {
     std::vector<bool> reversed;
     for (int64_t direction : integers_of(call.node, name)) reversed.push_back(direction != 0);
     reversed.resize(count, false);
     return reversed;
   };
-  rolling.reversed = flags("scan_input_directions", sequences);
-  if (static_cast<size_t>(body.output_size()) < carries || std::count(inputs.begin(), inputs.end(), UINT32_MAX) > 0)
-    fail(call, "lacks a value, or has a body that does not make every carried one");
-  const size_t stacks = static_cast<size_t>(body.output_size()) - carries;
-  rolling.reversed_stacks = flags("scan_output_directions", stacks);
-  rolling.stack_axes = integers_of(call.node, "scan_output_axes");
+  rolling.reversed = flags(batched ? "directions" : "scan_input_directions", sequences);
+  rolling.reversed_stacks = batched ? std::vector<bool>(stacks, false) : flags("scan_output_directions", stacks);
+  if (!batched) rolling.stack_axes = integers_of(call.node, "scan_output_axes");
   rolling.stack_axes.resize(stacks, 0);
-  if (const auto outputs = roll(call, body, rolling)) return set_outputs(call, *outputs);
+  const auto run = [&](const std::vector<uint32_t>& given) {
+    Rolling one = rolling;
+    one.carries.assign(given.begin(), given.begin() + static_cast<std::ptrdiff_t>(carries));
+    one.sequences.assign(given.begin() + static_cast<std::ptrdiff_t>(carries), given.end());
+    return scan(call, body, std::move(one));
+  };
+  set_outputs(call, batched ? scan_samples(call, inputs, run) : run(inputs));
+}
+
+// Each sample of a batch of a known size on its own.
+std::vector<uint32_t> OnnxGraph::scan_samples(
+    const Call& call, const std::vector<uint32_t>& inputs,
+    const std::function<std::vector<uint32_t>(const std::vector<uint32_t>&)>& run) {
+  constexpr int64_t most_samples = 4096;
+  const Shape shape = values_[inputs.back()].type.shape;
+  if (shape.empty() || !shape[0].is_constant() || shape[0].constant() < 1 || shape[0].constant() > most_samples)
+    fail(call, "is a Scan of operator set 8, which needs a batch of a known size but got " + shape_text(shape),
+         "export the model with operator set 9 or later");
+  std::vector<std::vector<uint32_t>> parts;
+  for (int64_t sample = 0; sample < shape[0].constant(); ++sample) {
+    std::vector<uint32_t> given;
+    for (uint32_t input : inputs) {
+      const Shape whole = values_[input].type.shape;
+      if (whole.empty() || whole[0] != shape[0]) fail(call, "has inputs of other batches than " + shape[0].text());
+      given.push_back(build_values(call, {input}, 1, [&](OnnxNode& node) {
+        const moru::Value slice = node.builder().slice(node.raw(0), 0, sample, 1);
+        node.set_as(0, node.builder().reshape(slice, {whole.begin() + 1, whole.end()}), node.dtype(0));
+      })[0]);
+    }
+    const std::vector<uint32_t> results = run(given);
+    parts.resize(results.size());
+    for (size_t i = 0; i < results.size(); ++i) parts[i].push_back(results[i]);
+  }
+  std::vector<uint32_t> outputs;
+  for (const std::vector<uint32_t>& samples : parts) outputs.push_back(stack_values(call, samples, 0, {DType::f32, {}}));
+  return outputs;
+}
+
+std::vector<uint32_t> OnnxGraph::scan(const Call& call, const onnx::GraphProto& body, Rolling rolling) {
+  const size_t carries = rolling.carries.size(), sequences = rolling.sequences.size(), stacks = rolling.stack_axes.size();
+  for (size_t i = 0; i < sequences; ++i) {
+    const auto rank = static_cast<int64_t>(values_[rolling.sequences[i]].type.shape.size());
+    if (rolling.axes[i] < 0) rolling.axes[i] += rank;
+    if (rolling.axes[i] < 0 || rolling.axes[i] >= rank) fail(call, "has an axis that its sequence lacks");
+  }
+  if (const auto outputs = roll(call, body, rolling)) return *outputs;
 
   const Dim trip = values_[rolling.sequences[0]].type.shape[static_cast<size_t>(rolling.axes[0])];
   if (!trip.is_constant()) fail(call, "runs " + trip.text() + " times, but its turns are not all alike");
@@ -248,7 +288,7 @@ void OnnxGraph::translate_scan(const Call& call) {
     if (rolling.reversed_stacks[i]) std::reverse(stacked[i].begin(), stacked[i].end());
     outputs.push_back(stack_values(call, stacked[i], rolling.stack_axes[i], {DType::f32, {}}));
   }
-  set_outputs(call, outputs);
+  return outputs;
 }
 
 }  // namespace moru

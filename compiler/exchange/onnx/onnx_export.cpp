@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "compiler/exchange/onnx/onnx_import.h"
 #include "compiler/exchange/onnx/onnx_record.h"
 #include "compiler/exchange/onnx/onnx_writer.h"
 #include "compiler/model/infer_model.h"
@@ -103,7 +104,7 @@ class Exporter {
     }
     std::vector<OnnxGraphPart> parts;
     for (BodyPlace& place : places)
-      if (place.first < place.behind && !is_narrow(place.node)) parts.push_back(recorded(std::move(place)));
+      if (place.first < place.behind) parts.push_back(recorded(std::move(place)));
     const std::vector<OnnxValue> results = writer_.write_graph(predict, inputs, parts);
     std::vector<OnnxValue> outputs;
     for (size_t i = 0; i < results.size(); ++i) {
@@ -114,12 +115,6 @@ class Exporter {
         states_.push_back({results[i], result.slot, predict.type(result.value)});
     }
     return outputs;
-  }
-
-  // Between the nodes of the file narrow tensors are wide.
-  bool is_narrow(uint32_t node) const {
-    return stored_as(model_, {node, 0}) != Narrow::none ||
-           std::ranges::any_of(model_.nodes[node].inputs, [&](TensorRef ref) { return stored_as(model_, ref) != Narrow::none; });
   }
 
   OnnxGraphPart recorded(BodyPlace place) {
@@ -162,7 +157,9 @@ std::vector<std::byte> export_onnx(const Model& model, const OnnxExportOptions& 
   onnx::OperatorSetIdProto& set = *proto.add_opset_import();
   set.set_domain("");
   set.set_version(opset);
-  for (const auto& [key, value] : options.metadata) {
+  std::map<std::string, std::string> metadata = options.metadata;
+  if (model.dtype_policy != DTypePolicy::float32) metadata[onnx_dtype_policy_key] = dtype_policy_name(model.dtype_policy);
+  for (const auto& [key, value] : metadata) {
     onnx::StringStringEntryProto& entry = *proto.add_metadata_props();
     entry.set_key(key);
     entry.set_value(value);

@@ -447,9 +447,14 @@ namespace {
 
 Model import_file(const OnnxFile& file, const std::string& path, const OnnxImportOptions& options,
                   std::map<std::string, std::string>* metadata) {
-  if (metadata != nullptr)
-    for (const auto& entry : file.proto.metadata_props()) (*metadata)[entry.key()] = entry.value();
-  return OnnxGraph(file, path, options).take();
+  Model model = OnnxGraph(file, path, options).take();
+  for (const auto& entry : file.proto.metadata_props()) {
+    if (entry.key() == onnx_dtype_policy_key)
+      model.dtype_policy = find_dtype_policy(entry.value()).value_or(model.dtype_policy);
+    else if (metadata != nullptr)
+      (*metadata)[entry.key()] = entry.value();
+  }
+  return model;
 }
 
 }  // namespace

@@ -150,6 +150,8 @@ class OnnxGraph {
   void translate_if(const Call& call);
   void translate_loop(const Call& call);
   void translate_scan(const Call& call);
+  std::vector<uint32_t> scan_samples(const Call& call, const std::vector<uint32_t>& inputs,
+                                     const std::function<std::vector<uint32_t>(const std::vector<uint32_t>&)>& run);
   void translate_flex_attention(const Call& call);
 
   // onnx_roll.cpp
@@ -183,6 +185,7 @@ class OnnxGraph {
   struct Order {  // less < more
     Affine less, more;
   };
+  std::vector<uint32_t> scan(const Call& call, const onnx::GraphProto& body, Rolling rolling);
   std::vector<Turn*> turns_ = {};  // that are being translated, the innermost last
   std::optional<std::vector<uint32_t>> roll(const Call& call, const onnx::GraphProto& body, const Rolling& rolling);
   std::optional<Turn> translate_turn(const Call& call, const onnx::GraphProto& body, const Rolling& rolling,

@@ -22,6 +22,10 @@ struct OnnxBinding {
   std::vector<std::byte> bytes;
 };
 
+/// The key under which a file's metadata_props keep the element types of a model's layers (DTypePolicy) where these are not
+/// f32: ONNX' own operators have f32, and leave it to the one who runs them to multiply in bf16.
+constexpr const char* onnx_dtype_policy_key = "moru.dtype_policy";
+
 struct OnnxImportOptions {
   std::vector<OnnxBinding> bindings = {};
   bool bind_sizes = false;  // open extents of the inputs are those of the bindings too

@@ -138,7 +138,7 @@ AttributeValue OnnxGraph::record_node(const OnnxNode& node, const std::vector<ui
   for (uint32_t id : node.inputs_) {
     OnnxRecordInput input;
     if (id != UINT32_MAX) {
-      if (values_[id].narrow != Narrow::none) return {};
+      input.narrow = values_[id].narrow;
       const auto tensor = std::find(tensors.begin(), tensors.end(), id);
       const auto weight = weights.find(id);
       if (tensor != tensors.end()) {
@@ -250,7 +250,7 @@ void OnnxGraph::finish(OnnxNode& node, Scope& scope) {
     is_narrow = is_narrow || values_[id].narrow != Narrow::none;
   }
   if (is_narrow) layer.attributes.set("stored_as", std::move(stored));
-  else if (AttributeValue record = record_node(node, step.tensors, weight_names, outputs); !record.is_none())
+  if (AttributeValue record = record_node(node, step.tensors, weight_names, outputs); !record.is_none())
     layer.attributes.set(std::string(onnx_record_attribute), std::move(record));
   step.body = body;
   steps_.push_back(std::move(step));

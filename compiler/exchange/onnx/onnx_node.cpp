@@ -18,7 +18,7 @@ constexpr std::span<const OnnxOp> (*families[])() = {
     onnx_elementwise_ops, onnx_shape_ops,         onnx_contraction_ops, onnx_reduction_ops,    onnx_indexing_ops,
     onnx_window_ops,      onnx_normalization_ops, onnx_recurrent_ops,   onnx_loss_ops,         onnx_attention_ops,
     onnx_resize_ops,      onnx_training_ops,      onnx_selection_ops,   onnx_quantization_ops, onnx_image_ops,
-    onnx_region_ops,      onnx_signal_ops,        onnx_random_ops,      onnx_text_ops,
+    onnx_region_ops,      onnx_signal_ops,        onnx_random_ops,      onnx_text_ops,         onnx_ml_ops,
 };
 
 }  // namespace

@@ -156,5 +156,6 @@ std::span<const OnnxOp> onnx_region_ops();
 std::span<const OnnxOp> onnx_signal_ops();
 std::span<const OnnxOp> onnx_random_ops();
 std::span<const OnnxOp> onnx_text_ops();
+std::span<const OnnxOp> onnx_ml_ops();
 
 }  // namespace moru

@@ -42,7 +42,7 @@ Attributes record_constant(const KnownValue& value) {
   return record;
 }
 
-std::string write_constant(OnnxWriter& writer, const Attributes& record) {
+std::string write_constant(OnnxWriter& writer, const Attributes& record, Narrow narrow) {
   const DType dtype = find_dtype(record.string("dtype")).value();
   const std::vector<int64_t>& shape = record.integers("shape");
   if (!is_float(dtype)) {
@@ -69,7 +69,13 @@ std::string write_constant(OnnxWriter& writer, const Attributes& record) {
       if (dtype == DType::boolean) put(static_cast<uint8_t>(number != 0));
     }
   }
-  return writer.initializer(writer.origin() + "/constant", dtype, shape, bytes);
+  return writer.initializer(writer.origin() + "/constant", {dtype, narrow}, shape, bytes);
+}
+
+Narrow narrow_output(const Layer& layer, size_t output) {
+  if (!layer.attributes.has("stored_as")) return Narrow::none;
+  const std::vector<std::string>& names = layer.attributes.strings("stored_as");
+  return output < names.size() ? find_narrow(names[output]).value_or(Narrow::none) : Narrow::none;
 }
 
 }  // namespace
@@ -97,12 +103,13 @@ AttributeValue record_onnx_node(const onnx::NodeProto& node, int64_t version, co
       return {};  // tensors and graphs: the body says the same
   }
   Attributes record{{"version", version}, {"outputs", outputs}, {"attributes", attributes}};
-  std::vector<std::string> sources;
+  std::vector<std::string> sources, narrow;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const OnnxRecordInput& input = inputs[i];
     using Kind = OnnxRecordInput::Kind;
+    narrow.emplace_back(narrow_name(input.narrow));
     if (input.kind == Kind::constant) {
-      if (input.constant->elements() > max_constant_elements || input.constant->narrow != Narrow::none) return {};
+      if (input.constant->elements() > max_constant_elements) return {};
       record.set("constant " + std::to_string(i), record_constant(*input.constant));
     }
     sources.push_back(input.kind == Kind::absent   ? ""
@@ -111,6 +118,8 @@ AttributeValue record_onnx_node(const onnx::NodeProto& node, int64_t version, co
                                                    : "constant " + std::to_string(i));
   }
   record.set("inputs", sources);
+  if (std::any_of(narrow.begin(), narrow.end(), [](const std::string& name) { return !name.empty(); }))
+    record.set("narrow", narrow);
   return record;
 }
 
@@ -126,18 +135,24 @@ std::vector<OnnxValue> write_onnx_record(OnnxWriter& writer, const Layer& layer,
   if (version == 0 || !means_the_same(layer.class_name, version, writer.opset())) return {};
   const Attributes& record = layer.attributes.nested(onnx_record_attribute);
   std::vector<std::string> inputs;
-  for (const std::string& source : record.strings("inputs")) {
+  const std::vector<std::string>& sources = record.strings("inputs");
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const std::string& source = sources[i];
+    Narrow narrow = Narrow::none;
+    if (record.has("narrow") && i < record.strings("narrow").size())
+      narrow = find_narrow(record.strings("narrow")[i]).value_or(Narrow::none);
     if (source.starts_with("tensor ")) {
       const size_t index = std::stoul(source.substr(7));
       if (index >= tensors.size()) return {};
-      inputs.push_back(writer.plain(tensors[index]));
+      const std::string plain = writer.plain(tensors[index]);
+      inputs.push_back(narrow == Narrow::none ? plain : writer.narrowed(plain, narrow));
     } else if (source.starts_with("weight ")) {
       size_t index = 0;
       while (index < layer.parameters.size() && layer.parameters[index].name != source.substr(7)) ++index;
       if (index >= weights.size()) return {};
-      inputs.push_back(weights[index].name);
+      inputs.push_back(narrow == Narrow::none ? weights[index].name : writer.narrow_parameter(weights[index], narrow));
     } else {
-      inputs.push_back(source.empty() ? "" : write_constant(writer, record.nested(source)));
+      inputs.push_back(source.empty() ? "" : write_constant(writer, record.nested(source), narrow));
     }
   }
   OnnxAttributes attributes;
@@ -153,7 +168,11 @@ std::vector<OnnxValue> write_onnx_record(OnnxWriter& writer, const Layer& layer,
   const int64_t last = places.empty() ? 0 : *std::max_element(places.begin(), places.end());
   const auto made = writer.nodes(layer.class_name, inputs, attributes, static_cast<size_t>(last) + 1);
   std::vector<OnnxValue> outputs;
-  for (int64_t place : places) outputs.push_back({made[static_cast<size_t>(place)], {}});
+  for (int64_t place : places) {
+    const std::string& name = made[static_cast<size_t>(place)];
+    const Narrow narrow = narrow_output(layer, outputs.size());
+    outputs.push_back({narrow == Narrow::none ? name : writer.widened(name, narrow), {}});
+  }
   // What nobody asked for has no name: some operators do less then.
   for (int64_t place = 0; place < last; ++place)
     if (std::find(places.begin(), places.end(), place) == places.end())

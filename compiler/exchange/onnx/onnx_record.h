@@ -22,6 +22,7 @@ struct OnnxRecordInput {
   size_t tensor = 0;   // among the layer's inputs
   std::string weight;  // parameter of the layer
   Known constant;
+  Narrow narrow = Narrow::none;  // as which the file has it
 };
 
 /// The record, or none: of nodes with graphs or large constants, and of other domains than ONNX's own. `outputs` are the

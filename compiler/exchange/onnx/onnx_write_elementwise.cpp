@@ -193,16 +193,15 @@ bool cast(OnnxOpWriter& w) {
 bool narrow(OnnxOpWriter& w) {
   const Narrow type = find_narrow(w.attributes.string("type")).value();
   const DType held = held_in(type), wide = w.types[0].dtype;
-  const int64_t to = w.writer.type_number({held, type});
-  OnnxAttributes attributes = {{"to", to}};
+  OnnxAttributes rule;
   if (is_float(held) && narrow_bits(type) == 8) {
-    if (!w.attributes.boolean("saturate")) attributes.emplace_back("saturate", int64_t{0});
+    if (!w.attributes.boolean("saturate")) rule.emplace_back("saturate", int64_t{0});
     const std::string direction = w.attributes.string("round_mode");
-    if (type == Narrow::f8e8m0 && direction != "up") attributes.emplace_back("round_mode", direction);
+    if (type == Narrow::f8e8m0 && direction != "up") rule.emplace_back("round_mode", direction);
   }
   return formula(w, [&](const std::string& x, auto) {
-    const std::string narrowed = w.writer.side_node("Cast", {w.writer.as_type(x, wide, held)}, attributes);
-    return w.writer.side_node("Cast", {narrowed}, {{"to", int64_t{onnx_type_of(wide)}}});
+    const std::string y = w.writer.widened(w.writer.narrowed(w.writer.as_type(x, wide, held), type, rule), type);
+    return w.writer.as_type(y, held, wide);
   });
 }
 

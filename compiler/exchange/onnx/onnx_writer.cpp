@@ -4,6 +4,7 @@
 #include <cstring>
 #include <functional>
 #include <numeric>
+#include <string_view>
 
 #include "compiler/exchange/onnx/onnx_tensor.h"
 #include "compiler/ops/layer.h"
@@ -148,14 +149,13 @@ OnnxValue OnnxWriter::input(const std::string& name, const Type& type, Narrow na
   for (size_t axis = 0; axis < type.shape.size(); ++axis)
     if (const auto symbol = type.shape[axis].as_symbol())
       symbol_sources_.try_emplace(*symbol, name, static_cast<int64_t>(axis));
-  if (narrow == Narrow::none) return {name, {}};
-  return {side_node("Cast", {name}, {{"to", int64_t{onnx_type_of(type.dtype)}}}), {}};
+  return {narrow == Narrow::none ? name : widened(name, narrow), {}};
 }
 
 void OnnxWriter::output(const OnnxValue& value, const std::string& name, const Type& type, Narrow narrow) {
   set_origin(name);
   std::string tensor = plain(value);
-  if (narrow != Narrow::none) tensor = side_node("Cast", {tensor}, {{"to", type_number({type.dtype, narrow})}});
+  if (narrow != Narrow::none) tensor = narrowed(tensor, narrow);
   if (!produced_.count(tensor) || renamed_.count(tensor)) tensor = side_node("Identity", {tensor});
   renamed_[tensor] = name;
   set_type(*graph_->add_output(), name, type, type_number({type.dtype, narrow}));
@@ -169,7 +169,7 @@ OnnxValue OnnxWriter::parameter(const std::string& path, DType dtype, std::vecto
     if (!bytes.empty()) std::memcpy(known.data.data(), bytes.data(), bytes.size());
     weights_[name] = std::move(known);
   }
-  parameters_[name] = {path, dtype, std::move(shape), bytes};
+  parameters_[name] = {path, dtype, std::move(shape), bytes, Narrow::none};
   return {name, {}};
 }
 
@@ -191,14 +191,41 @@ OnnxValue OnnxWriter::state(const std::string& name, const Type& type, double in
   return {name, {}};
 }
 
+// Nodes whose outputs nobody reads: casts of what is read as it was.
+void OnnxWriter::drop_unread() {
+  std::set<std::string> read;
+  const std::function<void(const onnx::GraphProto&)> read_of = [&](const onnx::GraphProto& graph) {
+    for (const auto& output : graph.output()) read.insert(output.name());
+    for (const auto& node : graph.node()) {
+      read.insert(node.input().begin(), node.input().end());
+      for (const auto& attribute : node.attribute())
+        if (attribute.has_g()) read_of(attribute.g());
+    }
+  };
+  for (const auto& [name, output] : renamed_) read.insert(name);
+  std::vector<onnx::NodeProto> kept;
+  auto& nodes = *graph_->mutable_node();
+  for (int i = nodes.size(); i-- > 0;) {
+    const auto is_read = [&](const std::string& name) { return read.contains(name); };
+    if (std::none_of(nodes[i].output().begin(), nodes[i].output().end(), is_read)) continue;
+    read.insert(nodes[i].input().begin(), nodes[i].input().end());
+    for (const auto& attribute : nodes[i].attribute())
+      if (attribute.has_g()) read_of(attribute.g());
+    kept.push_back(std::move(nodes[i]));
+  }
+  nodes.Clear();
+  for (size_t i = kept.size(); i-- > 0;) *nodes.Add() = std::move(kept[i]);
+}
+
 void OnnxWriter::finish() {
+  drop_unread();
   const std::function<void(const onnx::GraphProto&)> add_weights = [&](const onnx::GraphProto& graph) {
     for (const auto& node : graph.node()) {
       for (const std::string& input : node.input()) {
         const auto found = parameters_.find(input);
         if (found == parameters_.end() || renamed_.count(input)) continue;
         const Parameter& weight = found->second;
-        renamed_[input] = initializer(weight.path, weight.dtype, weight.shape, weight.bytes);
+        renamed_[input] = initializer(weight.path, {weight.dtype, weight.narrow}, weight.shape, weight.bytes);
       }
       for (const auto& attribute : node.attribute())
         if (attribute.has_g()) add_weights(attribute.g());
@@ -301,14 +328,17 @@ std::string OnnxWriter::initializer(const std::string& name, ElementType type, s
   onnx::TensorProto tensor;
   tensor.set_data_type(onnx_type_of(type));
   for (int64_t extent : shape) tensor.add_dims(extent);
-  const std::vector<std::byte> stored = narrow_elements(bytes, type.narrow);
+  const std::vector<std::byte> narrow = type.narrow == Narrow::none ? std::vector<std::byte>() : narrow_elements(bytes, type.narrow);
+  const std::span<const std::byte> stored = type.narrow == Narrow::none ? bytes : std::span(narrow);
+  const std::string_view content(reinterpret_cast<const char*>(stored.data()), stored.size());
+  auto& all = *model_.mutable_graph()->mutable_initializer();
+  const std::string key = name + '\n' + tensor.SerializeAsString() + '\n' + std::to_string(std::hash<std::string_view>()(content));
+  const auto [known, is_new] = initializers_.try_emplace(key, all.size());
+  if (!is_new && all[known->second].raw_data() == content) return all[known->second].name();
   tensor.set_raw_data(stored.data(), stored.size());
-  std::string& known = initializers_[name + '\n' + tensor.SerializeAsString()];
-  if (!known.empty()) return known;
-  known = unique_value(name);
-  tensor.set_name(known);
-  model_.mutable_graph()->add_initializer()->Swap(&tensor);
-  return known;
+  tensor.set_name(unique_value(name));
+  all.Add()->Swap(&tensor);
+  return all[all.size() - 1].name();
 }
 
 std::string OnnxWriter::weight(const std::string& name, const OnnxWeight& weight) {
@@ -340,6 +370,30 @@ std::string OnnxWriter::filled(double value, const Integers& shape, DType dtype)
 
 std::string OnnxWriter::as_type(const std::string& name, DType from, DType to) {
   return from == to ? name : cached("Cast", {name}, {{"to", int64_t{onnx_type_of(to)}}});
+}
+
+std::string OnnxWriter::widened(const std::string& name, Narrow narrow) {
+  type_number({held_in(narrow), narrow});
+  const std::string wide = side_node("Cast", {name}, {{"to", int64_t{onnx_type_of(held_in(narrow))}}});
+  narrow_sources_[wide] = {name, narrow};
+  return wide;
+}
+
+std::string OnnxWriter::narrowed(const std::string& name, Narrow narrow, const OnnxAttributes& rule) {
+  if (const auto source = narrow_sources_.find(name); source != narrow_sources_.end() && source->second.second == narrow)
+    return source->second.first;
+  OnnxAttributes attributes = {{"to", type_number({held_in(narrow), narrow})}};
+  attributes.insert(attributes.end(), rule.begin(), rule.end());
+  return cached("Cast", {name}, attributes);
+}
+
+std::string OnnxWriter::narrow_parameter(const OnnxValue& parameter, Narrow narrow) {
+  const std::string name = parameter.name + "\n" + std::string(narrow_name(narrow));
+  Parameter one = parameters_.at(parameter.name);
+  one.narrow = narrow;
+  type_number({one.dtype, narrow});
+  parameters_[name] = std::move(one);
+  return name;
 }
 
 int64_t OnnxWriter::type_number(ElementType type) {

@@ -96,6 +96,10 @@ class OnnxWriter {
   /// The values of a weight, where the value is one.
   const OnnxWeight* find_weight(const OnnxValue& value) const;
   std::string as_type(const std::string& name, DType from, DType to);  // Cast where needed
+  /// A tensor of a narrow type in the type that holds it, and back: what was made wide comes back as it was.
+  std::string widened(const std::string& name, Narrow narrow);
+  std::string narrowed(const std::string& name, Narrow narrow, const OnnxAttributes& rule = {});
+  std::string narrow_parameter(const OnnxValue& parameter, Narrow narrow);
   /// ONNX's number of an element type; a problem where the operator set has no such type.
   int64_t type_number(ElementType type);
 
@@ -145,19 +149,22 @@ class OnnxWriter {
     DType dtype = DType::f32;
     std::vector<int64_t> shape;
     std::span<const std::byte> bytes;
+    Narrow narrow = Narrow::none;
   };
   std::map<std::string, Parameter> parameters_;  // by a name that no value of the file has
-  std::map<std::string, std::string> initializers_;  // of equal content, by it
+  std::map<std::string, int> initializers_;  // by name, type, shape and a hash of their values
   std::map<std::string, std::string> cache_;         // nodes with equal inputs, of this graph and those around it
   std::vector<std::map<std::string, std::string>> outer_caches_;
   std::map<std::string, std::pair<std::string, int64_t>> symbol_sources_;  // input and axis that bind a symbol
   std::map<std::string, std::string> renamed_;
+  std::map<std::string, std::pair<std::string, Narrow>> narrow_sources_;  // of what was made wide
   std::set<std::string> produced_;  // by nodes of the outermost graph
   std::vector<std::string> problems_;
 
   std::string node_name(const std::string& type, bool side);
   std::string cached(const std::string& type, std::vector<std::string> inputs, const OnnxAttributes& attributes = {});
   std::string dim(const Dim& dim);
+  void drop_unread();
 };
 
 /// One node of a graph while it is written: what a function for an op sees.
