@@ -510,36 +510,4 @@ Value* Emitter::narrow_to_bf16(Value* from) {
   return builder_.CreateTrunc(rounded, half);
 }
 
-// Without the instruction f32 is computed in f64, where the product is exact. The sum is rounded to odd (Boldo and
-// Melquiond, "Emulation of a FMA and correctly rounded sums", 2008), so that rounding it again to f32 is right.
-Value* Emitter::fused_multiply_add(Value* a, Value* b, Value* c) {
-  Type* type = a->getType();
-  if (target_.has_fma) return builder_.CreateIntrinsic(llvm::Intrinsic::fma, {type}, {a, b, c});
-  if (type->getScalarType()->isDoubleTy()) {
-    throw CompileError({.stage = "emit", .what = "f64 fma needs a target with fma instructions, which " + target_.level + " has not",
-                        .hint = "compile for x86-64-v3"});
-  }
-  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(type);
-  const int lanes = vector ? static_cast<int>(vector->getNumElements()) : 1;
-  Type* wide = lanes_of(builder_.getDoubleTy(), lanes);
-  Type* bits = lanes_of(builder_.getInt64Ty(), lanes);
-  Value* product = builder_.CreateFMul(builder_.CreateFPExt(a, wide), builder_.CreateFPExt(b, wide));
-  Value* addend = builder_.CreateFPExt(c, wide);
-  Value* sum = builder_.CreateFAdd(product, addend);
-  // error = (product + addend) - sum exactly (Knuth's two-sum); NaN where the sum is not finite.
-  Value* back = builder_.CreateFSub(sum, product);
-  Value* error = builder_.CreateFAdd(builder_.CreateFSub(product, builder_.CreateFSub(sum, back)),
-                                     builder_.CreateFSub(addend, back));
-  Value* is_inexact = builder_.CreateFCmpONE(error, llvm::Constant::getNullValue(wide));
-  Value* pattern = builder_.CreateBitCast(sum, bits);
-  Value* one = llvm::ConstantInt::get(bits, 1);
-  Value* is_even = builder_.CreateICmpEQ(builder_.CreateAnd(pattern, one), llvm::Constant::getNullValue(bits));
-  // The neighbour on the exact value's side, away from or towards zero, has an odd pattern.
-  Value* opposite = builder_.CreateICmpSLT(builder_.CreateXor(pattern, builder_.CreateBitCast(error, bits)),
-                                           llvm::Constant::getNullValue(bits));
-  Value* neighbour = builder_.CreateSelect(opposite, builder_.CreateSub(pattern, one), builder_.CreateAdd(pattern, one));
-  Value* odd = builder_.CreateSelect(builder_.CreateAnd(is_inexact, is_even), neighbour, pattern);
-  return builder_.CreateFPTrunc(builder_.CreateBitCast(odd, wide), type);
-}
-
 }  // namespace moru

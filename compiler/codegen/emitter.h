@@ -125,6 +125,7 @@ class Emitter {
   llvm::Value* widen_bf16(llvm::Value* bits);
   llvm::Value* narrow_to_bf16(llvm::Value* from);
   llvm::Value* fused_multiply_add(llvm::Value* a, llvm::Value* b, llvm::Value* c);
+  llvm::Value* multiply_add_in_doubles(llvm::Value* a, llvm::Value* b, llvm::Value* c);
   llvm::Value* in_lanes(llvm::Value* scalar_or_vector);
   llvm::Type* scalar_type(DType type);
   llvm::Type* memory_type(DType type);

@@ -39,7 +39,9 @@ std::vector<int> edge_heights(int tile_rows, int64_t rows, bool rows_constant) {
 namespace {
 
 // Cycles of one step of the depth loop for a tile of rows x vectors.
-double step_cycles(int rows, int vectors, bool b_in_l1) {
+double step_cycles(int rows, int vectors, bool b_in_l1, bool has_fma) {
+  // Computed multiply-adds (emit_fma.cpp) hide everything but that b becomes doubles once for all rows.
+  if (!has_fma) return 8.0 * rows * vectors + vectors + 0.25;
   const double multiply_adds = rows * vectors / 2.0;
   const double loads = (rows + vectors) / 2.0;
   const double second_cache = b_in_l1 ? 0.0 : 4.0 * vectors;
@@ -49,11 +51,11 @@ double step_cycles(int rows, int vectors, bool b_in_l1) {
   return std::max({multiply_adds, loads, second_cache, latency, dispatch}) + 0.25;
 }
 
-double column_cycles(int64_t rows, int tile_rows, int vectors, bool rows_constant, bool b_in_l1) {
-  double cycles = static_cast<double>(rows / tile_rows) * step_cycles(tile_rows, vectors, b_in_l1);
+double column_cycles(int64_t rows, int tile_rows, int vectors, bool rows_constant, bool b_in_l1, bool has_fma) {
+  double cycles = static_cast<double>(rows / tile_rows) * step_cycles(tile_rows, vectors, b_in_l1, has_fma);
   int64_t rest = rows % tile_rows;
   for (int height : edge_heights(tile_rows, rows, rows_constant)) {
-    for (; rest >= height; rest -= height) cycles += step_cycles(height, vectors, b_in_l1);
+    for (; rest >= height; rest -= height) cycles += step_cycles(height, vectors, b_in_l1, has_fma);
   }
   return cycles;
 }
@@ -79,6 +81,7 @@ TileShape choose_tile(const ContractionSize& size, int lanes, const Target& targ
   double best_cost = 0;
   const int64_t vectors = static_cast<int64_t>(cut_columns(size.columns, lanes, target.has_masks).size());
   constexpr int most_vectors = 8, most_rows = 16;
+  const double code_of_multiply_add = target.has_fma ? 0.0005 : 0.002;
   for (int width = 1; width <= std::min<int64_t>(vectors, most_vectors); ++width) {
     for (int height = 1; height <= most_rows; ++height) {
       // One register for the broadcast of a, unless it can be an operand in memory.
@@ -88,14 +91,14 @@ TileShape choose_tile(const ContractionSize& size, int lanes, const Target& targ
       if (!size.rows_constant && (height & (height - 1)) != 0) continue;
       const bool b_in_l1 = fits_l1(size.depth, int64_t{width} * lanes * 4, size.vector_stride, target.l1_bytes);
       double cycles = static_cast<double>(vectors / width) *
-                      column_cycles(size.rows, height, width, size.rows_constant, b_in_l1);
+                      column_cycles(size.rows, height, width, size.rows_constant, b_in_l1, target.has_fma);
       if (const int rest = static_cast<int>(vectors % width); rest > 0) {
-        cycles += column_cycles(size.rows, height, rest, size.rows_constant, b_in_l1);
+        cycles += column_cycles(size.rows, height, rest, size.rows_constant, b_in_l1, target.has_fma);
       }
       // Among equals the smaller code, the ladder included.
       int heights = height;
       for (int edge : edge_heights(height, size.rows, size.rows_constant)) heights += edge;
-      const double cost = cycles * (1.0 + 0.0005 * heights * width);
+      const double cost = cycles * (1.0 + code_of_multiply_add * heights * width);
       if (best_cost == 0 || cost < best_cost) {
         best_cost = cost;
         best = {height, width, cycles};

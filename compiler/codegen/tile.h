@@ -34,7 +34,8 @@ struct ContractionSize {
 
 /// The cheapest tile by a model of cycles: per step of the depth loop a tile costs the largest of its multiply-adds over
 /// two units, its loads over two ports, the latency of one multiply-add and, where the block of b does not fit the first
-/// cache (strides of large powers of two use few of its sets), what the second one delivers.
+/// cache (strides of large powers of two use few of its sets), what the second one delivers. Where multiply-adds are computed
+/// they are all that counts, and tiles small.
 TileShape choose_tile(const ContractionSize& size, int lanes, const Target& target);
 
 /// Heights of the tiles that finish what full tiles leave: one exact height where the rows are constant, else a ladder.

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <bit>
+#include <cfloat>
 #include <cstdio>
 #include <ctime>
 
@@ -261,29 +263,73 @@ TEST_CASE("slots stand before the arena in the call, whether the entry uses them
   CHECK_THROWS_WITH_AS(jit_compile(module, Target::host()), doctest::Contains("slot"), InternalError);
 }
 
-TEST_CASE("f32 fma without the instruction rounds once, halfway cases and underflow included") {
-  if (!Target::host().is_x86()) return;
-  const Kernel kernel = parse_kernel(R"(kernel entry {
-    buffer "a": f32[4096]
-    buffer "b": f32[4096]
-    buffer "c": f32[4096]
-    buffer "y": f32[4096]
-    vector i: 4096 { "y"[i] = fma(load "a"[i], load "b"[i], load "c"[i]) }
-  })");
-  const KernelModule module = module_of({kernel});
-  const auto code = jit_compile(module, Target::parse("x86-64-v2"));
-  KernelMemory memory(kernel, {}, 1);
-  Random random(3);
-  float* const x[3] = {static_cast<float*>(memory.pointers[0]), static_cast<float*>(memory.pointers[1]), static_cast<float*>(memory.pointers[2])};
-  for (int i = 0; i < 4096; ++i) {
-    // Few significant bits and far exponents make sums that lie on or next to the middle between two floats.
-    for (float* const operand : x) {
-      const double significand = static_cast<double>(random.between(-4099, 4099)) + (random.chance(30) ? 0x1p-11 : 0);
-      operand[i] = static_cast<float>(std::ldexp(significand, static_cast<int>(random.between(i % 2 ? -80 : -30, i % 2 ? -50 : 20))));
+namespace {
+
+/// Operands of a multiply-add: any bits, few significant ones, or an addend that brings the sum onto the middle between two
+/// floats, next to it, or among the subnormal ones.
+void draw_operands(Random& random, float& a, float& b, float& c) {
+  const auto any = [&] { return std::bit_cast<float>(static_cast<uint32_t>(random.bits())); };
+  const auto few_bits = [&](int low, int high) {
+    const double significand = static_cast<double>(random.between(-4099, 4099)) + (random.chance(30) ? 0x1p-11 : 0);
+    return static_cast<float>(std::ldexp(significand, static_cast<int>(random.between(low, high))));
+  };
+  const float special[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, FLT_MIN, -FLT_MIN, FLT_MAX, -FLT_MAX, FLT_TRUE_MIN, 1.0f, -1.0f};
+  switch (random.between(0, 5)) {
+    case 0: a = any(), b = any(), c = any(); return;
+    case 1: a = few_bits(-30, 20), b = few_bits(-30, 20), c = few_bits(-30, 20); return;
+    case 2: a = few_bits(-80, -50), b = few_bits(-80, -50), c = few_bits(-80, -50); return;
+    case 3: {
+      const auto one = [&] { return random.chance(50) ? special[random.between(0, 11)] : few_bits(-20, 20); };
+      a = one(), b = one(), c = one();
+      return;
+    }
+    default: {
+      // a * b is half of c's last place, or by 2^-2k less of it, so that the sum lies on the middle of two floats or next to it.
+      c = random.chance(50) ? std::bit_cast<float>(static_cast<uint32_t>(random.between(0, 0x01ffffff))) : std::abs(few_bits(-10, 10));
+      const double half = (static_cast<double>(std::nextafter(c, INFINITY)) - static_cast<double>(c)) / 2;
+      const float off = random.chance(20) ? 0 : std::ldexp(1.0f, -static_cast<int>(random.between(10, 23)));
+      a = std::ldexp(1 + off, -70);
+      b = static_cast<float>(std::ldexp(half, 70)) * (1 - off);
+      if (random.chance(50)) b = -b;
+      if (random.chance(50)) a = -a, c = -c;
     }
   }
-  run_native(code->find_entry("entry"), module, kernel, small_sizes, memory);
-  for (int i = 0; i < 4096; ++i) REQUIRE(static_cast<float*>(memory.pointers[3])[i] == std::fma(x[0][i], x[1][i], x[2][i]));
+}
+
+}  // namespace
+
+TEST_CASE("f32 fma without the instruction is std::fma on any values, halfway cases, underflow and infinities included") {
+  if (!Target::host().is_x86()) return;
+  constexpr int count = 65536 + 7;  // vectors, and what is left of them
+  const std::string n = std::to_string(count);
+  const Kernel kernel = parse_kernel("kernel entry {\n  buffer \"a\": f32[" + n + "]\n  buffer \"b\": f32[" + n + "]\n  buffer \"c\": f32[" + n +
+                                     "]\n  buffer \"y\": f32[" + n + "]\n  vector i: " + n +
+                                     " { \"y\"[i] = fma(load \"a\"[i], load \"b\"[i], load \"c\"[i]) }\n}\n");
+  const KernelModule module = module_of({kernel});
+  const auto code = jit_compile(module, Target::parse("x86-64-v2"));
+  const KernelMemory memory(kernel, {}, 1);
+  Random random(3);
+  const auto at = [&](size_t buffer, int i) -> float& { return static_cast<float*>(memory.pointers[buffer])[i]; };
+  int rounded_twice = 0, subnormal = 0, infinite = 0, not_numbers = 0;
+  for (int round = 0; round < 30; ++round) {
+    for (int i = 0; i < count; ++i) draw_operands(random, at(0, i), at(1, i), at(2, i));
+    run_native(code->find_entry("entry"), module, kernel, small_sizes, memory);
+    for (int i = 0; i < count; ++i) {
+      const float a = at(0, i), b = at(1, i), c = at(2, i), y = at(3, i), expected = std::fma(a, b, c);
+      const bool same = std::isnan(expected) ? std::isnan(y) : std::bit_cast<uint32_t>(y) == std::bit_cast<uint32_t>(expected);
+      REQUIRE_MESSAGE(same, "fma(" << a << ", " << b << ", " << c << ") = " << expected << ", not " << y);
+      const double sum = static_cast<double>(a) * static_cast<double>(b) + static_cast<double>(c);
+      rounded_twice += !std::isnan(expected) && static_cast<float>(sum) != expected;
+      subnormal += std::fpclassify(expected) == FP_SUBNORMAL;
+      infinite += std::isinf(expected);
+      not_numbers += std::isnan(expected);
+    }
+  }
+  // The values are of all kinds, and a double's sum alone would not do.
+  CHECK(rounded_twice > 1000);
+  CHECK(subnormal > 1000);
+  CHECK(infinite > 1000);
+  CHECK(not_numbers > 1000);
 }
 
 TEST_CASE("f64 fma is refused where the target lacks it, with what to do") {
