@@ -1,6 +1,19 @@
 #include "runtime/cpu_target.h"
 
+#if defined(__aarch64__)
+#include <sys/prctl.h>
+#endif
+
 namespace moru {
+namespace {
+
+[[maybe_unused]] bool is_of_another_family(std::string_view target, std::string_view own) {
+  for (const std::string_view family : {"x86-64", "aarch64", "riscv64", "wasm"})
+    if (target.starts_with(family)) return family != own;
+  return false;
+}
+
+}  // namespace
 
 bool processor_supports(std::string_view target) {
   target = target.substr(0, target.find_first_of("+, "));
@@ -17,12 +30,26 @@ bool processor_supports(std::string_view target) {
   if (target == "x86-64-v3") return v3;
   if (target == "x86-64-v4") return v4;
   if (target == "x86-64-v4-bf16") return v4 && __builtin_cpu_supports("avx512bf16");
-  return !target.starts_with("aarch64") && !target.starts_with("wasm");
+  return !is_of_another_family(target, "x86-64");
 #elif defined(__aarch64__)
-  return !target.starts_with("x86") && !target.starts_with("wasm");
+  if (target == "aarch64-sve256") {
+    const int length = ::prctl(PR_SVE_GET_VL);  // bytes; below 0 where the processor has no SVE
+    return length >= 0 && (length & PR_SVE_VL_LEN_MASK) == 32;
+  }
+  return !is_of_another_family(target, "aarch64");
+#elif defined(__riscv) && __riscv_xlen == 64
+  return !is_of_another_family(target, "riscv64");
 #else
   return true;
 #endif
+}
+
+ChosenEntries choose_entries(const moru_kernel_library& library, bool (*supports)(std::string_view)) {
+  ChosenEntries chosen = {{}, library.entries};
+  if (library.abi_version < MORU_KERNEL_ABI_VERSION_VARIANTS || library.variants == nullptr) return chosen;
+  for (uint64_t i = 0; i < library.variant_count; ++i)
+    if (supports(library.variants[i].target)) chosen = {library.variants[i].target, library.variants[i].entries};
+  return chosen;
 }
 
 }  // namespace moru

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "runtime/atomic_file.h"
+#include "runtime/cpu_target.h"
 #include "runtime/program_reader.h"
 
 namespace moru {
@@ -33,10 +34,10 @@ std::optional<uint32_t> find(const NameIndex& index, std::string_view name) {
 }
 
 Status check_library(const moru_kernel_library& library) {
-  if (library.abi_version == 0 || library.abi_version > MORU_KERNEL_ABI_VERSION) {
+  if (library.abi_version == 0 || library.abi_version > MORU_KERNEL_ABI_VERSION_VARIANTS) {
     return {StatusCode::unsupported_version, "the native code has kernel ABI version " +
                                                  std::to_string(library.abi_version) + "; this runtime has version " +
-                                                 std::to_string(MORU_KERNEL_ABI_VERSION)};
+                                                 std::to_string(MORU_KERNEL_ABI_VERSION_VARIANTS)};
   }
   if (library.entry_count != 0 && library.entries == nullptr) {
     return {StatusCode::corrupt, "the native code lists no entries"};
@@ -56,6 +57,7 @@ struct Program::Impl {
   NameIndex entry_index;
   NameIndex output_index;
   std::optional<uint32_t> workers_symbol;
+  std::string level;  // of the native code
   bool has_native_code = false;
 };
 
@@ -85,8 +87,11 @@ Result<std::shared_ptr<const Program>> Program::load(std::span<const std::byte> 
     if (library->program_hash != impl->tables.hash) {
       return Status(StatusCode::program_mismatch, "the native code was made for another program than the one given");
     }
+    const ChosenEntries chosen = choose_entries(*library);
+    const std::string& target = impl->tables.target;
+    impl->level = chosen.level.empty() ? target.substr(0, target.find_first_of("+,")) : chosen.level;
     for (uint32_t i = 0; i < library->entry_count; ++i) {
-      const moru_kernel_entry& entry = library->entries[i];
+      const moru_kernel_entry& entry = chosen.entries[i];
       if (entry.name == nullptr || entry.function == nullptr) continue;
       if (std::optional<uint32_t> index = find(impl->entry_index, entry.name)) {
         impl->tables.entries[*index].function = entry.function;
@@ -147,6 +152,7 @@ Result<std::shared_ptr<const Program>> Program::open_shared_object(const std::st
 
 uint64_t Program::hash() const { return impl_->tables.hash; }
 const std::string& Program::target() const { return impl_->tables.target; }
+const std::string& Program::level() const { return impl_->level; }
 const ProgramProvenance& Program::provenance() const { return impl_->tables.provenance; }
 bool Program::has_native_code() const { return impl_->has_native_code; }
 std::span<const std::string> Program::symbols() const { return impl_->tables.symbols; }

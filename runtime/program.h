@@ -84,7 +84,8 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   uint64_t hash() const;
-  const std::string& target() const;  // "x86-64-v4"
+  const std::string& target() const;  // "x86-64-v4", or "x86-64-v2+x86-64-v4"
+  const std::string& level() const;   // of these, what the native code that was chosen is for; empty without native code
   const ProgramProvenance& provenance() const;
   bool has_native_code() const;
 

@@ -175,7 +175,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Program> 
     impl->workers = {&ThreadPool::parallel_for_callback, pool, pool->size()};
   }
   MORU_RETURN_IF_ERROR(impl->allocate(options.share_parameters_of));
-  impl->log(LogLevel::info, "a session for " + impl->program->target() + " with " + std::to_string(impl->workers.workers) +
+  impl->log(LogLevel::info, "a session for " + impl->program->level() + " with " + std::to_string(impl->workers.workers) +
                                 " threads; parameters and state take " + std::to_string(impl->kept_bytes) + " bytes");
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }

@@ -15,7 +15,8 @@
 extern "C" {
 #endif
 
-#define MORU_KERNEL_ABI_VERSION 1u
+#define MORU_KERNEL_ABI_VERSION 1u          /* of programs, and of libraries with one set of entries */
+#define MORU_KERNEL_ABI_VERSION_VARIANTS 2u /* of libraries with variants */
 #define MORU_BUFFER_ALIGNMENT                                                                \
   64 /* bytes; every buffer address handed to an entry is a multiple of it, and readable and \
         writable up to the next multiple of it behind its last byte */
@@ -43,6 +44,12 @@ typedef struct moru_kernel_entry {
   moru_entry_function function;
 } moru_kernel_entry;
 
+/* The same entries for a better processor of the same family. */
+typedef struct moru_kernel_variant {
+  const char* target; /* "x86-64-v4" */
+  const moru_kernel_entry* entries;
+} moru_kernel_variant;
+
 /* What a compiled artifact exports, whether it comes from the JIT, a shared object or a static library. */
 typedef struct moru_kernel_library {
   uint32_t abi_version;
@@ -52,6 +59,10 @@ typedef struct moru_kernel_library {
   /* A whole `.moru` file (header, program, recipe, weights) or null where only code is carried. */
   const uint8_t* file;
   uint64_t file_bytes;
+  /* From version MORU_KERNEL_ABI_VERSION_VARIANTS on: variants of `entries`, which are for the least processor, each for
+   * a better one than the variant before. */
+  const moru_kernel_variant* variants;
+  uint64_t variant_count;
 } moru_kernel_library;
 
 /* The one symbol a shared object exports; a statically linked model exports it under its own prefix. */

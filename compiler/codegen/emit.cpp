@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <thread>
 
 #include <llvm/Analysis/TargetTransformInfo.h>
@@ -127,6 +128,7 @@ std::vector<Part> make_parts(const Outline& outline, int threads) {
 
 std::string emit_text(const KernelModule& module, const Target& target, const EmitOptions& options, bool assembly) {
   check_module(module);
+  target.check_one_level();
   const Outline outline = outline_functions(module);
   const auto machine = make_target_machine(target, options.optimization);
   llvm::LLVMContext context;
@@ -153,10 +155,11 @@ std::string entry_symbol(const std::string& prefix, const std::string& entry) {
   return symbol;
 }
 
-ObjectCode emit_objects(const KernelModule& module, const Target& target, const EmitOptions& options) {
-  check_module(module);
-  check_prefix(options.prefix);
-  ObjectCode code{target, options.prefix, {}, {}, false, options.profile_workers, 0, {}};
+namespace {
+
+/// `target` has one level.
+ObjectCode emit_level(const KernelModule& module, const Target& target, const EmitOptions& options) {
+  ObjectCode code{target, options.prefix, {}, {}, {}, false, options.profile_workers, 0, {}};
   for (const Kernel& kernel : module.kernels) code.entries.push_back(kernel.entry);
   Outline outline;
   code.times.run("outline", [&] { outline = outline_functions(module); });
@@ -201,6 +204,26 @@ ObjectCode emit_objects(const KernelModule& module, const Target& target, const 
     if (failure) std::rethrow_exception(failure);
   }
   if (cache.is_enabled()) code.times.run("cache", [&] { cache.keep(key, code.objects); });
+  return code;
+}
+
+}  // namespace
+
+ObjectCode emit_objects(const KernelModule& module, const Target& target, const EmitOptions& options) {
+  check_module(module);
+  check_prefix(options.prefix);
+  const std::vector<Target> levels = target.levels();
+  ObjectCode code = emit_level(module, levels[0], options);
+  code.target = target;
+  for (size_t i = 1; i < levels.size(); ++i) {
+    EmitOptions better = options;
+    better.prefix = entry_symbol(options.prefix, levels[i].level) + "_";
+    ObjectCode more = emit_level(module, levels[i], better);
+    code.variants.push_back({levels[i].level, better.prefix});
+    std::move(more.objects.begin(), more.objects.end(), std::back_inserter(code.objects));
+    code.from_cache = code.from_cache && more.from_cache;
+    code.times.append(more.times);
+  }
   return code;
 }
 

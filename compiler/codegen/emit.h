@@ -24,10 +24,18 @@ struct EmitOptions {
   int profile_workers = 0;      // entries count the time of their statements, on so many workers; 0: they do not
 };
 
-/// Relocatable objects (ELF) that together define every entry, `<prefix>entry_<name>`, hidden, and import nothing.
+/// The same entries for a better level of the target, under another prefix.
+struct ObjectVariant {
+  std::string level;
+  std::string prefix;
+};
+
+/// Relocatable objects (ELF or WebAssembly) that together define every entry, `<prefix>entry_<name>`, hidden, and import
+/// nothing.
 struct ObjectCode {
   Target target;
   std::string prefix;
+  std::vector<ObjectVariant> variants;         // in rising order; none where the target has one level
   std::vector<std::string> entries;            // names in the order of the module's kernels
   std::vector<std::vector<uint8_t>> objects;
   bool from_cache = false;

@@ -2,6 +2,7 @@
 
 #include "compiler/codegen/emit.h"
 #include "compiler/codegen/loaded_objects.h"
+#include "compiler/support/error.h"
 
 namespace moru {
 
@@ -20,6 +21,7 @@ class LinkedCode : public JitCode {
 
  private:
   void link(const ObjectCode& code) {
+    check_internal(code.variants.empty(), "code for this process has one level");
     loaded_.emplace(code.objects);
     for (const std::string& name : names_) {
       void* address = loaded_->find(entry_symbol(code.prefix, name));

@@ -43,28 +43,41 @@ std::vector<uint8_t> library_object(const ObjectCode& code, std::span<const uint
     return variable;
   };
 
-  auto* entry_type = llvm::StructType::get(context, {pointer, pointer});
-  std::vector<Constant*> entries;
-  for (const std::string& name : code.entries) {
-    auto* type = llvm::FunctionType::get(builder.getInt32Ty(), {pointer}, false);
-    auto* function = llvm::Function::Create(type, GlobalValue::ExternalLinkage, entry_symbol(code.prefix, name), module);
-    function->setVisibility(GlobalValue::HiddenVisibility);
-    function->setDSOLocal(true);
-    Constant* text = data(llvm::ConstantDataArray::getString(context, name), "name", 1);
-    entries.push_back(llvm::ConstantStruct::get(entry_type, {text, function}));
-  }
-  Constant* table = llvm::ConstantArray::get(llvm::ArrayType::get(entry_type, entries.size()), entries);
+  // Pairs of a text and an address: entries, and variants of their table.
+  auto* pair_type = llvm::StructType::get(context, {pointer, pointer});
+  const auto pair = [&](const std::string& text, Constant* address) {
+    return llvm::ConstantStruct::get(pair_type, {data(llvm::ConstantDataArray::getString(context, text), "name", 1), address});
+  };
+  const auto table_of = [&](const std::vector<Constant*>& pairs, const char* name) -> Constant* {
+    return data(llvm::ConstantArray::get(llvm::ArrayType::get(pair_type, pairs.size()), pairs), name, 8);
+  };
+  const auto entries_of = [&](const std::string& prefix) {
+    std::vector<Constant*> entries;
+    for (const std::string& name : code.entries) {
+      auto* type = llvm::FunctionType::get(builder.getInt32Ty(), {pointer}, false);
+      auto* function = llvm::Function::Create(type, GlobalValue::ExternalLinkage, entry_symbol(prefix, name), module);
+      function->setVisibility(GlobalValue::HiddenVisibility);
+      function->setDSOLocal(true);
+      entries.push_back(pair(name, function));
+    }
+    return table_of(entries, "entries");
+  };
+  std::vector<Constant*> variants;
+  for (const ObjectVariant& variant : code.variants) variants.push_back(pair(variant.level, entries_of(variant.prefix)));
   Constant* bytes = llvm::ConstantPointerNull::get(pointer);
   if (!file.empty()) {
     const llvm::ArrayRef<uint8_t> contents(file.data(), file.size());
     bytes = data(llvm::ConstantDataArray::get(context, contents), "file", 64);
   }
   // struct moru_kernel_library
+  const uint32_t version = variants.empty() ? MORU_KERNEL_ABI_VERSION : MORU_KERNEL_ABI_VERSION_VARIANTS;
   auto* library_type = llvm::StructType::get(context, {builder.getInt32Ty(), builder.getInt32Ty(), builder.getInt64Ty(),
-                                                       pointer, pointer, builder.getInt64Ty()});
+                                                       pointer, pointer, builder.getInt64Ty(), pointer, builder.getInt64Ty()});
   Constant* library = llvm::ConstantStruct::get(
-      library_type, {builder.getInt32(MORU_KERNEL_ABI_VERSION), builder.getInt32(static_cast<uint32_t>(entries.size())),
-                     builder.getInt64(program_hash), data(table, "entries", 8), bytes, builder.getInt64(file.size())});
+      library_type, {builder.getInt32(version), builder.getInt32(static_cast<uint32_t>(code.entries.size())),
+                     builder.getInt64(program_hash), entries_of(code.prefix), bytes, builder.getInt64(file.size()),
+                     variants.empty() ? llvm::ConstantPointerNull::get(pointer) : table_of(variants, "variants"),
+                     builder.getInt64(variants.size())});
   auto* function = llvm::Function::Create(llvm::FunctionType::get(pointer, false), GlobalValue::ExternalLinkage, getter, module);
   function->setDoesNotThrow();
   builder.SetInsertPoint(llvm::BasicBlock::Create(context, "", function));

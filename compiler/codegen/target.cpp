@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
+#include <functional>
 
 #include <llvm/ADT/StringRef.h>
 #include <llvm/TargetParser/Host.h>
@@ -29,8 +31,9 @@ struct Level {
 };
 
 constexpr const char* linux_x86 = "x86_64-unknown-linux-gnu";
+constexpr const char* linux_arm = "aarch64-unknown-linux-gnu";
 
-constexpr Level levels[] = {
+constexpr Level known_levels[] = {
     // name, triple, processor, features, abi,
     //     bytes of pointers and vectors, vector registers, fma, masks, bf16, what is said of it
     {"x86-64-v4-bf16", linux_x86, "x86-64-v4", "+avx512bf16", "",
@@ -41,7 +44,9 @@ constexpr Level levels[] = {
          8, 32, 16, true, false, false, "AVX2 and FMA"},
     {"x86-64-v2", linux_x86, "x86-64-v2", "", "",
          8, 16, 16, false, false, false, "SSE 4.2; fma is computed, not an instruction"},
-    {"aarch64", "aarch64-unknown-linux-gnu", "generic", "", "",
+    {"aarch64-sve256", linux_arm, "generic", "+sve", "",
+         8, 32, 32, true, true, false, "SVE with vectors of 256 bits, such as Neoverse V1's"},
+    {"aarch64", linux_arm, "generic", "", "",
          8, 16, 32, true, false, false, "NEON"},
     // Vectors of four are four scalars: eight of them are all registers.
     {"riscv64", "riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c", "lp64d",
@@ -64,6 +69,32 @@ Target make_target(const Level& level) {
   target.has_masks = level.has_masks;
   target.has_bf16 = level.has_bf16;
   return target;
+}
+
+const Level* find_level(std::string_view name) {
+  const auto* found = std::find_if(std::begin(known_levels), std::end(known_levels), [&](const Level& level) { return name == level.name; });
+  return found == std::end(known_levels) ? nullptr : found;
+}
+
+/// The levels that "x86-64-v2+x86-64-v4" names, the least first; none where one is not known. Throws CompileError where they
+/// cannot be in one artifact.
+std::vector<const Level*> find_levels(std::string_view names) {
+  std::vector<const Level*> found;
+  for (size_t begin = 0; begin <= names.size();) {
+    const size_t end = std::min(names.find('+', begin), names.size());
+    found.push_back(find_level(names.substr(begin, end - begin)));
+    if (found.back() == nullptr) return {};
+    begin = end + 1;
+  }
+  std::sort(found.begin(), found.end(), std::greater<>());  // the table begins with the best of a family
+  for (size_t i = 1; i < found.size(); ++i) {
+    const std::string least = found[0]->name, name = found[i]->name;
+    const bool is_twice = found[i] == found[i - 1];
+    if (!is_twice && std::string_view(found[i]->triple) == found[0]->triple) continue;
+    throw CompileError({.stage = "target", .what = is_twice ? "'" + name + "' is named twice" : "'" + least + "' and '" + name + "' cannot be in one artifact",
+                        .hint = "join levels of one family, such as x86-64-v2+x86-64-v3+x86-64-v4"});
+  }
+  return found;
 }
 
 std::string host_level() {
@@ -115,9 +146,9 @@ bool parse_detail(std::string_view detail, Target& target) {
 Target Target::parse(std::string_view text) {
   if (text == "host") return host();
   const std::string_view name = text.substr(0, text.find(','));
-  for (const Level& level : levels) {
-    if (name != level.name) continue;
-    Target target = make_target(level);
+  if (const std::vector<const Level*> named = find_levels(name); !named.empty()) {
+    Target target = make_target(*named[0]);
+    for (size_t i = 1; i < named.size(); ++i) target.further.emplace_back(named[i]->name);
     bool known = true;
     for (std::string_view rest = text.substr(name.size()); !rest.empty() && known;) {
       rest.remove_prefix(1);
@@ -128,7 +159,7 @@ Target Target::parse(std::string_view text) {
     if (known) return target;
   }
   std::string known = "known are host";
-  for (const Level& level : levels) known += std::string(", ") + level.name;
+  for (const Level& level : known_levels) known += std::string(", ") + level.name;
   throw CompileError({.stage = "target", .what = "unknown target '" + std::string(text) + "'", .hint = known});
 }
 
@@ -156,15 +187,34 @@ Target Target::host_for_bf16() {
   return plain;
 }
 
+std::vector<Target> Target::levels() const {
+  std::vector<Target> list = {*this};
+  list[0].further.clear();
+  for (const std::string& better : further) {
+    Target target = parse(better);
+    target.tune = tune;
+    target.l1_bytes = l1_bytes;
+    target.l2_bytes = l2_bytes;
+    list.push_back(std::move(target));
+  }
+  return list;
+}
+
+void Target::check_one_level() const {
+  if (further.empty()) return;
+  throw CompileError({.stage = "target", .what = "only a .so or .o has code for several levels", .hint = "name one of " + text()});
+}
+
 std::vector<TargetDescription> list_targets() {
   std::vector<TargetDescription> list;
-  for (const Level& level : levels) list.push_back({make_target(level), level.about});
+  for (const Level& level : known_levels) list.push_back({make_target(level), level.about});
   return list;
 }
 
 std::string Target::text() const {
   const Target plain = parse(level);
   std::string text = level;
+  for (const std::string& better : further) text += "+" + better;
   if (!tune.empty()) text += ",tune=" + tune;
   if (l1_bytes != plain.l1_bytes) text += ",l1=" + std::to_string(l1_bytes >> 10);
   if (l2_bytes != plain.l2_bytes) text += ",l2=" + std::to_string(l2_bytes >> 10);

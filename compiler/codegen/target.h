@@ -12,6 +12,7 @@ namespace moru {
 /// Code depends on the level's instructions only, so what `host` compiles runs on every machine of the same level.
 struct Target {
   std::string level;        // "x86-64-v4", "aarch64", "wasm32-simd", ...: list_targets() has them all
+  std::vector<std::string> further;  // better levels of the same family that code is generated for too, in rising order
   std::string tune;         // a processor name LLVM knows, "znver5"; empty: none in particular
   std::string triple, processor, features;  // what LLVM calls the level's machine
   std::string abi;          // where a triple has several; else empty
@@ -31,11 +32,17 @@ struct Target {
   /// other machines of host()'s level may lack them.
   static Target host_for_bf16();
 
-  /// "host", a level, or a level and what else text() prints. Throws CompileError naming what is known.
+  /// "host", a level, several levels of one family joined by '+', or these and what else text() prints. Throws CompileError
+  /// naming what is known.
   static Target parse(std::string_view text);
 
-  /// "x86-64-v3" or "x86-64-v4,tune=znver5,l1=48,l2=1024" (KiB); parses back to an equal target.
+  /// "x86-64-v3", "x86-64-v2+x86-64-v4" or "x86-64-v4,tune=znver5,l1=48,l2=1024" (KiB); parses back to an equal target.
   std::string text() const;
+
+  /// One target for each level: `level` first, then the further ones.
+  std::vector<Target> levels() const;
+  /// Throws CompileError where there are several.
+  void check_one_level() const;
 
   bool is_x86() const { return level.starts_with("x86-64"); }
   bool is_wasm() const { return level.starts_with("wasm"); }

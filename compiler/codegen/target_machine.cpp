@@ -80,6 +80,11 @@ void set_machine(llvm::Function& function, const Target& target) {
   function.addFnAttr("target-cpu", target.processor);
   if (!target.features.empty()) function.addFnAttr("target-features", target.features);
   if (!target.tune.empty()) function.addFnAttr("tune-cpu", target.tune);
+  if (target.level.starts_with("aarch64-sve")) {
+    // Registers have so many bits exactly; LLVM counts them in 128.
+    const auto length = static_cast<unsigned>(target.vector_bytes / 16);
+    function.addFnAttr(llvm::Attribute::getWithVScaleRangeArgs(function.getContext(), length, length));
+  }
 }
 
 std::vector<uint8_t> generate(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type) {

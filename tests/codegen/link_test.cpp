@@ -7,6 +7,7 @@
 
 #include "compiler/codegen/link.h"
 #include "compiler/support/error.h"
+#include "runtime/cpu_target.h"
 #include "tests/codegen/random_kernels.h"
 #include "tests/support/command_output.h"
 
@@ -75,6 +76,35 @@ TEST_CASE("a shared object gives the interpreter's bits, exports one symbol and 
   CHECK(symbols.find(std::string(" T ") + MORU_KERNEL_LIBRARY_SYMBOL) != std::string::npos);
   CHECK(std::count(symbols.begin(), symbols.end(), '\n') == 1);
   CHECK(output_of("readelf -d " + path).find("NEEDED") == std::string::npos);
+}
+
+TEST_CASE("a shared object of several levels has every entry for each of them, and the best that runs here is taken") {
+  if (!Target::host().is_x86()) return;
+  const Folder folder;
+  const KernelModule module = random_module(22);
+  const std::string path = folder.path + "/model.so";
+  const ObjectCode code = emit_objects(module, Target::parse("x86-64-v4+x86-64-v2+x86-64-v3"));
+  CHECK(code.target.text() == "x86-64-v2+x86-64-v3+x86-64-v4");
+  write_shared_object(path, code, {}, 1);
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  REQUIRE_MESSAGE(handle != nullptr, dlerror());
+  const moru_kernel_library* library = reinterpret_cast<moru_kernel_library_getter>(dlsym(handle, MORU_KERNEL_LIBRARY_SYMBOL))();
+  CHECK(library->abi_version == MORU_KERNEL_ABI_VERSION_VARIANTS);
+  REQUIRE(library->variant_count == 2);
+  CHECK(std::string(library->variants[0].target) == "x86-64-v3");
+  CHECK(std::string(library->variants[1].target) == "x86-64-v4");
+  CHECK(choose_entries(*library).level == (Target::host().level == "x86-64-v2" ? "" : Target::host().level));
+  CHECK(choose_entries(*library, [](std::string_view level) { return level == "x86-64-v3"; }).level == "x86-64-v3");
+  CHECK(choose_entries(*library, [](std::string_view) { return false; }).entries == library->entries);
+  for (uint64_t variant = 0; variant <= library->variant_count; ++variant) {
+    const moru_kernel_entry* entries = variant == 0 ? library->entries : library->variants[variant - 1].entries;
+    if (variant > 0 && !processor_supports(library->variants[variant - 1].target)) continue;
+    for (size_t i = 0; i < module.kernels.size(); ++i) {
+      CHECK(std::string(entries[i].name) == module.kernels[i].entry);
+      CHECK(Expectation(module, module.kernels[i], sizes, 4).compare(entries[i].function) == "");
+    }
+  }
+  dlclose(handle);
 }
 
 TEST_CASE("two static objects with their own prefixes link into one C program that finds both") {

@@ -7,7 +7,7 @@
 using namespace moru;
 
 TEST_CASE("a target's text parses to the same target") {
-  for (const char* text : {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16", "aarch64", "riscv64", "wasm32-simd", "x86-64-v4,tune=znver5,l1=48,l2=512", "host"}) {
+  for (const char* text : {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16", "aarch64", "aarch64-sve256", "riscv64", "wasm32-simd", "x86-64-v2+x86-64-v3+x86-64-v4", "x86-64-v2+x86-64-v4,l2=512", "x86-64-v4,tune=znver5,l1=48,l2=512", "host"}) {
     const Target target = Target::parse(text);
     const Target again = Target::parse(target.text());
     CHECK(again.text() == target.text());
@@ -51,6 +51,19 @@ TEST_CASE("every target that is listed compiles a kernel, and parses by its name
     const std::string magic(objects[0].begin(), objects[0].begin() + 4);
     CHECK(magic == (described.target.is_wasm() ? std::string("\0asm", 4) : std::string("\x7f" "ELF")));
   }
+}
+
+TEST_CASE("levels of one family join in rising order, others do not") {
+  const Target target = Target::parse("x86-64-v4+x86-64-v2,l2=256");
+  CHECK(target.text() == "x86-64-v2+x86-64-v4,l2=256");
+  CHECK(target.vector_bytes == 16);
+  REQUIRE(target.levels().size() == 2);
+  CHECK(target.levels()[0].text() == "x86-64-v2,l2=256");
+  CHECK(target.levels()[1].text() == "x86-64-v4,l2=256");
+  CHECK_THROWS_WITH_AS(target.check_one_level(), doctest::Contains("only a .so or .o has code for several levels"), CompileError);
+  CHECK_THROWS_WITH_AS(Target::parse("x86-64-v2+aarch64"), doctest::Contains("'aarch64' and 'x86-64-v2' cannot be in one artifact"), CompileError);
+  CHECK_THROWS_WITH_AS(Target::parse("x86-64-v2+x86-64-v2"), doctest::Contains("'x86-64-v2' is named twice"), CompileError);
+  CHECK_THROWS_WITH_AS(Target::parse("x86-64-v2+"), doctest::Contains("unknown target 'x86-64-v2+'"), CompileError);
 }
 
 TEST_CASE("the host's target needs nothing that the processor lacks") {

@@ -191,6 +191,21 @@ std::vector<Wrong> wrong_inputs() {
        1,
        "error: the runtime does not run WebAssembly\n"
        "  hint: write a .wasm, or a .a with --standalone\n"},
+      {"several levels in a library without the runtime",
+       {"compile", "@/model.json", "-o", "@/out.a", "--standalone", "--target", "x86-64-v3+x86-64-v2"},
+       1,
+       "error: only a .so or .o has code for several levels\n"
+       "  hint: name one of x86-64-v2+x86-64-v3\n"},
+      {"assembly of several levels",
+       {"dump", "@/model.json", "--asm", "--target", "x86-64-v3+x86-64-v2"},
+       1,
+       "error: only a .so or .o has code for several levels\n"
+       "  hint: name one of x86-64-v2+x86-64-v3\n"},
+      {"two machines in one artifact",
+       {"compile", "@/model.json", "-o", "@/out.so", "--target", "x86-64-v3+aarch64"},
+       1,
+       "error: 'aarch64' and 'x86-64-v3' cannot be in one artifact\n"
+       "  hint: join levels of one family, such as x86-64-v2+x86-64-v3+x86-64-v4\n"},
       {"a static library for the runtime",
        {"compile", "@/model.json", "-o", "@/out.a"},
        1,

@@ -22,7 +22,7 @@ struct Library {
                                  small_hash,
                                  small_entries,
                                  reinterpret_cast<const uint8_t*>(file.data()),
-                                 file.size()};
+                                 file.size(), nullptr, 0};
 };
 
 struct Handles {

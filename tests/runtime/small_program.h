@@ -133,7 +133,7 @@ inline constexpr moru_kernel_entry small_entries[] = {{"prepare", run_prepare},
                                                       {"lookup", run_lookup},
                                                       {"fail", run_fail}};
 inline constexpr moru_kernel_library small_library = {MORU_KERNEL_ABI_VERSION, 5,       small_hash,
-                                                      small_entries,           nullptr, 0};
+                                                      small_entries,           nullptr, 0, nullptr, 0};
 
 // ---- the tables --------------------------------------------------------------------------------------------------
 

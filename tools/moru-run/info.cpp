@@ -54,6 +54,7 @@ int run_info(const CommonOptions& common) {
     json.end_array();
     json.key("parameters").integer(count_parameters(program));
     json.key("target").text(program.target());
+    json.key("level").text(program.level());
     json.key("program_hash").text(hash_text(program.hash()));
     json.key("moru_version").text(program.provenance().moru_version);
     json.key("recipe").boolean(model->recipe.has_value());
@@ -72,7 +73,8 @@ int run_info(const CommonOptions& common) {
   for (const ProgramEntry& entry : program.entries()) entries += (entries.empty() ? "" : ", ") + entry.name;
   std::printf("entries     %s\n", entries.c_str());
   std::printf("parameters  %lld\n", static_cast<long long>(count_parameters(program)));
-  std::printf("target      %s\n", program.target().c_str());
+  const bool has_several = program.target().find('+') != std::string::npos;
+  std::printf("target      %s%s\n", program.target().c_str(), has_several ? (", here " + program.level()).c_str() : "");
   std::printf("program     %s\n", hash_text(program.hash()).c_str());
   std::printf("recipe      %s\n", model->recipe ? (model->recipe->name.empty() ? "yes" : model->recipe->name.c_str()) : "none");
   return 0;

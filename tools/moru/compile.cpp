@@ -146,7 +146,9 @@ void settle(Options& options) {
   const std::string ending = ending_of(options.output);
   const bool is_text = ending == ".ll" || ending == ".s";
   if (ending == ".wasm" && options.flags.target == "host") options.flags.target = "wasm32-simd";
-  const bool is_wasm = Target::parse(options.flags.target).is_wasm();
+  const Target target = Target::parse(options.flags.target);
+  const bool is_wasm = target.is_wasm();
+  if (ending != ".so" && ending != ".o") target.check_one_level();
   if (ending == ".wasm" && !is_wasm) fail("a .wasm file is for the target wasm32-simd, not " + options.flags.target);
   if (ending == ".a" && !options.standalone)
     fail("a .a file holds a model that needs no runtime\n  hint: say so with --standalone, or write a .o for use with the runtime");
@@ -237,6 +239,8 @@ void print_targets() {
   for (const auto& [target, about] : list_targets())
     std::printf("%-16s%-27s%4d-bit vectors  %s%s\n", target.level.c_str(), target.triple.c_str(), target.vector_bytes * 8,
                 std::string(about).c_str(), target.level == host ? "  <- this machine" : "");
+  std::puts("Levels of one family may be joined, as x86-64-v2+x86-64-v3+x86-64-v4: a .so or .o then has code for each, and\n"
+            "what the processor does best is taken when it is loaded.");
 }
 
 }  // namespace
@@ -248,6 +252,7 @@ void add_compile(CLI::App& app, Job& job) {
       "Examples: moru compile model.moru -o model.so\n"
       "          moru compile model.json --recipe recipe.json -o bikes.so    # for moru-run bikes.so train\n"
       "          moru compile model.moru -o model.o --target x86-64-v3\n"
+      "          moru compile model.moru -o model.so --target x86-64-v2+x86-64-v3+x86-64-v4    # the best is chosen at load\n"
       "          moru compile model.moru --standalone -o model.a --target aarch64    # with model.h, and nothing else\n"
       "          moru compile recipe.json -o bikes.wasm --entry predict,train_step   # with bikes.mjs, for JavaScript\n"
       "          moru compile recipe.json -o bikes.so --no-cache --time --json    # where the time goes\n"
@@ -257,7 +262,7 @@ void add_compile(CLI::App& app, Job& job) {
       ->add_option("-o,--output", options->output, "What to write, by its ending: .so, .o, .a, .wasm, .ll (LLVM) or .s (assembly)")
       ->required()
       ->check(CLI::Validator(check_output, "OUT.{so,o,a,wasm,ll,s}"));
-  command->add_option("--target", options->flags.target, "The machine to compile for, of --list-targets (default: host)")
+  command->add_option("--target", options->flags.target, "The machine to compile for, of --list-targets, or several levels joined by + (default: host)")
       ->type_name("T");
   command
       ->add_flag_callback(

@@ -236,7 +236,7 @@ std::shared_ptr<const Program> make_linear_program(const LinearOptions& options)
   auto held = std::make_shared<Held>();
   held->bytes = require(make_moru_bytes(sections));
   held->library = {MORU_KERNEL_ABI_VERSION, 5, options.hash, options.sample_weight ? weighted_entries : plain_entries,
-                   nullptr, 0};
+                   nullptr, 0, nullptr, 0};
   return require(Program::load(require(MoruFile::from_memory(held->bytes, held)), &held->library, held));
 }
 
