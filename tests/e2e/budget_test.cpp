@@ -124,7 +124,7 @@ TEST_CASE("budget: an LSTM training program compiles in half a second, for 1000 
   initialize_parameters(many, 1);
   double fastest_few = 1e9, fastest_many = 1e9;
   // Turn by turn, so that a busy moment meets both.
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < 20; ++i) {
     fastest_few = std::min(fastest_few, compile_seconds(few));
     fastest_many = std::min(fastest_many, compile_seconds(many));
     if (i >= 2 && fastest_few < 0.4 && std::abs(fastest_many - fastest_few) < 0.05 * fastest_few) break;
@@ -189,7 +189,8 @@ TEST_CASE("budget: an epoch of fit takes at most 1.3 times its steps alone") {
     REQUIRE_MESSAGE(result.ok(), result.status().message());
     CHECK(result->steps == 10 * steps);
   };
-  for (int i = 0; i < 8; ++i) {
+  // Turn by turn, so that a busy moment meets both; on a busy machine it takes more turns until each has had a quiet one.
+  for (int i = 0; i < 60; ++i) {
     time_steps();
     time_epochs();
     if (i >= 2 && epoch <= 1.2 * steps_alone) break;

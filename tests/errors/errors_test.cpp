@@ -590,7 +590,7 @@ std::vector<Wrong> wrong_inputs() {
        {"compile", "@/model.json", "-o", "@/out.so", "--target", "z80"},
        1,
        "error: unknown target 'z80'\n"
-       "  hint: known are host, x86-64-v4-bf16, x86-64-v4, x86-64-v3, x86-64-v2, aarch64, riscv64, wasm32-simd\n"},
+       "  hint: known are host, x86-64-v4-bf16, x86-64-v4, x86-64-v3, x86-64-v2, aarch64-sve256, aarch64, riscv64, wasm32-simd\n"},
       {"an unknown dimension",
        {"bench", "@/model.json", "--size", "tmie=3"},
        1,

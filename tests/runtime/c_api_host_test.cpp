@@ -1,6 +1,7 @@
 // What a session takes from its host through the C API, and calls in any order with any arguments.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -20,7 +21,7 @@ namespace {
 struct Library {
   std::vector<std::byte> file = small_moru();
   moru_kernel_library library = {MORU_KERNEL_ABI_VERSION, 5,          small_hash, small_entries,
-                                 reinterpret_cast<const uint8_t*>(file.data()), file.size()};
+                                 reinterpret_cast<const uint8_t*>(file.data()), file.size(), nullptr, 0};
 };
 
 struct Host {
@@ -176,6 +177,7 @@ TEST_CASE("C API: calls in any order, with wrong slots, shapes, sizes and null, 
   // Ends at a page that is not there for the sanitizers: shapes beyond these elements are not given.
   std::vector<float> data(4096, 0.5F);
   std::vector<int32_t> numbers(4096, 3);
+  std::vector<float> output(4096);
   const std::string path = directory / "checkpoint", model = directory / "model.moru";
   int answers[2] = {};
   const auto count = [&](int32_t code) {
@@ -188,12 +190,12 @@ TEST_CASE("C API: calls in any order, with wrong slots, shapes, sizes and null, 
   moru_session* session = nullptr;
   REQUIRE(moru_program_from_library(&library.library, &program) == MORU_OK);
   const int64_t sizes[] = {-1, 0, 1, 2, 3, 8, 1000, INT64_MAX};
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 30000; ++i) {
     const auto slot = static_cast<int32_t>(pick(-2, small_slot_count + 1));
     const auto entry = static_cast<int32_t>(pick(-2, 6));
     moru_session* const used = pick(0, 30) == 0 ? nullptr : session;
     const moru_program* const known = pick(0, 30) == 0 ? nullptr : program;
-    switch (pick(0, 11)) {
+    switch (pick(0, 16)) {
       case 0: {
         int64_t shape[3];
         for (int64_t& size : shape) size = sizes[pick(0, 7)];
@@ -235,16 +237,84 @@ TEST_CASE("C API: calls in any order, with wrong slots, shapes, sizes and null, 
         }
         break;
       }
-      case 6: moru_program_entry_slots(known, entry, static_cast<int32_t>(pick(0, 1)), nullptr, static_cast<int32_t>(pick(-1, 9))); break;
-      case 7: count(moru_session_bind_output(used, slot, nullptr, static_cast<uint64_t>(pick(0, 64)))); break;
+      case 6: {
+        int32_t slots[9] = {-7, -7, -7, -7, -7, -7, -7, -7, -7};
+        const auto capacity = static_cast<int32_t>(pick(-1, 8));
+        const bool is_null = capacity <= 0 && pick(0, 1) == 0;
+        const int32_t there = moru_program_entry_slots(known, entry, static_cast<int32_t>(pick(-1, 2)), is_null ? nullptr : slots, capacity);
+        CHECK(there >= -1);
+        for (int32_t at = std::max(capacity, 0); at < 9; ++at) CHECK(slots[at] == -7);
+        break;
+      }
+      case 7: {
+        // Memory that outlives its binding, and less of it than an output may take.
+        const auto bytes = static_cast<uint64_t>(pick(0, 3) == 0 ? pick(0, 64) : 16384);
+        count(moru_session_bind_output(used, slot, pick(0, 3) == 0 ? nullptr : output.data(), bytes));
+        break;
+      }
       case 8: if (pick(0, 20) == 0) count(moru_session_save_checkpoint(used, pick(0, 9) == 0 ? nullptr : path.c_str())); break;
       case 9: if (pick(0, 20) == 0) count(moru_session_load_checkpoint(used, pick(0, 9) == 0 ? nullptr : path.c_str(), static_cast<int32_t>(pick(0, 1)))); break;
       case 10: if (pick(0, 20) == 0) count(moru_session_save_model(used, model.c_str())); break;
-      default: moru_program_entry_name(known, entry); moru_program_find_slot(known, pick(0, 1) ? "x" : nullptr); break;
+      case 11: {
+        const char* const name = pick(0, 2) == 0 ? nullptr : pick(0, 1) == 0 ? "x" : "predict";
+        CHECK((moru_program_find_slot(known, name) >= 0) == (known != nullptr && name != nullptr && *name == 'x'));
+        CHECK((moru_program_find_entry(known, name) >= 0) == (known != nullptr && name != nullptr && *name == 'p'));
+        break;
+      }
+      case 12: {
+        CHECK((moru_program_hash(known) == 0) == (known == nullptr));
+        CHECK(moru_program_slot_count(known) == (known == nullptr ? 0 : static_cast<int32_t>(small_slot_count)));
+        CHECK(moru_program_entry_count(known) == (known == nullptr ? 0 : 5));
+        CHECK((moru_program_entry_name(known, entry) != nullptr) == (known != nullptr && entry >= 0 && entry < 5));
+        CHECK((*moru_version() != 0 && moru_abi_version() == MORU_ABI_VERSION));
+        break;
+      }
+      case 13: {
+        moru_session* made = nullptr;
+        count(moru_session_create(known, static_cast<int32_t>(pick(-1, 2)), pick(0, 9) == 0 ? nullptr : &made));
+        moru_session_free(made);
+        break;
+      }
+      default: {
+        // Another program beside this one: of a library, of a file with its code, of a file that is none.
+        moru_program* made = nullptr;
+        moru_program** const into = pick(0, 9) == 0 ? nullptr : &made;
+        moru_kernel_library wrong = library.library;
+        if (pick(0, 2) == 0) wrong.abi_version = static_cast<uint32_t>(pick(0, 9));
+        if (pick(0, 2) == 0) wrong.program_hash = static_cast<uint64_t>(pick(0, 9));
+        if (pick(0, 2) == 0) wrong.file_bytes = static_cast<uint64_t>(pick(0, static_cast<int64_t>(wrong.file_bytes)));
+        if (pick(0, 5) == 0) wrong.file = nullptr;
+        if (pick(0, 5) == 0) wrong.entries = nullptr;
+        const moru_kernel_library* const code = pick(0, 9) == 0 ? nullptr : &wrong;
+        const char* const files[] = {nullptr, "", "/nonexistent/m", directory.path().c_str(), path.c_str(), model.c_str()};
+        const char* const file = files[pick(0, 5)];
+        const int64_t how = pick(0, 2);
+        count(how == 0 ? moru_program_from_library(code, into) : how == 1 ? moru_program_load(file, code, into) : moru_program_open(file, into));
+        moru_program_free(made);
+        break;
+      }
     }
   }
   moru_session_free(session);
   moru_program_free(program);
   CHECK(answers[0] > 1000);  // both kinds were met
   CHECK(answers[1] > 1000);
+}
+
+TEST_CASE("C API: the calls in any order are all that the header has") {
+  const auto text_of = [](const std::string& path) {
+    const std::vector<std::byte> bytes = read_bytes(path);
+    return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  };
+  const std::string header = text_of(MORU_SOURCE_DIR "/runtime/include/moru/moru.h");
+  std::string calls = text_of(MORU_SOURCE_DIR "/tests/runtime/c_api_host_test.cpp");
+  calls = calls.substr(calls.find("TEST_CASE(\"C API: calls in any order"));
+  size_t functions = 0;
+  for (size_t at = header.find("\nMORU_API "); at != std::string::npos; at = header.find("\nMORU_API ", at + 1)) {
+    const size_t end = header.find('(', at), begin = header.rfind("moru_", end);
+    const std::string name = header.substr(begin, end - begin);
+    CHECK_MESSAGE(calls.find(name + "(") != std::string::npos, name << " is not among them");
+    ++functions;
+  }
+  CHECK(functions > 20);
 }

@@ -298,24 +298,34 @@ TEST_CASE("checkpoint: a process killed at any instant leaves a good one behind"
   checkpoint.slots.push_back(large);
   checkpoint.step = 0;
   std::fill(checkpoint.slots.back().bytes.begin(), checkpoint.slots.back().bytes.end(), std::byte{0});
+  const auto begin = std::chrono::steady_clock::now();
   REQUIRE(save_checkpoint(directory.path(), checkpoint).ok());
+  // Instants are to lie within a save or two, as far as the disk is not too busy to wait for.
+  const int64_t saving_us = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
+  const uint64_t longest_us = static_cast<uint64_t>(std::min<int64_t>(2 * saving_us, 30'000)) + 1;
 
   const uint32_t seed = static_cast<uint32_t>(std::chrono::steady_clock::now().time_since_epoch().count());
   INFO("seed ", seed);
   std::mt19937 random(seed);
   int64_t step = 0;
   for (int round = 0; round < 25; ++round) {
+    int saved[2] = {};  // a byte for every save
+    REQUIRE(::pipe(saved) == 0);
     pid_t child = ::fork();
     if (child == 0) {
       for (;;) {
         ++checkpoint.step;
         auto& bytes = checkpoint.slots.back().bytes;
         std::fill(bytes.begin(), bytes.end(), static_cast<std::byte>(checkpoint.step & 0xff));
-        if (!save_checkpoint(directory.path(), checkpoint).ok()) ::_exit(1);
+        if (!save_checkpoint(directory.path(), checkpoint).ok() || ::write(saved[1], "", 1) != 1) ::_exit(1);
       }
     }
-    std::this_thread::sleep_for(std::chrono::microseconds(500 + random() % 20000));
+    ::close(saved[1]);
+    char one = 0;
+    const int64_t whole = round % 2 == 0 ? ::read(saved[0], &one, 1) : 0;
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % longest_us));
     ::kill(child, SIGKILL);
+    ::close(saved[0]);
     int status = 0;
     ::waitpid(child, &status, 0);
     CHECK(WIFSIGNALED(status));
@@ -326,7 +336,7 @@ TEST_CASE("checkpoint: a process killed at any instant leaves a good one behind"
     REQUIRE(found->has_value());
     CHECK(note.empty());
     const Checkpoint& last = (*found)->checkpoint;
-    CHECK(last.step >= step);
+    CHECK(last.step >= step + whole);
     step = last.step;
     const auto& bytes = last.slots.back().bytes;
     auto value = static_cast<std::byte>(step & 0xff);
