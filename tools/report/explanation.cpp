@@ -1,22 +1,14 @@
 #include "tools/report/explanation.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <set>
 
 #include "compiler/codegen/profile.h"
 #include "compiler/ops/op.h"
+#include "tools/report/report_text.h"
 
 namespace moru {
 namespace {
-
-template <typename... Values>
-std::string format(const char* text, Values... values) {
-  std::array<char, 600> out;
-  std::snprintf(out.data(), out.size(), text, values...);
-  return out.data();
-}
 
 /// "1 contraction", "3 contractions".
 std::string count_text(int64_t count, const std::string& what) {

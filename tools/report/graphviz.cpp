@@ -6,9 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <limits>
+#include <string_view>
 
 #include "tools/report/html_text.h"
 
@@ -90,6 +94,50 @@ void exchange(Pipe& in, Pipe& out, Pipe& err, const std::string& input, std::str
   }
 }
 
+/// Graphviz puts the lines of a label where they begin in the font that it measured with. In another font, that of the page,
+/// they are centred only if they say so: on the middle of the node's outline.
+std::string centred_label(std::string_view node) {
+  const size_t outline = node.find(" d=\"");
+  if (outline == std::string_view::npos) return std::string(node);
+  // "M1.5,2C3,4 5,6 7,8": letters and pairs.
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  const std::string path(node.substr(outline + 4, node.find('"', outline + 4) - outline - 4));
+  for (const char* at = path.c_str(); *at != 0;) {
+    char* end = nullptr;
+    const double x = std::strtod(at, &end);
+    if (end == at || *end != ',') {
+      ++at;
+      continue;
+    }
+    low = std::min(low, x);
+    high = std::max(high, x);
+    std::strtod(end + 1, &end);
+    at = end;
+  }
+  const std::string begins = "text-anchor=\"start\" x=\"", centred = "text-anchor=\"middle\" x=\"" + std::to_string((low + high) / 2);
+  std::string out;
+  for (size_t at = 0; at < node.size();) {
+    const size_t text = std::min(node.find(begins, at), node.size());
+    out += node.substr(at, text - at);
+    if (text == node.size()) break;
+    out += centred;
+    at = node.find('"', text + begins.size());
+  }
+  return out;
+}
+
+std::string centred_labels(std::string_view svg) {
+  std::string out;
+  for (size_t at = 0; at < svg.size();) {
+    const size_t begin = svg.find("class=\"node", at), end = std::min(svg.find("</g>", std::min(begin, svg.size())), svg.size());
+    out += svg.substr(at, std::min(begin, svg.size()) - at);
+    if (begin >= svg.size()) break;
+    out += centred_label(svg.substr(begin, end - begin));
+    at = end;
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string dot_text(const DotGraph& graph) {
@@ -136,7 +184,7 @@ Result<std::string> draw_svg(const std::string& dot) {
   const size_t begin = svg.find("<svg");
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || begin == std::string::npos)
     return failed("Graphviz could not draw the graph: " + (complaint.empty() ? "it said nothing" : complaint));
-  return svg.substr(begin);
+  return centred_labels(std::string_view(svg).substr(begin));
 }
 
 std::string graph_css(bool standalone) {

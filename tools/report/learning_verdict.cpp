@@ -1,19 +1,12 @@
 #include "tools/report/learning_verdict.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
+
+#include "tools/report/report_text.h"
 
 namespace moru {
 namespace {
-
-template <typename... Values>
-std::string format(const char* text, Values... values) {
-  std::array<char, 500> out;
-  std::snprintf(out.data(), out.size(), text, values...);
-  return out.data();
-}
 
 std::string percent(double ratio) {
   const double value = 100 * std::fabs(ratio);

@@ -21,7 +21,7 @@ struct ProgramFacts {
 ///   title, subtitle, tiles [{label, value, note}], findings [{kind: good|warn|bad|info, title, text}],
 ///   learning {epochs, series {name: [...]}, best_epoch, stopped_early, monitor},
 ///   metrics [{name, is_baseline, values {}}],
-///   targets [...]: one per number predicted (see number_target), classes [...]: one per classifier,
+///   targets [...]: one NumberTarget each, by_place: see read_numbers, classes [...]: one classifier_data each,
 ///   model, memory, profile (ProgramFacts), recipe (text), provenance [[name, value]], repeat [command lines]
 nlohmann::ordered_json report_data(const RunFiles& run, const ProgramFacts& program);
 
