@@ -1,5 +1,6 @@
 // Libraries that need no runtime give the bits of the runtime: their objects are loaded into this process and called.
 #include <doctest/doctest.h>
+#include <elf.h>
 
 #include <algorithm>
 #include <cstring>
@@ -172,11 +173,24 @@ TEST_CASE("standalone: a library that only predicts keeps nothing, and holds no 
   }
 }
 
-/// What a library takes, its weights included: its objects, or the module they are linked into. None where a linker is missing.
+/// What a program gets of an object that is linked into it: sections that are loaded, not symbols and relocations.
+uintmax_t loaded_bytes(const std::vector<uint8_t>& object) {
+  Elf64_Ehdr header;
+  std::memcpy(&header, object.data(), sizeof header);
+  uintmax_t bytes = 0;
+  for (size_t i = 0; i < header.e_shnum; ++i) {
+    Elf64_Shdr section;
+    std::memcpy(&section, object.data() + header.e_shoff + i * sizeof section, sizeof section);
+    if ((section.sh_flags & SHF_ALLOC) != 0) bytes += section.sh_size;
+  }
+  return bytes;
+}
+
+/// What a library takes, its weights included; none where a linker is missing.
 std::optional<uintmax_t> library_bytes(const StandalonePlan& plan, const Target& target) {
   uintmax_t bytes = 0;
   if (!target.is_wasm()) {
-    for (const std::vector<uint8_t>& object : Library::objects(plan, target)) bytes += object.size();
+    for (const std::vector<uint8_t>& object : Library::objects(plan, target)) bytes += loaded_bytes(object);
     return bytes;
   }
   const TemporaryDirectory directory;
