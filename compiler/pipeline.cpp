@@ -49,7 +49,7 @@ void expand_update_entry(Module& module, const PipelineOptions&) {
   for (Graph& graph : module.entries) graph = expand(graph);
 }
 void block_entries(Module& module, const PipelineOptions& options) {
-  for (Graph& graph : module.entries) block_attention(graph, options.l2_bytes);
+  for (Graph& graph : module.entries) block_attention(graph, options.attention_bytes);
 }
 void segment_entries(Module& module, const PipelineOptions& options) {
   if (options.schedule.segments_scans)

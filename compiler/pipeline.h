@@ -32,6 +32,7 @@ struct PipelineOptions {
   bool verify = true;                          // check every invariant after every pass
   MemorySchedule schedule;
   int64_t l2_bytes = int64_t{1} << 20;         // of the target's second cache; a choice of schedule, not of bits
+  int64_t attention_bytes = int64_t{1} << 20;  // of a sample's scores that are stored; the same for all targets, as it orders sums
   /// Called after each pass with its name and the program's text, where that changed.
   std::function<void(std::string_view pass, const std::string& text)> dump;
 };

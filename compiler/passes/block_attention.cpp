@@ -213,10 +213,10 @@ Shape with_extent(Shape shape, size_t axis, const Dim& extent) {
   return shape;
 }
 
-void block_products(Graph& graph, int64_t most_bytes, int64_t l2_bytes);
+void block_products(Graph& graph, int64_t most_bytes, int64_t cache_bytes);
 
 // `attention` looks at the graph as it was, `before`.
-void rewrite(Graph& graph, const Graph& before, const Attention& attention, int64_t extent, int64_t block, int64_t l2_bytes) {
+void rewrite(Graph& graph, const Graph& before, const Attention& attention, int64_t extent, int64_t block, int64_t cache_bytes) {
   const int64_t blocks = extent / block, whole = blocks * block;
   Builder b(graph);
   std::vector<Value> sequences, invariants;
@@ -246,7 +246,7 @@ void rewrite(Graph& graph, const Graph& before, const Attention& attention, int6
   }
   inner.result(attention.emit(inner, in_block, block));
   b.set_origin(attention.origin());
-  if (attention.shared()) block_products(body, l2_bytes / 4, l2_bytes);
+  if (attention.shared()) block_products(body, cache_bytes / 4, cache_bytes);
   std::vector<Value> operands = sequences;
   operands.insert(operands.end(), invariants.begin(), invariants.end());
   const size_t at = attention.result_axis();
@@ -294,7 +294,7 @@ std::vector<Axis> possible_axes(const ContractSpec& spec, const Shape& scores) {
 }
 
 // Blocks one product whose result takes more than `most_bytes` for a sample.
-bool block_one(Graph& graph, int64_t most_bytes, int64_t l2_bytes) {
+bool block_one(Graph& graph, int64_t most_bytes, int64_t cache_bytes) {
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const Node& node = graph.nodes[n];
     if (node.op->name != "contract") continue;
@@ -305,26 +305,26 @@ bool block_one(Graph& graph, int64_t most_bytes, int64_t l2_bytes) {
     for (const Axis& axis : possible_axes(spec, scores.shape)) {
       const int64_t extent = scores.shape[axis.index].constant();
       const int64_t least = axis.shared ? 1 : least_queries;
-      const int64_t block = block_size(extent, std::max(least, l2_bytes / 4 / (bytes / extent)));
+      const int64_t block = block_size(extent, std::max(least, cache_bytes / 4 / (bytes / extent)));
       if (block >= extent) continue;
       const Graph before = graph;
       const Attention attention(before, n, spec.result[axis.index], extent);
       if (!attention.valid()) continue;
       if (attention.bytes_between() > bytes / 2) continue;
-      rewrite(graph, before, attention, extent, block, l2_bytes);
+      rewrite(graph, before, attention, extent, block, cache_bytes);
       return true;
     }
   }
   return false;
 }
 
-void block_products(Graph& graph, int64_t most_bytes, int64_t l2_bytes) {
-  while (block_one(graph, most_bytes, l2_bytes)) {
+void block_products(Graph& graph, int64_t most_bytes, int64_t cache_bytes) {
+  while (block_one(graph, most_bytes, cache_bytes)) {
   }
 }
 
 }  // namespace
 
-void block_attention(Graph& graph, int64_t l2_bytes) { block_products(graph, l2_bytes, l2_bytes); }
+void block_attention(Graph& graph, int64_t most_bytes) { block_products(graph, most_bytes, most_bytes); }
 
 }  // namespace moru

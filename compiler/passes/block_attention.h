@@ -14,12 +14,13 @@ namespace moru {
 ///   w = softmax(select(mask, s, -1e9))    ->     s = contract(block of q, k)  ...  y = contract(w, v)
 ///   y = contract(w, v)                         }
 ///
-/// so that the scores of a block take a quarter of `l2_bytes` and those of all queries are never stored: differentiate
+/// so that the scores of a block take a quarter of `most_bytes` and those of all queries are never stored: differentiate
 /// computes a block's scores again (Rabe and Staats 2021, "Self-attention does not need O(n^2) memory"; Dao et al. 2022,
-/// "FlashAttention"). Applied where a sample's scores outgrow `l2_bytes`, and the number of queries is known. Where as
+/// "FlashAttention"). Applied where a sample's scores outgrow `most_bytes`, and the number of queries is known. Where as
 /// much comes from elsewhere as half of them (a bias for each score of each sample), there is little to gain and it stays
-/// as it is; dropout leaves a byte for each. Predictions keep their bits; gradients of keys and values are added by blocks.
+/// as it is; dropout leaves a byte for each. Predictions keep their bits; gradients of keys and values are added by blocks,
+/// so that `most_bytes` must not depend on the target.
 /// Before differentiate, on expanded graphs.
-void block_attention(Graph& graph, int64_t l2_bytes);
+void block_attention(Graph& graph, int64_t most_bytes);
 
 }  // namespace moru

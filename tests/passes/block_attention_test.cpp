@@ -15,13 +15,13 @@ namespace {
 
 constexpr int64_t small_cache = 1024;  // bytes: what the tests' models outgrow
 
-Module module_of(const WholeModel& whole, int64_t l2_bytes, const std::string& last) {
+Module module_of(const WholeModel& whole, int64_t bytes, const std::string& last) {
   Model model = whole.make();
   TrainingSpec training = training_of(whole);
   PipelineOptions options;
   options.training = &training;
   options.stop_after = last;
-  options.l2_bytes = l2_bytes;
+  options.attention_bytes = bytes;
   return run_pipeline(model, options).module;
 }
 
