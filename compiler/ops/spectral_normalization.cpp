@@ -12,30 +12,35 @@ namespace {
 constexpr size_t first_parameter = 2;  // behind x and the mask
 constexpr double least_square = 1e-14;  // the least squared norm that is divided by, as in keras.ops.normalize
 
-std::vector<ParameterSpec> layer_parameters(const InnerLayer& inner, const Type& x, std::string_view node) {
-  return inner_parameters(inner, {&x, 1}, node, "layer/");
-}
+// The layer inside, its parameters under their own names, and which of them is normalized: their number where none is.
+struct Wrapped {
+  InnerLayer inner;
+  std::vector<ParameterSpec> parameters;
+  std::vector<std::string> names;
+  size_t kernel;
+};
 
-// The weight that is normalized, among the layer's parameters; their number where there is none.
-size_t find_kernel(const InnerLayer& inner, const std::vector<ParameterSpec>& parameters) {
-  if (inner.op->class_name.ends_with("LSTM") || inner.op->class_name == "GRU" || inner.op->class_name == "SimpleRNN")
-    return parameters.size();  // their kernels are those of their cells
-  const auto found = std::ranges::find_if(parameters, [](const ParameterSpec& parameter) {
-    return parameter.name == "layer/kernel" || parameter.name == "layer/embeddings";
-  });
-  return static_cast<size_t>(found - parameters.begin());
+Wrapped wrapped_layer(const Attributes& attributes, const Type& x, std::string_view node) {
+  Wrapped w{resolve_inner(attributes, "layer", node), {}, {}, 0};
+  w.parameters = inner_parameters(w.inner, {&x, 1}, node, "");
+  w.names = names_of(w.parameters);
+  w.kernel = w.names.size();
+  const std::string_view name = w.inner.op->class_name;
+  if (name.ends_with("LSTM") || name == "GRU" || name == "SimpleRNN") return w;  // their kernels are those of their cells
+  const auto found = std::ranges::find_if(w.names, [](const std::string& own) { return own == "kernel" || own == "embeddings"; });
+  w.kernel = static_cast<size_t>(found - w.names.begin());
+  return w;
 }
 
 std::vector<ParameterSpec> spectral_parameters(const OpContext& context) {
-  const InnerLayer inner = resolve_inner(context.attributes, "layer", context.node);
-  std::vector<ParameterSpec> parameters = layer_parameters(inner, context.inputs[0], context.node);
-  const size_t kernel = find_kernel(inner, parameters);
-  if (kernel == parameters.size())
+  const Wrapped w = wrapped_layer(context.attributes, context.inputs[0], context.node);
+  if (w.kernel == w.names.size())
     fail(context, get_op("spectral_normalization"),
-         "needs a layer with a kernel or embeddings but wraps " + std::string(inner.op->class_name),
+         "needs a layer with a kernel or embeddings but wraps " + std::string(w.inner.op->class_name),
          "wrap Dense, EinsumDense, Embedding, a convolution or a transposed one");
+  std::vector<ParameterSpec> parameters = inner_parameters(w.inner, context.inputs.first(1), context.node, "layer/");
   parameters.push_back({.name = "vector_u",
-                        .shape = {Dim(1), parameters[kernel].shape.back()},
+                        .shape = {Dim(1), w.parameters[w.kernel].shape.back()},
                         .initializer = Attributes{{"class", "TruncatedNormal"}, {"stddev", 0.02}},
                         .regularizer = {},
                         .trainable = false});
@@ -43,12 +48,12 @@ std::vector<ParameterSpec> spectral_parameters(const OpContext& context) {
 }
 
 std::vector<Type> infer_spectral(const OpContext& context) {
-  const std::vector<ParameterSpec> parameters = spectral_parameters(context);
-  const InnerLayer inner = resolve_inner(context.attributes, "layer", context.node);
-  std::vector<Type> outputs = infer_inner(inner, context.inputs.first(1), context.node);
+  const std::vector<ParameterSpec> parameters = spectral_parameters(context);  // and their errors
+  const Wrapped w = wrapped_layer(context.attributes, context.inputs[0], context.node);
+  std::vector<Type> outputs = infer_inner(w.inner, context.inputs.first(1), context.node);
   if (context.attributes.boolean("training")) {
     outputs.push_back({DType::f32, parameters.back().shape});
-    outputs.push_back({DType::f32, parameters[find_kernel(inner, parameters)].shape});
+    outputs.push_back({DType::f32, w.parameters[w.kernel].shape});
   }
   return outputs;
 }
@@ -81,21 +86,17 @@ std::pair<Value, Value> iterate(Value u, Value kernel, int64_t iterations) {
 }
 
 std::vector<Value> expand_spectral(Builder& b, std::span<const Value> inputs, const Attributes& attributes) {
-  const InnerLayer inner = resolve_inner(attributes, "layer", b.origin());
-  const std::vector<ParameterSpec> specs = layer_parameters(inner, inputs[0].type(), b.origin());
-  const size_t kernel = find_kernel(inner, specs);
+  const Wrapped w = wrapped_layer(attributes, inputs[0].type(), b.origin());
   std::vector<Value> parameters(inputs.begin() + first_parameter, inputs.end());
   std::vector<Value> outputs(1);
   if (attributes.boolean("training")) {
-    const auto [u, weights] = iterate(parameters.back(), parameters[kernel], attributes.integer("power_iterations"));
-    parameters[kernel] = weights;
+    const auto [u, weights] = iterate(parameters.back(), parameters[w.kernel], attributes.integer("power_iterations"));
+    parameters[w.kernel] = weights;
     outputs.push_back(u);
     outputs.push_back(weights);
   }
   parameters.pop_back();
-  std::vector<std::string> names;
-  for (const ParameterSpec& spec : specs) names.push_back(spec.name.substr(spec.name.find('/') + 1));
-  outputs[0] = inner.op->expand(b, placed<Value>(inner, inputs.first(1), {}, names, parameters), inner.attributes).at(0);
+  outputs[0] = w.inner.op->expand(b, placed<Value>(w.inner, inputs.first(1), {}, w.names, parameters), w.inner.attributes).at(0);
   return outputs;
 }
 
@@ -113,15 +114,13 @@ std::vector<double> multiplied(const std::vector<double>& w, const std::vector<d
 }
 
 std::vector<HostTensor> spectral_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
-  const InnerLayer inner = resolve_inner(attributes, "layer", {});
-  const std::vector<ParameterSpec> specs = layer_parameters(inner, types_of(inputs.first(1))[0], {});
-  const size_t kernel = find_kernel(inner, specs);
+  const Wrapped w = wrapped_layer(attributes, types_of(inputs.first(1))[0], {});
   std::vector<HostTensor> parameters(inputs.begin() + first_parameter, inputs.end());
   std::vector<HostTensor> outputs(1);
   if (attributes.boolean("training")) {
-    HostTensor& weights = parameters[kernel];
+    HostTensor& weights = parameters[w.kernel];
     HostTensor u = parameters.back();
-    if (std::ranges::any_of(weights.data, [](double w) { return w != 0; })) {
+    if (std::ranges::any_of(weights.data, [](double weight) { return weight != 0; })) {
       std::vector<double> v;
       for (int64_t i = 0; i < attributes.integer("power_iterations"); ++i) {
         v = multiplied(weights.data, u.data, false);
@@ -129,16 +128,14 @@ std::vector<HostTensor> spectral_reference(std::span<const HostTensor> inputs, c
       }
       double sigma = 0;
       for (size_t i = 0; i < weights.data.size(); ++i) sigma += v[i / u.data.size()] * weights.data[i] * u.data[i % u.data.size()];
-      for (double& w : weights.data) w /= sigma;
+      for (double& weight : weights.data) weight /= sigma;
     }
     outputs.push_back(u);
     outputs.push_back(weights);
   }
   parameters.pop_back();
-  std::vector<std::string> names;
-  for (const ParameterSpec& spec : specs) names.push_back(spec.name.substr(spec.name.find('/') + 1));
   outputs[0] =
-      inner.op->reference(placed<HostTensor>(inner, inputs.first(1), {}, names, parameters), inner.attributes).at(0);
+      w.inner.op->reference(placed<HostTensor>(w.inner, inputs.first(1), {}, w.names, parameters), w.inner.attributes).at(0);
   return outputs;
 }
 
