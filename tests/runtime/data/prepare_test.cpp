@@ -1,9 +1,11 @@
 #include "runtime/data/prepare.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -489,6 +491,27 @@ TEST_CASE("prepare: where no temporary file can be made, that is said, with the 
   else ::unsetenv("TMPDIR");
   REQUIRE_FALSE(failed.ok());
   CHECK(failed.status().message().find("nowhere: No such file or directory\n  hint: free some space") != std::string::npos);
+}
+
+TEST_CASE("prepare: where the disk has no room for a large csv, that is said before anything is written") {
+  const test::TemporaryDirectory folder;
+  std::string text = "x,y\n";
+  for (int row = 0; row < 60000; ++row) text += std::to_string(row) + ",1\n";
+  const Recipe recipe = table_recipe(test::write_text(folder, "t.csv", text), {column("x")}, column("y"));
+  // A limit on the size of files stands for a full disk: both refuse to reserve the room.
+  rlimit usual{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &usual) == 0);
+  const rlimit small{65536, usual.rlim_max};
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ::setenv("MORU_LARGE_BYTES", "4096", 1);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const Result<PreparedData> failed = prepare_training(recipe);
+  ::setrlimit(RLIMIT_FSIZE, &usual);
+  ::unsetenv("MORU_LARGE_BYTES");
+  std::signal(SIGXFSZ, handler);
+  REQUIRE_FALSE(failed.ok());
+  CHECK(failed.status().message().find("cannot keep ") == 0);
+  CHECK(failed.status().message().find("File too large\n  hint: free some space") != std::string::npos);
 }
 
 TEST_CASE("baseline: the values of an hour, a day and a week ago, never from behind the anchor") {
