@@ -26,15 +26,16 @@ struct MemorySchedule {
 
 struct PipelineOptions {
   DTypePolicy dtype_policy = DTypePolicy::float32;  // of a module; a model says its own
-  const TrainingSpec* training = nullptr;      // none: the entry `predict` only
-  std::set<std::string, std::less<>> disable;  // names of passes to leave out
-  std::string stop_after;                      // name of the last pass to run; empty: all
-  bool verify = true;                          // check every invariant after every pass
-  MemorySchedule schedule;
-  int64_t l2_bytes = int64_t{1} << 20;         // of the target's second cache; a choice of schedule, not of bits
-  int64_t attention_bytes = int64_t{1} << 20;  // of a sample's scores that are stored; the same for all targets, as it orders sums
+  const TrainingSpec* training = nullptr;           // none: the entry `predict` only
+  std::set<std::string, std::less<>> disable = {};  // names of passes to leave out
+  std::string stop_after = {};                      // name of the last pass to run; empty: all
+  bool verify = true;                               // check every invariant after every pass
+  MemorySchedule schedule = {};
+  int64_t l2_bytes = int64_t{1} << 20;  // of the target's second cache; a choice of schedule, not of bits
+  /// Of a sample's scores that are stored; the same for all targets, as it orders sums.
+  int64_t attention_bytes = int64_t{1} << 20;
   /// Called after each pass with its name and the program's text, where that changed.
-  std::function<void(std::string_view pass, const std::string& text)> dump;
+  std::function<void(std::string_view pass, const std::string& text)> dump = {};
 };
 
 /// What the pipeline makes of a model, as far as it ran.

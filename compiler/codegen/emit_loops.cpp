@@ -108,7 +108,7 @@ bool Emitter::is_worth_unrolling(const For& loop) const {
   for (const Statement& statement : loop.body) {
     const For* row = std::get_if<For>(&statement.node);
     if (!row || row->kind != ForKind::vector || !row->extent.is_constant()) return false;
-    size += (row->extent.constant() + width_ - 1) / width_ * block_size(row->body);
+    size += ceil_div(row->extent.constant(), width_) * block_size(row->body);
   }
   return size * loop.extent.constant() <= most_size;
 }

@@ -116,7 +116,7 @@ class VectorLoop final : public Code {
   }
   void run(Machine& machine) override {
     const int64_t extent = extent_.evaluate(machine.values.data());
-    const int64_t blocks = extent <= 0 ? 0 : (extent + block_points - 1) / block_points;
+    const int64_t blocks = extent <= 0 ? 0 : ceil_div(extent, block_points);
     for (int64_t k = 0; k < blocks; ++k) {
       const int64_t first = (machine.options.reverse_independent_loops ? blocks - 1 - k : k) * block_points;
       const PointBlock block{first, std::min(block_points, extent - first)};

@@ -10,7 +10,6 @@ namespace moru {
 /// An elementwise activation with samples and extremes; the formulas are still to be set.
 UnaryOp activation(std::string_view name, std::string_view doc);
 
-Value zero_like(Value x);
 Value where_positive(Value x, Value then_value, Value else_value);
 /// then_value where low < x < high, else 0.
 Value between(Value x, double low, double high, Value then_value);

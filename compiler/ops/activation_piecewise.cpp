@@ -30,7 +30,6 @@ UnaryOp activation(std::string_view name, std::string_view doc) {
   return op;
 }
 
-Value zero_like(Value x) { return x.builder->constant(0.0, x.type().dtype); }
 Value where_positive(Value x, Value then_value, Value else_value) {
   return x.builder->select(x.builder->call("greater", {x, zero_like(x)}), then_value, else_value);
 }

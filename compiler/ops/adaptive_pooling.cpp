@@ -65,7 +65,7 @@ HostTensor pooled_reference(const HostTensor& x, size_t axis, int64_t windows, b
   const int64_t extent = x.shape[axis], inner = strides_of(shape)[axis];
   for (int64_t i = 0; i < y.elements(); ++i) {
     const int64_t window = i / inner % windows, outer = i / inner / windows;
-    const int64_t begin = window * extent / windows, end = ((window + 1) * extent + windows - 1) / windows;
+    const int64_t begin = window * extent / windows, end = ceil_div((window + 1) * extent, windows);
     double result = greatest ? -std::numeric_limits<double>::infinity() : 0.0;
     for (int64_t at = begin; at < end; ++at) {
       const double element = x.data[static_cast<size_t>((outer * extent + at) * inner + i % inner)];

@@ -16,8 +16,6 @@ namespace {
 
 using Attrs = const Attributes&;
 
-Value zero_like(Value x) { return x.builder->constant(0.0, x.type().dtype); }
-
 double maximum(double a, double b) {
   if (std::isnan(a) || std::isnan(b)) return std::numeric_limits<double>::quiet_NaN();
   if (a == b) return std::signbit(a) ? b : a;  // the maximum of -0 and +0 is +0

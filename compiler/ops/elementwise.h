@@ -52,6 +52,8 @@ std::vector<Example> pairs(double a_low, double a_high, double b_low, double b_h
 /// Zeros of both signs, tiny, huge, infinite and NaN.
 std::vector<double> extreme_values();
 
+/// A scalar 0 of the element type of x.
+Value zero_like(Value x);
 /// A constant of the element type of `like`.
 Expr number_like(const Expr& like, double value);
 

@@ -147,6 +147,8 @@ std::vector<double> extreme_values() {
   return {0.0, -0.0, 1e-30, -1e-30, 1.0, -1.0, 100.0, -100.0, 1e30, -1e30, infinity, -infinity, std::nan("")};
 }
 
+Value zero_like(Value x) { return x.builder->constant(0.0, x.type().dtype); }
+
 Expr number_like(const Expr& like, double value) {
   return is_float(like->type) ? expr::constant(value, like->type)
                               : expr::integer(static_cast<int64_t>(value), like->type);

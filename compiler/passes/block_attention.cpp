@@ -18,8 +18,6 @@ namespace {
 
 constexpr int64_t least_queries = 32;  // of a block: products want rows
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 int64_t bytes_of_sample(const Type& type) {
   return element_count(type.shape).evaluate([](std::string_view) { return int64_t{1}; }) * dtype_bytes(type.dtype);
 }

@@ -226,8 +226,8 @@ class Blocker {
       place = place * axis.extent + Dim::symbol(axis.var);
       columns *= axis.extent;
     }
-    const int64_t depth = c.depth[0].extent.constant(), count = (depth + deepest - 1) / deepest;
-    const int64_t part_depth = ((depth + count - 1) / count + 15) / 16 * 16;
+    const int64_t depth = c.depth[0].extent.constant(), count = ceil_div(depth, deepest);
+    const int64_t part_depth = ceil_div(ceil_div(depth, count), 16) * 16;
     Access sums{add_buffer(most_rows * columns), Dim::symbol(c.rows[0].var) * columns + place, nullptr};
     sums.offset += base_;
     const Expr so_far = expr::load(kernel_.buffers[sums.buffer], sums.buffer, sums.offset);
@@ -255,8 +255,8 @@ class Blocker {
     const size_t cut = longest_row_axis(c);
     const Dim extent = c.rows[cut].extent;
     if (extent.is_constant()) {
-      const int64_t count = (extent.constant() + most - 1) / most;
-      most = ((extent.constant() + count - 1) / count + row_unit - 1) / row_unit * row_unit;
+      const int64_t count = ceil_div(extent.constant(), most);
+      most = ceil_div(ceil_div(extent.constant(), count), row_unit) * row_unit;
     }
     Contraction block = c;
     const std::string var = fresh("rows");

@@ -20,8 +20,6 @@ constexpr int64_t product_rows = 32;                    // that products want, t
 constexpr int64_t most_rows = 256;
 constexpr double small_share = 0.01;  // of the arithmetic: products below it do not matter
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 class Tiler {
  public:
   Tiler(Graph& graph, int64_t rows_limit, int64_t partitions)

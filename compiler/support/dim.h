@@ -81,6 +81,9 @@ class Dim {
   void add_term(DimTerm term);
 };
 
+/// a / b rounded up, for a >= 0 and b > 0.
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 using Shape = std::vector<Dim>;
 std::string shape_text(const Shape& shape);  // "[batch, 24, 11]"
 Dim element_count(const Shape& shape);

@@ -111,6 +111,10 @@ void read_whole(const std::string& path) {
 int main(int count, char** arguments) {
   const std::filesystem::path folder =
       count > 1 ? std::filesystem::path(arguments[1]) : std::filesystem::temp_directory_path();
+  if (count > 2 || !std::filesystem::is_directory(folder)) {
+    std::fprintf(stderr, "import_bench [DIRECTORY]: '%s' is not a folder to make files in\n", folder.c_str());
+    return 2;
+  }
   for (const Format& format : formats) {
     const std::string path = (folder / ("import_bench_" + std::to_string(::getpid()) + format.ending)).string();
     const pid_t maker = ::fork();  // so that its memory is not counted

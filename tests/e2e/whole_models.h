@@ -10,6 +10,7 @@
 #include "compiler/model/functional.h"
 #include "compiler/model/layers.h"
 #include "compiler/model/training.h"
+#include "compiler/pipeline.h"
 #include "tests/support/lowered_run.h"
 
 namespace moru::test {
@@ -174,6 +175,14 @@ inline TrainingSpec training_of(const WholeModel& model, const std::string& opti
   spec.metrics.resize(model.losses.size());
   for (const std::string& metric : model.metrics) spec.metrics[0].push_back({metric, {}, metric});
   return spec;
+}
+
+/// The model's entries, training among them, as the passes leave them. `options` may bring a training of its own.
+inline Module training_module(const WholeModel& whole, PipelineOptions options) {
+  Model model = whole.make();
+  const TrainingSpec training = training_of(whole);
+  if (options.training == nullptr) options.training = &training;
+  return run_pipeline(model, options).module;
 }
 
 /// Random values for inputs, targets and parameters of a module.

@@ -15,16 +15,6 @@ namespace {
 
 constexpr int64_t small_cache = 1024;  // bytes: what the tests' models outgrow
 
-Module module_of(const WholeModel& whole, int64_t bytes, const std::string& last) {
-  Model model = whole.make();
-  TrainingSpec training = training_of(whole);
-  PipelineOptions options;
-  options.training = &training;
-  options.stop_after = last;
-  options.attention_bytes = bytes;
-  return run_pipeline(model, options).module;
-}
-
 int count_loops(const Graph& graph) {
   int count = 0;
   for (const Node& node : graph.nodes) {
@@ -110,7 +100,7 @@ TEST_CASE("block_attention: scores that others read, or of which as much comes f
                            return m.build(outputs);
                          },
                          {"mean_squared_error", "mean_squared_error"}};
-  const Module module = module_of(shown, small_cache, "block_attention");
+  const Module module = training_module(shown, {.stop_after = "block_attention", .attention_bytes = small_cache});
   for (const char* entry : {"train_step", "predict"}) CHECK(count_loops(*module.find_entry(entry)) == 0);
 
   const auto with_bias = [](const char* type) {
@@ -138,7 +128,8 @@ TEST_CASE("block_attention: scores that others read, or of which as much comes f
 TEST_CASE("block_attention: predictions and training steps are what they are without it, and lower to the same") {
   for (const WholeModel& whole : attention_models()) {
     CAPTURE(whole.name);
-    const Module plain = module_of(whole, int64_t{1} << 30, "drop_dead_3"), blocked = module_of(whole, small_cache, "tile_batch");
+    const Module plain = training_module(whole, {.stop_after = "drop_dead_3", .attention_bytes = int64_t{1} << 30}),
+                 blocked = training_module(whole, {.stop_after = "tile_batch", .attention_bytes = small_cache});
     CHECK(count_loops(*plain.find_entry("predict")) < count_loops(*blocked.find_entry("predict")));
     CHECK(count_loops(*plain.find_entry("train_step")) + 2 <= count_loops(*blocked.find_entry("train_step")));
     Slots before = random_slots(plain, {{"batch", 3}}, 8);

@@ -41,16 +41,6 @@ std::vector<WholeModel> recurrent_models() {
   return list;
 }
 
-Module training_module(const WholeModel& whole, const std::string& stop_after, const MemorySchedule& schedule) {
-  Model model = whole.make();
-  TrainingSpec training = training_of(whole);
-  PipelineOptions options;
-  options.training = &training;
-  options.stop_after = stop_after;
-  options.schedule = schedule;
-  return run_pipeline(model, options).module;
-}
-
 int count_segments(const Graph& graph) {
   int count = 0;
   for (const Node& node : graph.nodes) count += node.op->name == "scan" && node.attributes.boolean("recompute");
@@ -60,7 +50,7 @@ int count_segments(const Graph& graph) {
 }  // namespace
 
 TEST_CASE("segment_scans: a loop over time becomes a loop over segments of about the root of its length, forward and back") {
-  const Module module = training_module(recurrent_models()[0], "drop_dead_3", {.segments_scans = true});
+  const Module module = training_module(recurrent_models()[0], {.stop_after = "drop_dead_3", .schedule = {.segments_scans = true}});
   const Graph& step = *module.find_entry("train_step");
   CHECK(count_segments(step) == 4);
   for (const Node& node : step.nodes)
@@ -70,16 +60,16 @@ TEST_CASE("segment_scans: a loop over time becomes a loop over segments of about
                      ModelBuilder m("m");
                      return m.build({m.call(layers::dense(1, {.name = "out"}), m.call(layers::lstm(4), m.input("x", {7, 2})))});
                    }};
-  CHECK(count_segments(*training_module(prime, "drop_dead_3", {.segments_scans = true}).find_entry("train_step")) == 0);
+  CHECK(count_segments(*training_module(prime, {.stop_after = "drop_dead_3", .schedule = {.segments_scans = true}}).find_entry("train_step")) == 0);
 }
 
 TEST_CASE("segment_scans: the step's results are those without segments, whole and in chunks of the batch") {
   for (const WholeModel& whole : recurrent_models()) {
     CAPTURE(whole.name);
-    const Module plain = training_module(whole, "drop_dead_3", {});
+    const Module plain = training_module(whole, {.stop_after = "drop_dead_3"});
     for (const MemorySchedule& schedule : {MemorySchedule{0, 4, true}, MemorySchedule{4, 1, true}, MemorySchedule{4, 4, true}}) {
       CAPTURE(schedule.tile_rows);
-      const Module segmented = training_module(whole, "tile_batch", schedule);
+      const Module segmented = training_module(whole, {.stop_after = "tile_batch", .schedule = schedule});
       const bool is_tiled = graph_text(*segmented.find_entry("train_step")).find("tile(") != std::string::npos;
       CHECK(is_tiled == (schedule.tile_rows > 0));
       for (int64_t batch : {1, 4, 11}) {

@@ -49,16 +49,6 @@ std::vector<WholeModel> large_models() {
   return list;
 }
 
-Module training_module(const WholeModel& whole, const std::string& stop_after, bool sample_weight = false) {
-  Model model = whole.make();
-  TrainingSpec training = training_of(whole);
-  training.sample_weight = sample_weight;
-  PipelineOptions options;
-  options.training = &training;
-  options.stop_after = stop_after;
-  return run_pipeline(model, options).module;
-}
-
 const Node* find_tile(const Module& module) {
   for (const Node& node : module.find_entry("train_step")->nodes)
     if (node.op->name == "tile") return &node;
@@ -73,8 +63,10 @@ TEST_CASE(
   for (const WholeModel& whole : large_models())
     for (bool weighted : {false, true}) {
       CAPTURE(whole.name);
-      const Module plain = training_module(whole, "drop_dead_3", weighted),
-                   tiled = training_module(whole, "tile_batch", weighted);
+      TrainingSpec training = training_of(whole);
+      training.sample_weight = weighted;
+      const Module plain = training_module(whole, {.training = &training, .stop_after = "drop_dead_3"}),
+                   tiled = training_module(whole, {.training = &training, .stop_after = "tile_batch"});
       const Node* tile = find_tile(tiled);
       REQUIRE(tile);
       const int64_t chunk = tile->attributes.integer("chunk");
@@ -98,7 +90,7 @@ TEST_CASE(
 TEST_CASE("tile_batch: natively the same bits as interpreted, with one worker and with several") {
   for (const WholeModel& whole : large_models()) {
     CAPTURE(whole.name);
-    const LoweredModule lowered(training_module(whole, "tile_batch"), {32});
+    const LoweredModule lowered(training_module(whole, {.stop_after = "tile_batch"}), {32});
     const int64_t chunk = find_tile(lowered.module)->attributes.integer("chunk");
     for (int64_t batch : {int64_t{1}, int64_t{17}, chunk + 3}) {
       Slots slots = random_slots(lowered.module, {{"batch", batch}}, 5);
@@ -139,7 +131,7 @@ TEST_CASE("tile_batch: a step that stays in the cache anyway, and one that mixes
                      ModelBuilder m("m");
                      return m.build({m.call(dense(1, {.name = "out"}), m.call(dense(8), m.input("x", {4})))});
                    }};
-  CHECK(find_tile(training_module(small, "tile_batch")) == nullptr);
+  CHECK(find_tile(training_module(small, {.stop_after = "tile_batch"})) == nullptr);
 
   // Every sample minus the mean of the batch: wide enough to be tiled otherwise.
   Graph graph = parse_graph(R"(entry train_step {
