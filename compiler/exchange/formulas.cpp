@@ -57,6 +57,13 @@ Value matmul(Value a, Value b) {
   return builder.reshape(y, y_shape);
 }
 
+std::vector<int64_t> axis_to_front(size_t rank, int64_t axis) {
+  std::vector<int64_t> permutation(rank);
+  std::iota(permutation.begin(), permutation.end(), int64_t{0});
+  std::rotate(permutation.begin(), permutation.begin() + axis, permutation.begin() + axis + 1);
+  return permutation;
+}
+
 std::vector<int64_t> axis_to_back(size_t rank, int64_t axis) {
   std::vector<int64_t> permutation(rank);
   std::iota(permutation.begin(), permutation.end(), int64_t{0});

@@ -22,7 +22,8 @@ Value kept_mean(Value x, const std::vector<int64_t>& axes);
 /// The product of matrices, numpy's rule: stacks of matrices broadcast, vectors stand for one row or column.
 Value matmul(Value a, Value b);
 
-/// A permutation that brings `axis` to the back, and the one that undoes it.
+/// Permutations that bring `axis` to the front or to the back, and the one that undoes one.
+std::vector<int64_t> axis_to_front(size_t rank, int64_t axis);
 std::vector<int64_t> axis_to_back(size_t rank, int64_t axis);
 std::vector<int64_t> inverse_permutation(const std::vector<int64_t>& permutation);
 

@@ -87,6 +87,40 @@ void shrink_scan(Node& node, const std::vector<uint32_t>& uses) {
   node.attributes.set("output_axes", output_axes);
 }
 
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// The symbols of the sizes that a graph computes with.
+void collect_symbols(const Graph& graph, std::vector<std::string>& names) {
+  const auto collect = [&](const Shape& shape) {
+    for (const Dim& dim : shape) dim.collect_symbols(names);
+  };
+  for (const Node& node : graph.nodes) {
+    for (ValueId output : node.outputs) collect(graph.types[output].shape);
+    for (const auto& [name, value] : node.attributes.entries())
+      if (const Shape* shape = std::get_if<Shape>(&value.value)) collect(*shape);
+    for (const Graph& body : node.bodies) collect_symbols(body, names);
+  }
+}
+
+// An input that nobody reads stays where it alone tells a size.
+void drop_unread_inputs(Graph& graph) {
+  const std::vector<uint32_t> uses = count_uses(graph);
+  std::vector<std::string> told, needed;
+  const auto tells_more = [&](const GraphInput& input) {
+    const size_t before = told.size();
+    for (const Dim& dim : graph.types[input.value].shape)
+      if (const std::optional<std::string> symbol = dim.as_symbol(); symbol && contains(needed, *symbol) && !contains(told, *symbol))
+        told.push_back(*symbol);
+    return told.size() > before;
+  };
+  collect_symbols(graph, needed);
+  for (const GraphInput& input : graph.inputs)
+    if (uses[input.value] > 0) tells_more(input);
+  std::erase_if(graph.inputs, [&](const GraphInput& input) { return uses[input.value] == 0 && !tells_more(input); });
+}
+
 void drop(Graph& graph, bool is_body) {
   remove_unread_nodes(graph);
   // Outer nodes first: what they stop reading from a body makes more of it dead.
@@ -96,10 +130,7 @@ void drop(Graph& graph, bool is_body) {
     for (Graph& body : node.bodies) drop(body, true);
   }
   remove_unread_nodes(graph);
-  if (!is_body) {
-    uses = count_uses(graph);
-    std::erase_if(graph.inputs, [&](const GraphInput& input) { return uses[input.value] == 0; });
-  }
+  if (!is_body) drop_unread_inputs(graph);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Operators of ONNX beside the numbers that ONNX's own documentation of them gives (onnx/backend/test/case/node).
 #include <doctest/doctest.h>
 
+#include <array>
+
 #include "tests/exchange/onnx_case.h"
 
 namespace moru::test {
@@ -162,6 +164,50 @@ TEST_CASE("onnx image: samples outside of an image are zeros, its border, or mir
                                                                   -0.2f, 5, 5, 10, 10})});
     check_close(values_of<float>(outputs[0]), wanted, 1e-6);
   }
+}
+
+// Resize of x [1, 2, height, width] to `scale` times the width, or to the height and width of a second input.
+std::vector<float> resized(const std::string& mode, const std::string& transform, const std::string& nearest, float scale, bool symbolic,
+                           int64_t height, int64_t width, int64_t new_height, int64_t new_width) {
+  OnnxCase model(13);
+  const auto extent = [&](const char* name, int64_t value) { return symbolic ? std::string(name) : std::to_string(value); };
+  model.input("x", {"1", "2", extent("h", height), extent("w", width)});
+  model.input("like", {"1", "2", extent("i", new_height), extent("j", new_width)});
+  add_initializer<float>(model.graph(), "scales", onnx_float, {4}, {1, 1, 1, scale});
+  model.node("Shape", {"like"}, {"sizes"});
+  onnx::NodeProto& node = scale > 0 ? model.node("Resize", {"x", "", "scales"}, {"y"}) : model.node("Resize", {"x", "", "", "sizes"}, {"y"});
+  attribute(node, "mode", onnx::AttributeProto::STRING).set_s(mode);
+  attribute(node, "coordinate_transformation_mode", onnx::AttributeProto::STRING).set_s(transform);
+  attribute(node, "nearest_mode", onnx::AttributeProto::STRING).set_s(nearest);
+  model.output("y");
+  std::vector<float> values(static_cast<size_t>(2 * height * width));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>((i * i) % 23);
+  const auto outputs = model.run({floats("x", {1, 2, height, width}, values),
+                                  floats("like", {1, 2, new_height, new_width}, std::vector<float>(static_cast<size_t>(2 * new_height * new_width)))});
+  const std::vector<int64_t> shape = {1, 2, scale > 0 ? height : new_height, scale > 0 ? static_cast<int64_t>(scale * static_cast<float>(width)) : new_width};
+  CHECK(outputs[0].shape == shape);
+  return values_of<float>(outputs[0]);
+}
+
+TEST_CASE("onnx image: Resize at sizes known when it runs gives what it gives at sizes known before") {
+  std::vector<std::array<std::string, 3>> kinds;
+  for (const char* transform : {"half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"}) kinds.push_back({"linear", transform, "floor"});
+  for (const char* transform : {"half_pixel", "asymmetric", "align_corners", "tf_half_pixel_for_nn"})
+    for (const char* nearest : {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}) kinds.push_back({"nearest", transform, nearest});
+  for (const auto& [mode, transform, nearest] : kinds) {
+    CAPTURE(mode);
+    CAPTURE(transform);
+    CAPTURE(nearest);
+    for (const float scale : {2.0f, 1.5f, 0.5f, 3.0f})
+      check_close(resized(mode, transform, nearest, scale, true, 2, 5, 1, 1), resized(mode, transform, nearest, scale, false, 2, 5, 1, 1), 1e-6);
+    for (const auto& [height, width] : {std::pair<int64_t, int64_t>{9, 4}, {1, 10}, {6, 13}})
+      check_close(resized(mode, transform, nearest, 0, true, 5, 7, height, width), resized(mode, transform, nearest, 0, false, 5, 7, height, width), 1e-6);
+  }
+}
+
+TEST_CASE("onnx image: the size of a scaled axis is a product of floats") {
+  const std::vector<float> y = resized("nearest", "asymmetric", "floor", 1.8f, false, 1, 5, 1, 1);
+  CHECK(y == std::vector<float>{0, 0, 1, 1, 4, 4, 9, 9, 16, 2, 2, 13, 13, 3, 3, 18, 18, 12});
 }
 
 TEST_CASE("onnx: determinants of stacked matrices, of those with a zero in the corner too") {

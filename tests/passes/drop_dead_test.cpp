@@ -21,6 +21,25 @@ TEST_CASE("drop_dead: nodes nobody reads go, and with them the entry's inputs th
   })");
 }
 
+TEST_CASE("drop_dead: of unread inputs those stay that alone tell a size: of a value, or of an attribute") {
+  check_pass(drop_dead, R"(entry f {
+    %0 = input "x": f32[batch, 3]
+    %1 = input "y": f32[batch, time]
+    %2 = input "z": f32[time, length]
+    %3 = input "k": f32[3]
+    %4: f32[time, 3] = fill() {dtype="f32", shape=[time, 3], value=2.0}
+    %5: f32[time, 3] = add(%4, %3)
+    result "out" = %5
+  })",
+             R"(entry f {
+    %0 = input "y": f32[batch, time]
+    %1 = input "k": f32[3]
+    %2: f32[time, 3] = fill() {dtype="f32", shape=[time, 3], value=2.0}
+    %3: f32[time, 3] = add(%2, %1)
+    result "out" = %3
+  })");
+}
+
 TEST_CASE("drop_dead: a carry that only feeds itself, unread stacks, sequences and invariants leave the scan") {
   check_pass(drop_dead, R"(entry f {
     %0 = input "h": f32[batch]

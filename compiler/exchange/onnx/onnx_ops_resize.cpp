@@ -1,5 +1,5 @@
-// ONNX's Resize: along each axis a linear map from old elements to new ones, made while importing and applied as a
-// contraction. Also the window functions, which are constants.
+// ONNX's Resize: along each axis a linear map from old elements to new ones, applied as a contraction. It is made while
+// importing where both extents are known, else by the model at its sizes. Also the window functions, which are constants.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -13,6 +13,8 @@ namespace moru {
 namespace {
 
 using Integers = std::vector<int64_t>;
+
+constexpr int64_t most_elements = int64_t{1} << 28;  // of a map that is made while importing
 
 struct Resizing {
   std::string mode, transform, nearest;
@@ -110,16 +112,21 @@ AxisMap make_map(OnnxNode& n, const Resizing& r, double scale, int64_t from, int
   return map;
 }
 
+// The contraction of x with a map [to, from] along `axis`.
+std::string map_spec(size_t rank, int64_t axis) {
+  std::string labels;
+  for (size_t i = 0; i < rank; ++i) labels += static_cast<char>('a' + i);
+  std::string result = labels;
+  result[static_cast<size_t>(axis)] = 'z';
+  return labels + ",z" + labels[static_cast<size_t>(axis)] + "->" + result;
+}
+
 Value apply_map(OnnxNode& n, Value x, int64_t axis, const AxisMap& map, double extrapolation) {
   Builder& b = n.builder();
-  std::string labels, result;
-  for (size_t i = 0; i < x.rank(); ++i) labels += static_cast<char>('a' + i);
-  result = labels;
-  result[static_cast<size_t>(axis)] = 'z';
   HostTensor matrix = map.matrix;
   matrix.dtype = x.type().dtype;
   const Value weights = n.table(known_of(matrix), "resize_" + std::to_string(axis));
-  Value y = b.contract(x, weights, labels + ",z" + labels[static_cast<size_t>(axis)] + "->" + result);
+  Value y = b.contract(x, weights, map_spec(x.rank(), axis));
   if (std::find(map.extrapolated.begin(), map.extrapolated.end(), true) != map.extrapolated.end()) {
     HostTensor outside = make_tensor(DType::boolean, {static_cast<int64_t>(map.extrapolated.size())});
     for (size_t i = 0; i < map.extrapolated.size(); ++i) outside.data[i] = map.extrapolated[i];
@@ -130,10 +137,89 @@ Value apply_map(OnnxNode& n, Value x, int64_t axis, const AxisMap& map, double e
   return y;
 }
 
+// ---- extents that are known when the model runs ----
+
+// source_place of all new elements, [to], by the same arithmetic, so that ties round alike; a scale of 0 is to / from.
+Value source_places(OnnxNode& n, const Resizing& r, double scale, const Dim& from, const Dim& to) {
+  Builder& b = n.builder();
+  const auto number = [&](double value) { return b.constant(value, DType::f64); };
+  const Value at = iota(b, {to}, 0, DType::f64), width = dim_scalar(b, from, DType::f64);
+  const Value ratio = scale != 0.0 ? number(scale) : dim_scalar(b, to, DType::f64) / width;
+  const Value resized = ratio * width, is_one = b.call("equal", {resized, number(1.0)});
+  if (r.transform == "align_corners") return b.select(is_one, number(0.0), at * (width - 1.0) / (resized - 1.0));
+  if (r.transform == "asymmetric") return at / ratio;
+  if (r.transform == "tf_half_pixel_for_nn") return (at + 0.5) / ratio;
+  const Value place = (at + 0.5) / ratio - 0.5;
+  if (r.transform == "half_pixel") return place;
+  if (r.transform == "pytorch_half_pixel") return b.select(is_one, number(-0.5), place);
+  n.fail("can resize by '" + r.transform + "' only axes of known extents");
+}
+
+Value nearest(OnnxNode& n, const Resizing& r, Value place) {
+  Builder& b = n.builder();
+  if (r.nearest == "floor") return b.call("floor", {place});
+  if (r.nearest == "ceil") return b.call("ceil", {place});
+  if (r.nearest == "round_prefer_floor") return b.call("ceil", {place - 0.5});
+  if (r.nearest == "round_prefer_ceil") return b.call("floor", {place + 0.5});
+  n.fail("has the unknown nearest_mode '" + r.nearest + "'");
+}
+
+Value resize_at_run_time(OnnxNode& n, Value x, const Resizing& r, int64_t axis, double scale, const Dim& to) {
+  if (r.mode == "cubic" || r.antialias || r.exclude_outside)
+    n.fail("can only resize axes of known extents where it is cubic, antialiased or excludes what lies outside, but got " +
+           shape_text(x.shape()));
+  Builder& b = n.builder();
+  const Dim from = x.shape()[static_cast<size_t>(axis)];
+  const Value last = dim_scalar(b, from - 1, DType::f64), first = b.constant(0.0, DType::f64);
+  const auto inside = [&](Value place) { return b.call("maximum", {b.call("minimum", {place, last}), first}); };
+  const Value place = source_places(n, r, scale, from, to);
+  if (r.mode == "nearest") {
+    const Integers order = axis_to_front(x.rank(), axis);
+    const Value rows = b.call("gather", {b.transpose(x, order), b.cast(inside(nearest(n, r, place)), DType::i64)});
+    return b.transpose(rows, inverse_permutation(order));
+  }
+  const Value distance = b.call("abs", {b.reshape(inside(place), {to, 1}) - iota(b, {1, from}, 1, DType::f64)});
+  const Value weights = b.cast(b.call("relu", {b.constant(1.0, DType::f64) - distance}), x.type().dtype);
+  return b.contract(x, weights, map_spec(x.rank(), axis));
+}
+
 std::vector<double> numbers(const Known& value) {
   std::vector<double> result;
   for (size_t i = 0; value && i < value->elements(); ++i) result.push_back(value->number(i));
   return result;
+}
+
+// floor(scale * extent): multiplied in float, as ONNX Runtime does: 5 * 1.8f are 9 there, and 8 with more digits. An extent
+// that is not known takes a scale that is a fraction of a small denominator.
+Dim resized(OnnxNode& n, double scale, const Dim& extent) {
+  constexpr int64_t largest_denominator = 64;
+  if (extent.is_constant()) {
+    const float size = std::floor(static_cast<float>(scale) * static_cast<float>(extent.constant()));
+    if (!(size < static_cast<float>(most_elements))) n.fail("cannot resize by the scale " + std::to_string(scale));
+    return static_cast<int64_t>(size);
+  }
+  for (int64_t denominator = 1; denominator <= largest_denominator; ++denominator) {
+    const double numerator = scale * static_cast<double>(denominator);
+    if (numerator < 0x1p31 && numerator == std::floor(numerator))
+      return floor_div(extent * static_cast<int64_t>(numerator), denominator);
+  }
+  n.fail("cannot resize axes of unknown extents by " + std::to_string(scale));
+}
+
+// One scale for all axes: the least of those that `sizes` ask for, or the greatest; which gives the sizes.
+void keep_aspect_ratio(OnnxNode& n, bool not_larger, const Shape& extents, Shape& sizes, std::vector<double>& scales) {
+  for (size_t k = 0; k < sizes.size(); ++k) {
+    if (!extents[k].is_constant() || !sizes[k].is_constant() || extents[k].constant() <= 0)
+      n.fail("can keep the ratio of known extents only, but got " + shape_text(extents) + " and " + shape_text(sizes));
+    scales.push_back(static_cast<double>(sizes[k].constant()) / static_cast<double>(extents[k].constant()));
+  }
+  const double scale = not_larger ? *std::min_element(scales.begin(), scales.end()) : *std::max_element(scales.begin(), scales.end());
+  for (size_t k = 0; k < sizes.size(); ++k) {
+    scales[k] = scale;
+    const double size = std::floor(scale * static_cast<double>(extents[k].constant()) + 0.5);
+    if (!(size < static_cast<double>(most_elements))) n.fail("cannot resize by the scale " + std::to_string(scale));
+    sizes[k] = static_cast<int64_t>(size);
+  }
 }
 
 void resize(OnnxNode& n) {
@@ -159,7 +245,7 @@ void resize(OnnxNode& n) {
     for (int64_t& axis : axes) axis = n.axis(axis, rank);
   }
   std::vector<double> scales, roi;
-  Integers sizes;
+  Shape sizes;
   if (n.has("scales"))
     scales = n.reals("scales");
   else if (old)
@@ -167,45 +253,31 @@ void resize(OnnxNode& n) {
   else {
     if (n.has_input(1) && r.transform == "tf_crop_and_resize") roi = numbers(n.need(1));
     if (n.has_input(2)) scales = numbers(n.need(2));
-    if (scales.empty() && n.has_input(3)) sizes = n.need_integers(3);
+    if (scales.empty() && n.has_input(3)) sizes = n.need_dims(3);
   }
   if (scales.size() != axes.size() && sizes.size() != axes.size()) n.fail("needs one scale or size for each axis");
   if (!roi.empty() && roi.size() != 2 * axes.size()) n.fail("needs two numbers of its roi for each axis");
-  Integers extents;
-  for (size_t k = 0; k < axes.size(); ++k) {
-    const Dim extent = x.shape()[static_cast<size_t>(axes[k])];
-    const bool kept = scales.empty() ? false : scales[k] == 1.0;
-    if (!extent.is_constant() && !kept && !(sizes.size() > k && false))
-      n.fail("can only resize axes of known extents but got " + shape_text(x.shape()));
-    extents.push_back(extent.is_constant() ? extent.constant() : -1);
-  }
-  const std::string policy = n.string("keep_aspect_ratio_policy", "stretch");
-  if (scales.empty()) {
-    for (size_t k = 0; k < axes.size(); ++k)
-      scales.push_back(static_cast<double>(sizes[k]) / static_cast<double>(extents[k]));
-    if (policy != "stretch") {
-      const double scale = policy == "not_larger" ? *std::min_element(scales.begin(), scales.end())
-                                                  : *std::max_element(scales.begin(), scales.end());
-      for (size_t k = 0; k < axes.size(); ++k) {
-        scales[k] = scale;
-        sizes[k] = static_cast<int64_t>(std::floor(scale * static_cast<double>(extents[k]) + 0.5));
-      }
-    }
-  } else {
-    for (size_t k = 0; k < axes.size(); ++k)
-      sizes.push_back(extents[k] < 0 ? -1
-                                     : static_cast<int64_t>(std::floor(scales[k] * static_cast<double>(extents[k]))));
-  }
+  Shape extents;
+  for (const int64_t axis : axes) extents.push_back(x.shape()[static_cast<size_t>(axis)]);
+  if (const std::string policy = n.string("keep_aspect_ratio_policy", "stretch"); scales.empty() && policy != "stretch")
+    keep_aspect_ratio(n, policy == "not_larger", extents, sizes, scales);
   const DType dtype = x.type().dtype;
   if (!is_float(dtype)) x = b.cast(x, DType::f32);
   for (size_t k = 0; k < axes.size(); ++k) {
     const double begin = roi.empty() ? 0.0 : roi[k], end = roi.empty() ? 1.0 : roi[axes.size() + k];
-    const bool same =
-        extents[k] < 0 || (scales[k] == 1.0 && sizes[k] == extents[k] && (roi.empty() || (begin == 0.0 && end == 1.0)));
-    if (same) continue;
-    if (sizes[k] < 0 || !(scales[k] > 0.0) || sizes[k] * extents[k] > (int64_t{1} << 28))
-      n.fail("cannot resize " + std::to_string(extents[k]) + " elements to " + std::to_string(sizes[k]));
-    x = apply_map(n, x, axes[k], make_map(n, r, scales[k], extents[k], sizes[k], begin, end), r.extrapolation);
+    double scale = scales.empty() ? 0.0 : scales[k];  // 0: the ratio of the extents
+    if (!scales.empty() && !(scale > 0.0)) n.fail("cannot resize by the scale " + std::to_string(scale));
+    const Dim from = extents[k], to = sizes.empty() ? resized(n, scale, from) : sizes[k];
+    if (from == to && (scale == 0.0 || scale == 1.0) && (roi.empty() || (begin == 0.0 && end == 1.0))) continue;
+    if (!from.is_constant() || !to.is_constant()) {
+      x = resize_at_run_time(n, x, r, axes[k], scale, to);
+      continue;
+    }
+    const int64_t before = from.constant(), after = to.constant();
+    if (before <= 0 || after < 0 || after > most_elements / before)
+      n.fail("cannot resize " + std::to_string(before) + " elements to " + std::to_string(after));
+    if (scale == 0.0) scale = static_cast<double>(after) / static_cast<double>(before);
+    x = apply_map(n, x, axes[k], make_map(n, r, scale, before, after, begin, end), r.extrapolation);
   }
   if (!is_float(dtype)) x = b.call("round", {x});
   n.set(0, b.cast(x, dtype));
