@@ -78,6 +78,12 @@ std::vector<int64_t> inverse_permutation(const std::vector<int64_t>& permutation
   return inverse;
 }
 
+Value gather_along(Value x, int64_t axis, Value positions) {
+  Builder& b = *x.builder;
+  const std::vector<int64_t> order = axis_to_front(x.rank(), axis);
+  return b.transpose(b.call("gather", {b.transpose(x, order), positions}), inverse_permutation(order));
+}
+
 Value iota(Builder& b, const Shape& shape, int64_t axis, DType dtype) {
   return b.call("iota", {}, {{"shape", shape}, {"axis", axis}, {"dtype", std::string(dtype_name(dtype))}});
 }

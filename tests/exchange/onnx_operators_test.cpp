@@ -205,6 +205,22 @@ TEST_CASE("onnx image: Resize at sizes known when it runs gives what it gives at
   }
 }
 
+TEST_CASE("onnx shape: padding from an axis' own elements, of an extent known before or when it runs") {
+  for (const auto& [mode, wanted] : {std::pair<const char*, std::vector<float>>{"reflect", {3, 2, 1, 2, 3, 4, 3}},
+                                     {"edge", {1, 1, 1, 2, 3, 4, 4}},
+                                     {"wrap", {3, 4, 1, 2, 3, 4, 1}}})
+    for (const bool symbolic : {false, true}) {
+      CAPTURE(mode);
+      OnnxCase model(19);
+      model.input("x", {"batch", symbolic ? "w" : "4"});
+      add_initializer<int64_t>(model.graph(), "pads", onnx_long, {4}, {0, 2, 0, 1});
+      attribute(model.node("Pad", {"x", "pads"}, {"y"}), "mode", onnx::AttributeProto::STRING).set_s(mode);
+      model.output("y");
+      const auto outputs = model.run({floats("x", {1, 4}, {1, 2, 3, 4})});
+      CHECK(values_of<float>(outputs[0]) == wanted);
+    }
+}
+
 TEST_CASE("onnx image: the size of a scaled axis is a product of floats") {
   const std::vector<float> y = resized("nearest", "asymmetric", "floor", 1.8f, false, 1, 5, 1, 1);
   CHECK(y == std::vector<float>{0, 0, 1, 1, 4, 4, 9, 9, 16, 2, 2, 13, 13, 3, 3, 18, 18, 12});

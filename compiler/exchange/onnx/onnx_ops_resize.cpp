@@ -173,11 +173,7 @@ Value resize_at_run_time(OnnxNode& n, Value x, const Resizing& r, int64_t axis, 
   const Value last = dim_scalar(b, from - 1, DType::f64), first = b.constant(0.0, DType::f64);
   const auto inside = [&](Value place) { return b.call("maximum", {b.call("minimum", {place, last}), first}); };
   const Value place = source_places(n, r, scale, from, to);
-  if (r.mode == "nearest") {
-    const Integers order = axis_to_front(x.rank(), axis);
-    const Value rows = b.call("gather", {b.transpose(x, order), b.cast(inside(nearest(n, r, place)), DType::i64)});
-    return b.transpose(rows, inverse_permutation(order));
-  }
+  if (r.mode == "nearest") return gather_along(x, axis, b.cast(inside(nearest(n, r, place)), DType::i64));
   const Value distance = b.call("abs", {b.reshape(inside(place), {to, 1}) - iota(b, {1, from}, 1, DType::f64)});
   const Value weights = b.cast(b.call("relu", {b.constant(1.0, DType::f64) - distance}), x.type().dtype);
   return b.contract(x, weights, map_spec(x.rank(), axis));

@@ -12,6 +12,8 @@ namespace {
 
 using Integers = std::vector<int64_t>;
 
+constexpr int64_t most_padding = int64_t{1} << 28;  // of elements of the axis, whose positions are listed while importing
+
 Integers constants(OnnxNode& n, const Shape& shape) {
   Integers numbers;
   for (const Dim& dim : shape) {
@@ -309,6 +311,34 @@ Value pick(Value x, int64_t axis, const Integers& positions) {
   return parts.empty() ? b.slice(x, axis, 0, 0) : b.concat(parts, axis);
 }
 
+// The elements of an axis of which a padded one consists: the modes "reflect", "edge" and "wrap".
+Integers padded_positions(OnnxNode& n, std::string_view mode, int64_t extent, int64_t before, int64_t after) {
+  if (extent == 0 && (before > 0 || after > 0)) n.fail("cannot pad an empty axis from its own elements");
+  if (std::max(before, after) > most_padding) n.fail("pads by more than " + std::to_string(most_padding) + " elements");
+  Integers positions;
+  for (int64_t k = -before; k < extent + after; ++k) {
+    int64_t at = std::clamp(k, int64_t{0}, extent - 1);
+    if (mode == "reflect" && extent > 1) {
+      const int64_t period = 2 * (extent - 1);
+      at = (k % period + period) % period;
+      if (at >= extent) at = period - at;
+    }
+    if (mode == "wrap") at = (k % extent + extent) % extent;
+    positions.push_back(at);
+  }
+  return positions;
+}
+
+// The same at sizes known when the model runs, where the padding is shorter than the axis.
+Value padded_positions(Builder& b, std::string_view mode, const Dim& extent, const Dim& before, const Dim& after) {
+  const auto number = [&](const Dim& dim) { return dim_scalar(b, dim, DType::i64); };
+  const Value k = iota(b, {before + extent + after}, 0) - number(before), zero = number(0), last = number(extent - 1);
+  if (mode == "reflect") return last - b.call("abs", {last - b.call("abs", {k})});
+  if (mode == "wrap")
+    return b.select(b.call("less", {k, zero}), k + number(extent), b.select(b.call("greater", {k, last}), k - number(extent), k));
+  return b.call("minimum", {b.call("maximum", {k, zero}), last});
+}
+
 void pad(OnnxNode& n) {
   Builder& b = n.builder();
   const size_t rank = n.rank(0);
@@ -348,22 +378,12 @@ void pad(OnnxNode& n) {
       if (filler) inside = pad_axis(inside, axis, before, after, 0.0);
       continue;
     }
-    const int64_t extent = constants(n, {x.shape()[static_cast<size_t>(axis)]})[0];
-    const int64_t front = constants(n, {before})[0], back = constants(n, {after})[0];
-    if (extent == 0 && (front > 0 || back > 0)) n.fail("cannot pad an empty axis from its own elements");
-    if (front == 0 && back == 0) continue;
-    Integers positions;
-    for (int64_t k = -front; k < extent + back; ++k) {
-      int64_t at = std::clamp(k, int64_t{0}, extent - 1);
-      if (mode == "reflect" && extent > 1) {
-        const int64_t period = 2 * (extent - 1);
-        at = (k % period + period) % period;
-        if (at >= extent) at = period - at;
-      }
-      if (mode == "wrap") at = (k % extent + extent) % extent;
-      positions.push_back(at);
-    }
-    x = pick(x, axis, positions);
+    if (before == Dim(0) && after == Dim(0)) continue;
+    const Dim extent = x.shape()[static_cast<size_t>(axis)];
+    if (extent.is_constant() && before.is_constant() && after.is_constant())
+      x = pick(x, axis, padded_positions(n, mode, extent.constant(), before.constant(), after.constant()));
+    else
+      x = gather_along(x, axis, padded_positions(b, mode, extent, before, after));
   }
   if (filler) x = b.select(b.call("greater", {inside, b.constant(0.5)}), x, b.cast(filler, dtype));
   n.set_as(0, x, n.dtype(0));
