@@ -80,7 +80,7 @@ Json export_layer_config(const std::string& name, const std::string& class_name,
   }
   Json config = Json::object();
   config["name"] = name;
-  config["trainable"] = trainable;
+  if (!class_name.starts_with("SpatialDropout")) config["trainable"] = trainable;  // which those take not
   config["dtype"] = dtype_policy();
   for (const AttributeSpec& spec : op->attributes) {
     if (!is_keras_attribute(spec)) continue;

@@ -396,6 +396,19 @@ Json export_shape(const Shape& shape) {
   return list;
 }
 
+// The counterpart of import_value: padding and cropping of several axes in pairs, an open extent of a noise_shape as null.
+Json export_integers(const std::vector<int64_t>& list, std::string_view name) {
+  Json array = Json::array();
+  const bool in_pairs = (name == "padding" || name == "cropping") && list.size() >= 4 && list.size() % 2 == 0;
+  for (size_t i = 0; i < list.size(); i += in_pairs ? 2 : 1) {
+    if (in_pairs)
+      array.push_back(Json::array({list[i], list[i + 1]}));
+    else
+      array.push_back(name == "noise_shape" && list[i] == -1 ? Json(nullptr) : Json(list[i]));
+  }
+  return array;
+}
+
 Json export_value(const AttributeValue& value, const AttributeSpec& spec) {
   if (value.is_none()) return nullptr;
   if (spec.type == AttributeType::activation) return export_activation(value);
@@ -415,6 +428,7 @@ Json export_value(const AttributeValue& value, const AttributeSpec& spec) {
     if (arguments.contains("axis") && arguments["axis"].size() == 1) arguments["axis"] = arguments["axis"][0];
     return keras_object("keras.constraints", nested->string("class"), arguments);
   }
+  if (const auto* list = std::get_if<std::vector<int64_t>>(&value.value)) return export_integers(*list, spec.name);
   return export_plain(value);
 }
 

@@ -459,7 +459,7 @@ std::vector<AttributeSpec> recurrent_attributes(bool gated) {
       {.name = "recurrent_dropout", .type = T::real, .default_value = 0.0, .least = 0, .most = 1,
        .doc = "the same of the state on its way into the gates"},
       {.name = "seed", .type = T::integer, .optional = true, .doc = "ignored: the run has one seed"},
-      {.name = "implementation", .type = T::integer, .default_value = 2, .least = 0, .most = 2, .doc = "1: dropout draws for each gate"},
+      {.name = "implementation", .type = T::integer, .default_value = 2, .least = 0, .most = 2, .doc = gated ? "1: dropout draws for each gate" : "ignored: there are no gates"},
       {.name = "use_cudnn", .type = T::string, .default_value = "auto", .doc = "ignored"},
   };
   if (gated)

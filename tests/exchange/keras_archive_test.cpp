@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
 
 #include "compiler/exchange/hdf5_file.h"
 #include "compiler/exchange/keras_json.h"
@@ -160,6 +163,26 @@ TEST_CASE("keras archives: projections of attention stand where Keras' attribute
   CHECK(values_of(archive) == values);
   Model legacy = import_keras_file(export_keras_h5(model), "m.h5");
   CHECK(values_of(legacy) == values);
+}
+
+TEST_CASE("keras: configs are written in the forms that the constructors of Keras 3 take") {
+  ModelBuilder m("m");
+  Tensor x = m.layer("ZeroPadding2D", {{"padding", std::vector<int64_t>{1, 1, 2, 2}}})(m.input("x", {4, 6, 3}));
+  x = m.layer("Cropping2D", {{"cropping", std::vector<int64_t>{1, 0, 0, 2}}})(x);
+  x = m.layer("Dropout", {{"rate", 0.5}, {"noise_shape", std::vector<int64_t>{-1, 1, 1, 3}}})(x);
+  x = m.layer("SpatialDropout2D", {{"rate", 0.5}})(x);
+  x = m.layer("ZeroPadding1D", {{"padding", std::vector<int64_t>{1, 2}}})(m.layer("Reshape", {{"target_shape", std::vector<int64_t>{5, 24}}})(x));
+  const Model model = m.build({m.layer("SimpleRNN", {{"units", 2}})(x)});
+  const auto config = nlohmann::json::parse(export_keras_json(model));
+  std::map<std::string, nlohmann::json> of;
+  for (const auto& layer : config["config"]["layers"]) of[layer["class_name"]] = layer["config"];
+  CHECK(of["ZeroPadding2D"]["padding"] == nlohmann::json::parse("[[1, 1], [2, 2]]"));
+  CHECK(of["Cropping2D"]["cropping"] == nlohmann::json::parse("[[1, 0], [0, 2]]"));
+  CHECK(of["ZeroPadding1D"]["padding"] == nlohmann::json::parse("[1, 2]"));
+  CHECK(of["Dropout"]["noise_shape"] == nlohmann::json::parse("[null, 1, 1, 3]"));
+  CHECK_FALSE(of["SpatialDropout2D"].contains("trainable"));
+  CHECK(of["Dropout"].contains("trainable"));
+  CHECK_FALSE(of["SimpleRNN"].contains("implementation"));
 }
 
 TEST_CASE("keras archives: weights that do not fit the model are refused with their place") {
