@@ -39,12 +39,19 @@ struct ProgramArenaBuffer {
   DimExpression offset;
 };
 
+/// The entry runs at no sizes at which the expression is negative; `what` says what would go wrong.
+struct ProgramSizeRequirement {
+  DimExpression not_negative;
+  std::string what;
+};
+
 struct ProgramEntry {
   std::string name;
   std::vector<uint32_t> inputs;   // slots
   std::vector<uint32_t> outputs;  // slots of kind output
   std::vector<ProgramArenaBuffer> arena;
   DimExpression arena_bytes;
+  std::vector<ProgramSizeRequirement> size_requirements;
   moru_entry_function function = nullptr;  // null where there is no native code
 };
 

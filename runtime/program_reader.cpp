@@ -258,6 +258,14 @@ class Reader {
       } else if (!entry.arena.empty()) {
         return invalid(of + " has arena buffers but no arena size");
       }
+      if (source->size_requirements() != nullptr) {
+        for (const schema::SizeRequirement* requirement : *source->size_requirements()) {
+          if (!spend(sizeof(ProgramSizeRequirement))) return too_large();
+          ProgramSizeRequirement& decoded = entry.size_requirements.emplace_back();
+          MORU_RETURN_IF_ERROR(read_text(requirement->what(), decoded.what));
+          MORU_RETURN_IF_ERROR(read_dim(requirement->not_negative(), of, 0, decoded.not_negative));
+        }
+      }
     }
     return {};
   }

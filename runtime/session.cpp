@@ -439,6 +439,14 @@ Status Session::Impl::lay_out(uint32_t entry) {
     next_size += dims.size();
   }
 
+  for (const ProgramSizeRequirement& requirement : description.size_requirements) {
+    const std::optional<int64_t> value = requirement.not_negative.evaluate(symbols);
+    if (!value || *value < 0)
+      return {StatusCode::shape_mismatch, "entry '" + description.name + "' cannot run at these sizes: " + requirement.what + ", and " +
+                                              requirement.not_negative.text(program->symbols()) +
+                                              (value ? " is " + std::to_string(*value) : " cannot be computed")};
+  }
+
   std::optional<int64_t> total = description.arena_bytes.evaluate(symbols);
   if (!total || *total < 0) return impossible("the arena", description.arena_bytes);
   state.arena_bytes = static_cast<uint64_t>(*total);

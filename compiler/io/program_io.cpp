@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "compiler/passes/size_requirements.h"
 #include "compiler/support/error.h"
 #include "program_generated.h"
 #include "schema/kernel_abi.h"
@@ -104,7 +105,12 @@ std::vector<std::byte> write_program(const ProgramDescription& d) {
       arena.push_back(fb::CreateArenaBufferDirect(builder, kernel.buffers[place.buffer].name.c_str(), bytes, offset));
     }
     auto total = dims.write(plan.total_bytes);
-    entries.push_back(fb::CreateEntryDirect(builder, kernel.entry.c_str(), &inputs, &outputs, &arena, total));
+    std::vector<flatbuffers::Offset<fb::SizeRequirement>> requirements;
+    for (const SizeRequirement& requirement : find_size_requirements(graph)) {
+      auto not_negative = dims.write(requirement.not_negative);
+      requirements.push_back(fb::CreateSizeRequirementDirect(builder, not_negative, requirement.what.c_str()));
+    }
+    entries.push_back(fb::CreateEntryDirect(builder, kernel.entry.c_str(), &inputs, &outputs, &arena, total, &requirements));
   }
 
   std::vector<flatbuffers::Offset<fb::Output>> outputs;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/ir/symbols.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/rewrite.h"
 
@@ -89,19 +90,6 @@ void shrink_scan(Node& node, const std::vector<uint32_t>& uses) {
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// The symbols of the sizes that a graph computes with.
-void collect_symbols(const Graph& graph, std::vector<std::string>& names) {
-  const auto collect = [&](const Shape& shape) {
-    for (const Dim& dim : shape) dim.collect_symbols(names);
-  };
-  for (const Node& node : graph.nodes) {
-    for (ValueId output : node.outputs) collect(graph.types[output].shape);
-    for (const auto& [name, value] : node.attributes.entries())
-      if (const Shape* shape = std::get_if<Shape>(&value.value)) collect(*shape);
-    for (const Graph& body : node.bodies) collect_symbols(body, names);
-  }
 }
 
 // An input that nobody reads stays where it alone tells a size.

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "compiler/ir/symbols.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/drop_dead.h"
 #include "compiler/passes/lowering.h"
@@ -92,7 +93,7 @@ struct Known {
     }
     for (const Node& node : graph.nodes) {
       bool known = node.bodies.empty() && node.op->family != OpFamily::random &&
-                   (!node.inputs.empty() || lowering::is_constant(*node.op));
+                   (!node.inputs.empty() || lowering::is_constant(*node.op)) && !has_symbols(node.attributes);
       bool reads = false;
       for (ValueId input : node.inputs) {
         if (input == no_value) continue;

@@ -205,6 +205,34 @@ TEST_CASE("onnx image: Resize at sizes known when it runs gives what it gives at
   }
 }
 
+TEST_CASE("onnx shape: a slice by a symbolic size counts from the back where it is negative, and never leaves its axis") {
+  OnnxCase model(13);
+  model.input("x", {"n"});
+  model.input("y", {"m"});
+  add_initializer<float>(model.graph(), "table", onnx_float, {4}, {1, 2, 3, 4});
+  add_initializer<int64_t>(model.graph(), "zero", onnx_long, {1}, {0});
+  add_initializer<int64_t>(model.graph(), "all", onnx_long, {1}, {INT64_MAX});
+  model.node("Shape", {"x"}, {"size"});
+  model.node("Neg", {"size"}, {"minus_size"});
+  model.node("Concat", {"x", "y"}, {"both"});
+  set_integer(*model.graph().mutable_node(2), "axis", 0);
+  model.node("Slice", {"both", "minus_size", "all"}, {"last"});
+  model.node("Slice", {"table", "zero", "size"}, {"first"});
+  model.node("Add", {"x", "first"}, {"sum"});
+  model.node("Mul", {"x", "size_as_float"}, {"scaled"});
+  model.graph().mutable_node(6)->set_input(1, "size_as_float");
+  onnx::NodeProto& cast = model.node("Cast", {"size"}, {"size_as_float"});
+  set_integer(cast, "to", onnx_float);
+  model.graph().mutable_node()->SwapElements(6, 7);
+  for (const char* output : {"last", "sum", "scaled"}) model.output(output);
+  const auto outputs = model.run({floats("x", {2}, {10, 20}), floats("y", {3}, {1, 2, 3})});
+  CHECK(values_of<float>(outputs[0]) == std::vector<float>{2, 3});
+  CHECK(values_of<float>(outputs[1]) == std::vector<float>{11, 22});
+  CHECK(values_of<float>(outputs[2]) == std::vector<float>{20, 40});
+  CHECK_THROWS_WITH(model.run({floats("x", {5}, {1, 2, 3, 4, 5}), floats("y", {1}, {1})}),
+                    doctest::Contains("takes elements 0 to n of an axis of 4, and 4 - n is -1"));
+}
+
 TEST_CASE("onnx shape: padding from an axis' own elements, of an extent known before or when it runs") {
   for (const auto& [mode, wanted] : {std::pair<const char*, std::vector<float>>{"reflect", {3, 2, 1, 2, 3, 4, 3}},
                                      {"edge", {1, 1, 1, 2, 3, 4, 4}},

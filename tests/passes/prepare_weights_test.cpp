@@ -90,5 +90,27 @@ TEST_CASE("prepare_weights: state that the entry replaces, views and sizes of th
   CHECK(module.find_entry("prepare") == nullptr);
 }
 
+TEST_CASE("prepare_weights: what depends on a size of the inputs stays, though its own size is known") {
+  Module module = parsed(R"(module {
+    slot input "x": f32[batch, time]
+    slot output "y": f32[batch, time]
+    slot parameter "table": f32[8]
+    entry predict {
+      %0 = input "x": f32[batch, time]
+      %1 = input "table": f32[8]
+      %2: f32[1] = slice(%1) {axis=0, begin=[time - 1], size=[1]}
+      %3: f32[1] = exp(%2)
+      %4: f32[] = dim_value() {dim=[time], dtype="f32"}
+      %5: f32[8] = mul(%1, %4)
+      %6: f32[] = reduce_sum(%5) {axes=(0), keep_dims=false}
+      %7: f32[batch, time] = add(%0, %3)
+      %8: f32[batch, time] = mul(%7, %6)
+      result "y" = %8
+    }
+  })");
+  prepare_weights(module);
+  CHECK(module.find_entry("prepare") == nullptr);
+}
+
 }  // namespace
 }  // namespace moru

@@ -5,6 +5,7 @@
 #include "compiler/exchange/onnx/onnx_graph.h"
 #include "compiler/exchange/onnx/onnx_record.h"
 #include "compiler/interpret/reference.h"
+#include "compiler/ir/symbols.h"
 
 namespace moru {
 
@@ -72,10 +73,7 @@ Parameter weight_of(const std::string& name, const StoredTensor& tensor) {
 bool has_symbols(const Graph& graph) {
   for (const Type& type : graph.types)
     if (!is_constant_shape(type.shape)) return true;
-  for (const Node& node : graph.nodes)
-    for (const auto& [name, value] : node.attributes.entries())
-      if (const auto* dims = std::get_if<Shape>(&value.value); dims && !is_constant_shape(*dims)) return true;
-  return false;
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) { return has_symbols(node.attributes); });
 }
 
 void OnnxGraph::add_layer(Layer layer, std::vector<TensorRef> inputs, const std::vector<uint32_t>& outputs) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "compiler/exchange/onnx/onnx_fold.h"
 #include "compiler/exchange/onnx/onnx_formulas.h"
 #include "compiler/exchange/onnx/onnx_node.h"
 
@@ -197,6 +198,11 @@ void split(OnnxNode& n) {
   }
 }
 
+bool is_not_negative(const Dim& dim) {
+  const std::optional<int64_t> least = least_of(dim);
+  return least && *least >= 0;
+}
+
 void slice(OnnxNode& n) {
   Builder& b = n.builder();
   Value x = n.raw(0);
@@ -225,10 +231,14 @@ void slice(OnnxNode& n) {
     const int64_t axis = n.axis(axes[i], rank), step = steps[i];
     const Dim extent = x.shape()[static_cast<size_t>(axis)];
     if (step == 0) n.fail("has a step of 0");
-    // -1 is the last element; what lies outside is cut. Positions that hold a symbol are taken as they are.
+    // -1 is the last element; what lies outside is cut. A position that holds a symbol counts from the back where it is plainly
+    // negative; an entry that meets a size at which it lies outside of an axis of known extent refuses to run.
     auto place = [&](const Dim& at, bool is_end) -> Dim {
       const Dim low = step > 0 || !is_end ? Dim(0) : Dim(-1), high = step > 0 ? extent : extent - 1;
-      if (!at.is_constant()) return extent.is_constant() || at == extent ? at : min(at, high);
+      if (!at.is_constant()) {
+        const Dim from_front = is_not_negative(Dim(0) - at) ? extent + at : at;
+        return extent.is_constant() || is_not_negative(high - from_front) ? from_front : min(from_front, high);
+      }
       const int64_t number = at.constant();
       if (number >= INT32_MAX) return high;
       if (number <= -INT32_MAX) return low;

@@ -1,0 +1,56 @@
+#include "compiler/passes/size_requirements.h"
+
+#include <algorithm>
+
+#include "compiler/ops/op.h"
+#include "compiler/passes/place_intervals.h"
+
+namespace moru {
+
+namespace {
+
+class Requirements {
+ public:
+  std::vector<SizeRequirement> found;
+
+  explicit Requirements(const Graph& entry) {
+    for (const GraphInput& input : entry.inputs)
+      for (const Dim& dim : entry.types[input.value].shape)
+        if (const std::optional<std::string> symbol = dim.as_symbol()) known_.push_back(*symbol);
+    collect(entry);
+  }
+
+ private:
+  std::vector<std::string> known_;  // sizes that the inputs tell; others are loops' own
+
+  void collect(const Graph& graph) {
+    for (const Node& node : graph.nodes) {
+      if (node.op->name == "slice") slice(graph, node);
+      for (const Graph& body : node.bodies) collect(body);
+    }
+  }
+
+  void slice(const Graph& graph, const Node& node) {
+    const Shape& shape = graph.types[node.inputs[0]].shape;
+    const int64_t axis = node.attributes.integer("axis");
+    const Dim extent = shape[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis)];
+    const Dim begin = node.attributes.shape("begin")[0], size = node.attributes.shape("size")[0];
+    const std::string what = "'" + node.origin + "' takes elements " + begin.text() + " to " + (begin + size).text() + " of an axis of " + extent.text();
+    for (const Dim& left : {begin, size, extent - begin - size}) require(left, what);
+  }
+
+  void require(const Dim& dim, const std::string& what) {
+    if (plainly_not_negative(dim)) return;
+    std::vector<std::string> symbols;
+    dim.collect_symbols(symbols);
+    if (!std::all_of(symbols.begin(), symbols.end(), [&](const std::string& symbol) { return std::find(known_.begin(), known_.end(), symbol) != known_.end(); })) return;
+    if (std::none_of(found.begin(), found.end(), [&](const SizeRequirement& other) { return other.not_negative == dim; }))
+      found.push_back({dim, what});
+  }
+};
+
+}  // namespace
+
+std::vector<SizeRequirement> find_size_requirements(const Graph& graph) { return Requirements(graph).found; }
+
+}  // namespace moru
