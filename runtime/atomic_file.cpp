@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <system_error>
 
 namespace moru {
@@ -35,6 +36,18 @@ Status file_error(const char* doing, const std::string& path, int error_number) 
 
 namespace {
 
+// What a chain of symbolic links ends at, whether it is there or not.
+std::string pointed_to(std::filesystem::path path) {
+  constexpr int most_links = 40;  // as Linux has it
+  std::error_code error;
+  for (int i = 0; i < most_links && std::filesystem::is_symlink(path, error); ++i) {
+    const std::filesystem::path next = std::filesystem::read_symlink(path, error);
+    if (error) break;
+    path = path.parent_path() / next;
+  }
+  return path.string();
+}
+
 std::string directory_of(const std::string& path) {
   size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
@@ -46,8 +59,16 @@ std::string directory_of(const std::string& path) {
 Result<AtomicFile> AtomicFile::create(const std::string& path) {
   AtomicFile file;
   file.path_ = path;
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    file.descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    if (file.descriptor_ < 0) return file_error("write", path, errno);
+    return file;
+  }
+  file.target_ = pointed_to(path);
   for (int attempt = 0; attempt < 1000; ++attempt) {
-    std::string name = path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
+    std::string name = file.target_ + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
     int descriptor = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor >= 0) {
       file.descriptor_ = descriptor;
@@ -67,6 +88,7 @@ AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   descriptor_ = std::exchange(other.descriptor_, -1);
   position_ = other.position_;
   path_ = std::move(other.path_);
+  target_ = std::move(other.target_);
   temporary_ = std::exchange(other.temporary_, std::string());
   return *this;
 }
@@ -96,18 +118,30 @@ Status AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 Status AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) return file_error("write", path_, errno);
+  const bool is_regular = !temporary_.empty();
+  if (::fsync(descriptor_) != 0 && (is_regular || errno != EINVAL)) return file_error("write", path_, errno);
   if (::close(std::exchange(descriptor_, -1)) != 0) return file_error("write", path_, errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) return file_error("write", path_, errno);
+  if (!is_regular) return {};
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) return file_error("write", path_, errno);
   temporary_.clear();
 
   // Without this the rename itself may be lost in a power failure. Some file systems cannot sync a directory.
-  std::string directory = directory_of(path_);
+  std::string directory = directory_of(target_);
   int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return {};
   int failed = ::fsync(descriptor) != 0 ? errno : 0;
   ::close(descriptor);
   if (failed != 0 && failed != EINVAL && failed != ENOTSUP) return file_error("write", path_, failed);
+  return {};
+}
+
+Status check_output(const std::string& output, std::span<const std::string> inputs) {
+  for (const std::string& input : inputs) {
+    std::error_code error;
+    if (!input.empty() && std::filesystem::is_regular_file(output, error) && std::filesystem::equivalent(output, input, error))
+      return {StatusCode::invalid_argument,
+              "'" + output + "' is what is read, and would be lost\n  hint: name another file to write"};
+  }
   return {};
 }
 

@@ -1,6 +1,7 @@
 // Writes a file so that its path holds either the old contents or all of the new, whatever happens in between: to a
 // temporary file beside it, fsync, rename, fsync of the directory. An AtomicFile that is destroyed before commit()
-// removes its temporary file.
+// removes its temporary file. A symbolic link keeps pointing where it does, and what is no regular file (/dev/stdout, a pipe) is
+// written to as it is.
 #pragma once
 
 #include <cstddef>
@@ -35,8 +36,12 @@ class AtomicFile {
   int descriptor_ = -1;
   uint64_t position_ = 0;
   std::string path_;
+  std::string target_;     // `path_`, or the file that it points to
   std::string temporary_;  // empty once it is gone
 };
+
+/// An error where `output` is one of the files `inputs`, by whatever path: it would be lost. Empty names are left out.
+Status check_output(const std::string& output, std::span<const std::string> inputs);
 
 /// The whole of a small text or binary file in one call.
 Status write_file_atomically(const std::string& path, std::string_view contents);

@@ -17,14 +17,19 @@
 namespace moru {
 namespace {
 
-/// What a killed process left half written: temporary files of ours (see atomic_file.h) and of save_model.
-bool is_left_over(const std::string& name) {
-  for (const char* ours : {"recipe.json", "history.json", "history.csv", "metrics.json", "predictions.csv",
-                           "predictions.json", "model.moru", "best.moru", "epoch-"}) {
-    if (!name.starts_with(ours)) continue;
-    if (name.find(".tmp-") != std::string::npos || name.ends_with(".partial")) return true;
+constexpr std::array<std::string_view, 8> run_files = {"recipe.json",  "history.json",    "history.csv",      "metrics.json",
+                                                       "model.moru", "predictions.csv", "predictions.json", "report.html"};
+
+/// What a killed process left half written: temporary files by the names that AtomicFile gives them, and of save_model.
+bool is_left_over(std::string_view name) {
+  if (name.ends_with(".partial")) {
+    return name.starts_with("best.moru") || name.starts_with("epoch-") ||
+           std::any_of(run_files.begin(), run_files.end(), [&](std::string_view ours) { return name.starts_with(ours); });
   }
-  return false;
+  const size_t mark = name.rfind(".tmp-");
+  if (mark == std::string_view::npos) return false;
+  const std::string_view number = name.substr(mark + 5);
+  return number.find('-') != std::string_view::npos && number.find_first_not_of("0123456789-") == std::string_view::npos;
 }
 
 Status folder_error(const std::string& doing, const std::string& path, const std::error_code& error) {
@@ -32,6 +37,10 @@ Status folder_error(const std::string& doing, const std::string& path, const std
 }
 
 }  // namespace
+
+bool is_run_file(std::string_view name) {
+  return name == "." || name == ".." || name == "checkpoints" || std::find(run_files.begin(), run_files.end(), name) != run_files.end();
+}
 
 Result<RunDirectory> RunDirectory::create(const std::string& path, bool resume) {
   RunDirectory run;

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,9 @@
 #include "runtime/training/progress.h"
 
 namespace moru {
+
+/// True of the names above: files of others must be called otherwise.
+bool is_run_file(std::string_view name);
 
 class RunDirectory {
  public:

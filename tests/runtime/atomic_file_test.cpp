@@ -5,8 +5,10 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 
 #include "runtime/checkpoint.h"
 #include "runtime/moru_file.h"
@@ -113,4 +115,34 @@ TEST_CASE("atomic file: a directory without permission is one clear error") {
     CHECK(message == "permission_denied cannot write '" + directory.path() + "/" + name + "': Permission denied");
     CHECK(directory.names().empty());
   }
+}
+
+TEST_CASE("atomic file: a link stays a link, and what is no regular file is written to as it is") {
+  TemporaryDirectory directory;
+  REQUIRE(write_file_atomically(directory / "f", "old").ok());
+  REQUIRE(::symlink("f", (directory / "link").c_str()) == 0);
+  REQUIRE(::symlink("new", (directory / "dangling").c_str()) == 0);
+  CHECK(write_file_atomically(directory / "link", "new").ok());
+  CHECK(write_file_atomically(directory / "dangling", "made").ok());
+  CHECK(text_of(directory / "f") == "new");
+  CHECK(text_of(directory / "new") == "made");
+  for (const char* name : {"link", "dangling"}) CHECK(std::filesystem::is_symlink(directory / name));
+  CHECK(directory.names().size() == 4);
+
+  const Status full = write_file_atomically("/dev/full", "text");
+  CHECK(full.code() == StatusCode::no_space);
+  CHECK(write_file_atomically("/dev/null", "text").ok());
+  for (const char* device : {"/dev/full", "/dev/null"}) CHECK(std::filesystem::is_character_file(device));
+}
+
+TEST_CASE("atomic file: an output that is an input is refused by whatever path") {
+  TemporaryDirectory directory;
+  REQUIRE(write_file_atomically(directory / "f", "old").ok());
+  REQUIRE(::symlink("f", (directory / "link").c_str()) == 0);
+  const std::vector<std::string> inputs = {"", directory / "missing", directory / "f"};
+  CHECK(check_output(directory / "g", inputs).ok());
+  CHECK(check_output("", inputs).ok());
+  CHECK(check_output(directory / "missing", inputs).ok());
+  for (const std::string& output : {directory / "f", directory / "link", directory.path() + "/./f"})
+    CHECK(check_output(output, inputs).code() == StatusCode::invalid_argument);
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "runtime/checkpoint.h"
 #include "runtime/data/npy.h"
@@ -509,6 +510,57 @@ TEST_CASE("a program that was compiled before comes whole from the cache; a dama
   CHECK(compiles(train("damaged", "1")));
   CHECK_FALSE(compiles(train("mended", "1")));
   CHECK(read_file(project / "cold/history.csv") == read_file(project / "mended/history.csv"));
+}
+
+TEST_CASE("no command writes over what it reads") {
+  const SmallProject& project = trained().project;
+  const std::string model = trained().run + "/model.moru", keras = project / "same.keras", data = project / "data.csv", recipe = project / "recipe.json";
+  succeeds(project.moru({"convert", model, keras}));
+  fs::create_symlink(data, project / "link.csv");
+  const std::vector<std::pair<std::vector<std::string>, std::string>> calls = {
+      {{"predict", model, "--data", data, "-o", data}, data},
+      {{"predict", model, "--data", data, "-o", project / "link.csv"}, data},
+      {{"predict", model, "--data", data, "-o", model}, model},
+      {{"convert", keras, keras}, keras},
+      {{"import", model, "-o", model}, model},
+      {{"train", recipe, "-o", recipe, "--run-dir", project / "none"}, recipe},
+      {{"train", recipe, "-o", project / "model.json", "--run-dir", project / "none"}, project / "model.json"}};
+  for (const auto& [arguments, kept] : calls) {
+    const std::string before = read_file(kept);
+    const Outcome outcome = project.moru(arguments);
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err.find("is what is read, and would be lost") != std::string::npos);
+    CHECK(read_file(kept) == before);
+  }
+  CHECK_FALSE(fs::exists(project / "none"));
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"import", keras, "-o", project / "k.keras"},
+                                                    {"report", trained().run, "-o", trained().run + "/metrics.json"}}) {
+    const Outcome outcome = project.moru(arguments);
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 2);
+    CHECK(outcome.err.find("which is what is written") != std::string::npos);
+  }
+}
+
+TEST_CASE("convert: an ONNX file with a recipe and its scalers predicts what the trained model does, and is not trained") {
+  const SmallProject& project = trained().project;
+  const std::string onnx = project / "scaled.onnx", data = project / "data.csv";
+  succeeds(project.moru({"convert", trained().run + "/model.moru", onnx}));
+  const Outcome wanted = project.moru({"predict", trained().run + "/model.moru", "--data", data}), got = project.moru({"predict", onnx, "--data", data});
+  succeeds(wanted);
+  succeeds(got);
+  std::istringstream wanted_lines(wanted.out), got_lines(got.out);
+  std::string a, b;
+  CHECK(count_lines(got.out) == count_lines(wanted.out));
+  std::getline(wanted_lines, a);
+  std::getline(got_lines, b);
+  CHECK(a == b);
+  while (std::getline(wanted_lines, a) && std::getline(got_lines, b))
+    CHECK(std::stod(b.substr(b.rfind(',') + 1)) == doctest::Approx(std::stod(a.substr(a.rfind(',') + 1))).epsilon(1e-4));
+  const Outcome training = project.moru({"train", onnx, "--data", data, "--run-dir", project / "again"});
+  CHECK(training.code == 1);
+  CHECK(training.err.find("train and evaluate the .moru that this file was made from") != std::string::npos);
 }
 
 TEST_CASE("every pass that is not needed can be left out, and training still learns") {

@@ -36,7 +36,7 @@ int main(int argument_count, char** arguments) {
   train_command->add_flag("--allow-other-program", train.allow_other_program,
                           "Resume a checkpoint of another program: what fits, and not bit-equal");
   train_command->add_option("--epochs", train.epochs, "Epochs at most, instead of the recipe's")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::PositiveNumber)
       ->type_name("N");
   train_command->add_option("--seed", train.seed, "Seed of shuffling and dropout, instead of the recipe's")->type_name("S");
   train_command->add_flag("--quiet", train.quiet, "Show no progress");

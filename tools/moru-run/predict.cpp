@@ -62,6 +62,7 @@ Status predict_arrays(Session& session, const PredictOptions& options) {
 }
 
 Status predict_csv(Session& session, const Recipe& recipe, const PredictOptions& options) {
+  MORU_RETURN_IF_ERROR(check_output(options.output, std::span(&options.data, 1)));
   const Result<Dataset> data = prepare_prediction(recipe, options.data);
   if (!data) return data.status();
   const Result<std::vector<SavedTensor>> answers = predict(session, *data);

@@ -49,6 +49,13 @@ struct Failure {
 /// "did you mean 'train'?" where a known name is near, else `otherwise`.
 std::string name_hint(const std::string& name, const std::vector<std::string>& known, const std::string& otherwise);
 
+/// For CLI11: an error where a path does not end in `ending`, which says what is written.
+inline auto ending_check(std::string ending) {
+  return [ending = std::move(ending)](const std::string& path) {
+    return path.ends_with(ending) ? std::string() : "'" + path + "' must end in " + ending + ", which is what is written";
+  };
+}
+
 [[noreturn]] inline void fail(std::string message) {
   throw Failure{Status(StatusCode::invalid_argument, std::move(message))};
 }

@@ -81,7 +81,7 @@ void add_recipe_changes(CLI::App& command, RecipeChanges& changes) {
   command.add_option("--seed", changes.seed, "Seed of weights, shuffling and dropout, instead of the recipe's")
       ->type_name("S");
   command.add_option("--epochs", changes.epochs, "Epochs at most, instead of the recipe's")
-      ->check(CLI::Range(int64_t{0}, int64_t{1000000000}))
+      ->check(CLI::Range(int64_t{1}, int64_t{1000000000}))
       ->type_name("N");
 }
 
@@ -157,7 +157,7 @@ void write_times(JsonWriter& json, const CompileFlags& flags, const StageTimes& 
 PreparedModel prepare_model(ModelSource& source, bool training) {
   PreparedModel prepared;
   if (!source.recipe) return prepared;
-  attach_scalers(source.model, *source.recipe);
+  attach_scalers(source.model, *source.recipe, training);
   if (!training) return prepared;
   freeze_layers(source.model, *source.recipe);
   prepared.training = make_training_spec(*source.recipe, source.model);

@@ -1,5 +1,6 @@
 // moru convert: a model or its weights from one kind of file into another, by the names' endings.
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdio>
 #include <filesystem>
 
@@ -35,6 +36,9 @@ int convert_weights(const Options& options) {
 }
 
 int run(const Options& options) {
+  const std::array inputs = {options.from, options.weights};
+  need(check_output(options.to, inputs));
+  need(check_output(options.save_weights, inputs));
   const ModelFormat& format = model_format(options.to);
   if (is_named_weights(options.from)) return convert_weights(options);
   const ModelFormat* weights_format = options.save_weights.empty() ? nullptr : &model_format(options.save_weights);

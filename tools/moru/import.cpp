@@ -1,5 +1,6 @@
 // moru import: a Keras or ONNX model as a `.moru`, with its weights; those it lacks come from their initializers.
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdio>
 
 #include "compiler/ops/op.h"
@@ -16,6 +17,7 @@ struct Options {
 };
 
 int run(const Options& options) {
+  need(check_output(options.output, std::array{options.model, options.weights}));
   ModelSource source = open_model(options.model, options.seed, {}, options.weights);
   const std::vector<std::byte> bytes = moru_bytes(source);
   need(write_file_atomically(options.output, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
@@ -39,7 +41,10 @@ void add_import(CLI::App& app, Job& job) {
       ->type_name("MODEL");
   command->add_option("--weights", options->weights, "Weights to take instead of the model's: .h5 of Keras 2 or 3, .safetensors or .npz, or a run's checkpoint")
       ->type_name("W");
-  command->add_option("-o,--output", options->output, "The file to write")->required()->type_name("M.moru");
+  command->add_option("-o,--output", options->output, "The file to write")
+      ->required()
+      ->type_name("M.moru")
+      ->check(CLI::Validator(ending_check(".moru"), ""));
   command->add_option("--seed", options->seed, "Seed of the initial weights (default: 0, or that of the recipe)")
       ->type_name("S");
   command->callback([options, &job] { job = [options] { return run(*options); }; });

@@ -2,6 +2,7 @@
 #include "runtime/training/predict.h"
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdio>
 
 #include "runtime/atomic_file.h"
@@ -22,6 +23,7 @@ struct Options {
 };
 
 int run(const Options& options) {
+  need(check_output(options.output, std::array{options.model, options.data}));
   ModelSource source = open_model(options.model);
   const Recipe recipe = require_recipe(source);
   const Dataset data = need(prepare_prediction(recipe, options.data));

@@ -132,11 +132,14 @@ TensorRef insert_scaler(Model& model, const std::string& name, TensorRef from, u
   return {place, 0};
 }
 
-/// True if the scaler is there already.
-bool has_scaler_layer(Model& model, const std::string& name) {
+/// True if the scaler is there already: as a layer, or as the operators that an exported one became.
+bool has_scaler_layer(Model& model, const std::string& name, bool training) {
   const Layer* layer = find_model_layer(model, name);
   if (!layer) return false;
-  if (layer->class_name != "Normalization")
+  if (layer->body && training)
+    refuse("the scaler '" + name + "' has become plain operators, by which a loss cannot be scaled", {},
+           "train and evaluate the .moru that this file was made from; it predicts as it is");
+  if (layer->class_name != "Normalization" && !layer->body)
     refuse(
         "the recipe's scaler needs the layer name '" + name + "', which a " + layer->class_name + " of the model has",
         {}, "rename that layer");
@@ -228,12 +231,12 @@ void freeze_layers(Model& model, const Recipe& recipe) {
   }
 }
 
-void attach_scalers(Model& model, const Recipe& recipe) {
+void attach_scalers(Model& model, const Recipe& recipe, bool training) {
   const std::vector<std::string> inputs = model.input_names();
   for (const InputRecipe& input : recipe.data.inputs) {
     const size_t position = position_of(input.name, inputs, "input");
     const std::string name = inputs[position] + std::string(scaler_suffix);
-    if (!has_scaler(input) || has_scaler_layer(model, name)) continue;
+    if (!has_scaler(input) || has_scaler_layer(model, name, training)) continue;
     const TensorRef raw = model.inputs[position];
     const TensorRef scaled = insert_scaler(model, name, raw, raw.node, false);
     for (uint32_t i = 0; i < model.nodes.size(); ++i) {
@@ -245,7 +248,7 @@ void attach_scalers(Model& model, const Recipe& recipe) {
   for (const TargetRecipe& target : recipe.data.targets) {
     const size_t position = position_of(target.name, model.output_names, "output");
     const std::string name = model.output_names[position] + std::string(scaler_suffix);
-    if (!has_scaler(target) || has_scaler_layer(model, name)) continue;
+    if (!has_scaler(target) || has_scaler_layer(model, name, training)) continue;
     const auto last = static_cast<uint32_t>(model.nodes.size() - 1);
     model.outputs[position] = insert_scaler(model, name, model.outputs[position], last, true);
   }

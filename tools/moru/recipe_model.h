@@ -18,8 +18,9 @@ TrainingSpec make_training_spec(const Recipe& recipe, const Model& model);
 /// `<output>_scaler` behind every output whose target is scaled, so that raw rows go in and raw units come out:
 ///   input -> (x - mean) / sqrt(variance) -> ... -> mean + y * sqrt(variance) -> output, under the output's old name
 /// mean and variance are [features] (of the last axis), start as 0 and 1 and are not trained: train_from_recipe fits
-/// them. A model that has the layers already (a trained one) stays as it is.
-void attach_scalers(Model& model, const Recipe& recipe);
+/// them. A model that has the layers already (a trained one) stays as it is; so does one in which they have
+/// become operators of ONNX, unless it is for `training`, which needs the output's scaler.
+void attach_scalers(Model& model, const Recipe& recipe, bool training);
 
 /// Outputs that an inverse scaler `<output>_scaler` gives get their own names back: formats that name outputs by their
 /// layers do not keep them.

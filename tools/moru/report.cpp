@@ -79,6 +79,7 @@ void add_report(CLI::App& app, Job& job) {
       "The page is one file that needs no network. Graphviz' program dot draws the model, if it is installed.");
   command->add_option("RUN_DIR", options->run_directory, "What moru train left in its --run-dir")->required();
   command->add_option("-o,--output", options->output, "The page (default: RUN_DIR/report.html)")
+      ->check(CLI::Validator(ending_check(".html"), ""))
       ->type_name("FILE.html");
   command
       ->add_option("--seconds", options->seconds,

@@ -1,5 +1,6 @@
 // moru train: a recipe and a model in, a run directory out.
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdio>
 
 #include "compiler/io/training_io.h"
@@ -28,6 +29,7 @@ int run(const Options& options) {
   const ModelFormat* format = options.output.empty() ? nullptr : &model_format(options.output);
   ModelSource source = open_training(options.recipe, options.changes);
   const Recipe& recipe = *source.recipe;
+  need(check_output(options.output, std::array{options.recipe, recipe.data.path, recipe.model, recipe.initial_weights}));
   const ProgressStyle style =
       options.quiet ? ProgressStyle::quiet : options.json ? ProgressStyle::events : ProgressStyle::automatic;
   std::shared_ptr<const PreparedData> data;
