@@ -2,6 +2,7 @@
 // layers, keras_config_calls.cpp who calls whom.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -39,7 +40,8 @@ class ConfigReader {
   // A value that changes nothing, whatever its key means.
   static bool is_neutral(const Json& value) {
     return value.is_null() || value == false || (value.is_number() && value == 0) || value == "channels_last" ||
-           (value.is_array() && value.empty());
+           (value.is_array() && value.empty()) ||
+           (value.is_object() && std::all_of(value.begin(), value.end(), [](const Json& inner) { return inner.is_null(); }));
   }
 
   // --- models ---

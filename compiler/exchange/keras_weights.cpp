@@ -77,21 +77,31 @@ std::string projection_group(const std::string& prefix) {
 // In Keras SpectralNormalization has the kernel of the layer inside as a weight of its own too, before vector_u.
 bool repeats_kernel(const Layer& layer) { return layer.class_name == "SpectralNormalization"; }
 
-/// How versions of Keras may call the group of an inner layer.
-std::vector<std::string> group_names(const std::string& prefix) {
-  return {prefix, prefix + "_layer", projection_group(prefix), "_" + projection_group(prefix)};
-}
-
 // Where Keras 3 has the weights of a stacked cell, "cells/1" of Moru: by its class, which is numbered from the second on.
-std::string cell_group(const Layer& layer, const std::string& prefix) {
+std::string cell_group(const Attributes& layer, const std::string& prefix) {
   constexpr std::string_view cells = "cells/";
   if (!prefix.starts_with(cells)) return prefix;
-  const Attributes& stack = layer.attributes.nested("cell");
+  const Attributes& stack = layer.nested("cell");
   const auto class_of = [&](int64_t i) { return stack.nested("cell_" + std::to_string(i)).string("class"); };
   const int64_t index = std::stoll(prefix.substr(cells.size()));
   int64_t before = 0;
   for (int64_t i = 0; i < index; ++i) before += class_of(i) == class_of(index);
   return "cell/cells/" + default_layer_name(class_of(index)) + (before > 0 ? "_" + std::to_string(before) : "");
+}
+
+// The group of an inner layer or cell in Keras 3: "forward_layer/cell" for "forward/cell" of a Bidirectional.
+std::string keras3_group(const Layer& layer, const std::string& prefix) {
+  if (layer.class_name != "Bidirectional") return cell_group(layer.attributes, prefix);
+  const size_t slash = prefix.find('/');
+  const std::string direction = prefix.substr(0, slash) + "_layer";
+  if (slash == std::string::npos) return direction;
+  const bool has_own = direction == "backward_layer" && layer.attributes.has(direction);
+  return direction + "/" + cell_group(layer.attributes.nested(has_own ? direction : "layer"), prefix.substr(slash + 1));
+}
+
+/// How versions of Keras may call the group of an inner layer.
+std::vector<std::string> group_names(const Layer& layer, const std::string& prefix) {
+  return {keras3_group(layer, prefix), prefix, prefix + "_layer", projection_group(prefix), "_" + projection_group(prefix)};
 }
 
 const Hdf5Group* find_inner_group(const Hdf5Group& group, const std::string& path) {
@@ -169,11 +179,11 @@ class Keras3Reader {
     std::map<std::string, size_t> next;  // by group
     if (repeats_kernel(layer) && group.find_dataset("vars/1") != nullptr) next[path] = 1;
     for (Parameter& parameter : layer.parameters) {
-      const std::string prefix = cell_group(layer, group_prefix(parameter));
+      const std::string prefix = group_prefix(parameter);
       const Hdf5Group* owner = &group;
       std::string owner_path = path;
       if (!prefix.empty())
-        for (const std::string& name : group_names(prefix))
+        for (const std::string& name : group_names(layer, prefix))
           if (const Hdf5Group* inner = find_inner_group(group, name)) {
             owner = inner;
             owner_path = path + "/" + name;
@@ -212,8 +222,7 @@ void write_keras3_layer(const Layer& layer, Hdf5Group& group) {
   std::map<std::string, size_t> next;
   if (repeats_kernel(layer)) write_dataset(group.make_group("vars"), std::to_string(next[""]++), layer.parameters.front());
   for (const Parameter& parameter : layer.parameters) {
-    std::string path = cell_group(layer, group_prefix(parameter));
-    if (layer.class_name == "Bidirectional") path += "_layer";
+    std::string path = keras3_group(layer, group_prefix(parameter));
     // GroupedQueryAttention has no other attributes than private ones.
     if (is_projection(layer.class_name))
       path = (layer.class_name == "GroupedQueryAttention" || path == "gate" ? "_" : "") + projection_group(path);

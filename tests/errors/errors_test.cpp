@@ -238,7 +238,7 @@ std::vector<Wrong> wrong_inputs() {
       {"epochs below zero",
        {"train", "@/recipe.json", "--epochs", "-1"},
        2,
-       "error: --epochs: Value -1 not in range 0 to 1000000000\n"
+       "error: --epochs: Value -1 not in range 1 to 1000000000\n"
        "  hint: moru train --help\n"},
       {"two stages at once",
        {"dump", "@/model.json", "--kernels", "--memory"},

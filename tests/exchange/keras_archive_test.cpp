@@ -143,6 +143,28 @@ TEST_CASE("keras archives: the layout of Keras 3 goes by class and order") {
   CHECK(values_of(third) == values);
 }
 
+TEST_CASE("keras archives: cells in both directions stand in the layer of each direction") {
+  Model model = import_keras_json(R"({"class_name": "Sequential", "config": {"name": "s", "layers": [
+    {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [null, 5, 3]}},
+    {"class_name": "Bidirectional", "config": {"name": "one", "layer": {"class_name": "RNN", "config": {"name": "r",
+      "return_sequences": true, "cell": {"class_name": "GRUCell", "config": {"name": "c", "units": 2}}}}}},
+    {"class_name": "Bidirectional", "config": {"name": "several", "layer": {"class_name": "RNN", "config": {"name": "q",
+      "cell": {"class_name": "StackedRNNCells", "config": {"name": "cells", "cells": [
+        {"class_name": "LSTMCell", "config": {"name": "a", "units": 2}}, {"class_name": "GRUCell", "config": {"name": "b", "units": 3}},
+        {"class_name": "LSTMCell", "config": {"name": "c", "units": 2}}]}}}}}}]}})");
+  initialize_parameters(model, 3);
+  Hdf5Group root;
+  write_keras3_weights(model, root);
+  for (const char* path :
+       {"layers/bidirectional/forward_layer/cell/vars/2", "layers/bidirectional/backward_layer/cell/vars/0",
+        "layers/bidirectional_1/forward_layer/cell/cells/lstm_cell/vars/0", "layers/bidirectional_1/forward_layer/cell/cells/gru_cell/vars/1",
+        "layers/bidirectional_1/backward_layer/cell/cells/lstm_cell_1/vars/2"})
+    CHECK_MESSAGE(root.find_dataset(path) != nullptr, path);
+  Model other = import_keras_json(export_keras_json(model));
+  read_keras_weights(other, root, "w.h5");
+  CHECK(values_of(other) == values_of(model));
+}
+
 TEST_CASE("keras archives: projections of attention stand where Keras' attributes hold them") {
   ModelBuilder m("m");
   const Tensor q = m.input("q", {5, 6}), v = m.input("v", {3, 4});

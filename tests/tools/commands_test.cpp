@@ -543,6 +543,20 @@ TEST_CASE("no command writes over what it reads") {
   }
 }
 
+TEST_CASE("train: the log of csv_logger takes no name that the run directory has for another file") {
+  const SmallProject project;
+  for (const std::string name : {"recipe.json", "model.moru", "..", "checkpoints"}) {
+    write_file(project / "recipe.json",
+               SmallProject::recipe("model.json", "data.csv", R"({"columns": ["a", "b", "c"]})",
+                                    R"("optimizer": "adam", "loss": "mse", "epochs": 1, "callbacks": {"csv_logger": {"filename": ")" + name + "\"}}"));
+    const Outcome outcome = project.moru({"train", project / "recipe.json", "--run-dir", project / "run", "--quiet"});
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err.find("is the name of another file of the run directory") != std::string::npos);
+    CHECK_FALSE(fs::exists(project / "run"));
+  }
+}
+
 TEST_CASE("convert: an ONNX file with a recipe and its scalers predicts what the trained model does, and is not trained") {
   const SmallProject& project = trained().project;
   const std::string onnx = project / "scaled.onnx", data = project / "data.csv";
