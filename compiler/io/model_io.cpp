@@ -311,7 +311,7 @@ class Reader {
     const std::string path = "the weight '" + layer + "/" + parameter.name + "'";
     uint64_t elements = 1;
     for (int64_t extent : read_numbers(stored.shape())) {
-      constexpr uint64_t most = uint64_t{1} << 40;
+      constexpr auto most = static_cast<uint64_t>(most_weight_elements);
       check(extent >= 0 && (extent == 0 || elements <= most / static_cast<uint64_t>(extent)),
             path + " has an impossible shape");
       elements *= static_cast<uint64_t>(extent);

@@ -430,13 +430,19 @@ std::vector<Parameter> make_parameters(const std::vector<ParameterSpec>& specs, 
                         .initializer = spec.initializer,
                         .regularizer = spec.regularizer,
                         .trainable = spec.trainable};
+    int64_t elements = 1;
     for (const Dim& dim : spec.shape) {
       if (!dim.is_constant()) {
         refuse(layer.name, layer,
                "its weight '" + spec.name + "' would be " + shape_text(spec.shape) + ", but weights need a known size",
                "give the inputs a fixed extent on that axis");
       }
-      parameter.shape.push_back(dim.constant());
+      const int64_t extent = dim.constant();
+      if (extent != 0 && elements > most_weight_elements / extent)
+        refuse(layer.name, layer, "its weight '" + spec.name + "' would be " + shape_text(spec.shape) + ", which no memory holds",
+               "give the layer fewer units, or the inputs smaller extents");
+      elements *= extent;
+      parameter.shape.push_back(extent);
     }
     parameters.push_back(std::move(parameter));
   }

@@ -66,6 +66,8 @@ Graph body_for(const Layer& layer, const std::string& node, std::span<const Type
 Type input_layer_type(const Layer& layer);
 Attributes input_layer_attributes(const Type& type);
 
+constexpr int64_t most_weight_elements = int64_t{1} << 40;  // of one weight: no memory holds more
+
 std::vector<Parameter> make_parameters(const std::vector<ParameterSpec>& specs, const Layer& layer);
 
 bool is_model_class(std::string_view class_name);  // "Functional", "Sequential"

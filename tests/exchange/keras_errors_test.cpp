@@ -203,6 +203,12 @@ TEST_CASE("keras: a class of the user's that is named like one of Keras is refus
         "  layer 'd' (Dense): is a class of its own, registered as 'Custom>Dense': code, which a compiler cannot read");
 }
 
+TEST_CASE("keras: weights that no memory holds are refused by their shape") {
+  const std::string layer = R"({"class_name": "Embedding", "config": {"name": "e", "input_dim": 4294967296, "output_dim": 4294967296,
+    "batch_input_shape": [null, 3]}})";
+  CHECK(error_of(sequential_of(layer)).find("its weight 'embeddings' would be [4294967296, 4294967296], which no memory holds") != std::string::npos);
+}
+
 TEST_CASE("keras: quantized layers are refused by the name of their policy") {
   const std::string layer = R"({"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [null, 3], "dtype":
     {"module": "keras", "class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"},
