@@ -57,13 +57,6 @@ Value matmul(Value a, Value b) {
   return builder.reshape(y, y_shape);
 }
 
-std::vector<int64_t> axis_to_front(size_t rank, int64_t axis) {
-  std::vector<int64_t> permutation(rank);
-  std::iota(permutation.begin(), permutation.end(), int64_t{0});
-  std::rotate(permutation.begin(), permutation.begin() + axis, permutation.begin() + axis + 1);
-  return permutation;
-}
-
 std::vector<int64_t> axis_to_back(size_t rank, int64_t axis) {
   std::vector<int64_t> permutation(rank);
   std::iota(permutation.begin(), permutation.end(), int64_t{0});
@@ -76,12 +69,6 @@ std::vector<int64_t> inverse_permutation(const std::vector<int64_t>& permutation
   for (size_t i = 0; i < permutation.size(); ++i)
     inverse[static_cast<size_t>(permutation[i])] = static_cast<int64_t>(i);
   return inverse;
-}
-
-Value gather_along(Value x, int64_t axis, Value positions) {
-  Builder& b = *x.builder;
-  const std::vector<int64_t> order = axis_to_front(x.rank(), axis);
-  return b.transpose(b.call("gather", {b.transpose(x, order), positions}), inverse_permutation(order));
 }
 
 Value iota(Builder& b, const Shape& shape, int64_t axis, DType dtype) {

@@ -22,12 +22,9 @@ Value kept_mean(Value x, const std::vector<int64_t>& axes);
 /// The product of matrices, numpy's rule: stacks of matrices broadcast, vectors stand for one row or column.
 Value matmul(Value a, Value b);
 
-/// Permutations that bring `axis` to the front or to the back, and the one that undoes one.
-std::vector<int64_t> axis_to_front(size_t rank, int64_t axis);
+/// A permutation that brings `axis` to the back, and the one that undoes it.
 std::vector<int64_t> axis_to_back(size_t rank, int64_t axis);
 std::vector<int64_t> inverse_permutation(const std::vector<int64_t>& permutation);
-/// y[..., i, ...] = x[..., positions[i], ...] along `axis`.  positions: [count], of integers
-Value gather_along(Value x, int64_t axis, Value positions);
 
 /// Integers 0, 1, ... along `axis` of a shape.
 Value iota(Builder& b, const Shape& shape, int64_t axis, DType dtype = DType::i64);

@@ -82,16 +82,6 @@ Value sampled(Value x, int64_t axis, const Sampling& s, std::string_view kernel,
   return b.contract(weights, x, std::string("z") + labels[static_cast<size_t>(axis)] + "," + labels + "->" + result);
 }
 
-// Old elements by their numbers, which a formula gives for each new one.
-Value picked(Value x, int64_t axis, Value numbers) {
-  Integers front = {axis}, back;
-  for (int64_t i = 0; i < static_cast<int64_t>(x.rank()); ++i)
-    if (i != axis) front.push_back(i);
-  for (int64_t i = 0; i < static_cast<int64_t>(x.rank()); ++i) back.push_back(i == axis ? 0 : i < axis ? i + 1 : i);
-  Builder& b = *x.builder;
-  return b.transpose(b.call("gather", {b.transpose(x, front), numbers}), back);
-}
-
 HostTensor sampled_reference(const HostTensor& x, size_t axis, int64_t to, double step, std::string_view kernel,
                              bool antialias) {
   std::vector<int64_t> shape = x.shape;
@@ -269,7 +259,7 @@ Value resized(Value x, const Resize& r) {
     }
     const Value twice =
         b.call("iota", {}, {{"shape", Shape{to}}}) * static_cast<double>(2 * from) + static_cast<double>(from);
-    x = picked(x, axis, b.call("divide_integers", {twice, b.constant(static_cast<double>(2 * to), DType::i32)}));
+    x = gather_along(x, axis, b.call("divide_integers", {twice, b.constant(static_cast<double>(2 * to), DType::i32)}));
   }
   return x;
 }

@@ -82,6 +82,15 @@ Windows make_windows(const Dim& extent, int64_t size, int64_t stride, int64_t di
   return w;
 }
 
+Value gather_along(Value x, int64_t axis, Value positions) {
+  std::vector<int64_t> front = {axis}, back;
+  for (int64_t i = 0; i < static_cast<int64_t>(x.rank()); ++i)
+    if (i != axis) front.push_back(i);
+  for (int64_t i = 0; i < static_cast<int64_t>(x.rank()); ++i) back.push_back(i == axis ? 0 : i < axis ? i + 1 : i);
+  Builder& b = *x.builder;
+  return b.transpose(b.call("gather", {b.transpose(x, front), positions}), back);
+}
+
 Value windowed(Value x, const std::vector<Windows>& windows, double value) {
   Builder& b = *x.builder;
   for (size_t i = 0; i < windows.size(); ++i) {

@@ -32,6 +32,9 @@ struct Windows {
 };
 Windows make_windows(const Dim& extent, int64_t size, int64_t stride, int64_t dilation, std::string_view padding);
 
+/// y[..., i, ...] = x[..., positions[i], ...] along `axis`.  positions: [count] of i32 or i64, within the axis.
+Value gather_along(Value x, int64_t axis, Value positions);
+
 /// The windows of each axis of space, [batch, n, m, channels] -> [batch, i, k, j, l, channels], where the padding holds
 /// `value`.
 Value windowed(Value x, const std::vector<Windows>& windows, double value = 0.0);

@@ -7,6 +7,7 @@
 
 #include "compiler/exchange/onnx/onnx_formulas.h"
 #include "compiler/exchange/onnx/onnx_node.h"
+#include "compiler/ops/spatial.h"
 
 namespace moru {
 
