@@ -1,6 +1,7 @@
 #include "compiler/exchange/formulas.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "compiler/support/error.h"
@@ -134,6 +135,45 @@ Value pad_axis(Value x, int64_t axis, Dim before, Dim after, double value) {
   }
   if (front.is_constant(0) && back.is_constant(0)) return x;
   return b.call("pad", {x}, {{"axis", axis}, {"before", Shape{front}}, {"after", Shape{back}}, {"value", value}});
+}
+
+Value element_positions(Value indices, Shape shape, int64_t axis) {
+  Builder& b = *indices.builder;
+  const Shape strides = row_major_strides(shape);
+  Value sum;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const bool along = static_cast<int64_t>(i) == axis;
+    const Value index = along ? wrapped_indices(indices, shape[i])
+                              : iota(b, only_axis(indices.shape(), static_cast<int64_t>(i)), static_cast<int64_t>(i));
+    const Value part = index * dim_scalar(b, strides[i], DType::i64);
+    sum = sum ? sum + part : part;
+  }
+  return b.broadcast_to(sum, indices.shape());
+}
+
+// An element's place in the order is the number of those before it; the k-th place is found by comparison.
+Ordered first_in_order(Value x, int64_t axis, const Dim& k, bool largest) {
+  Builder& b = *x.builder;
+  const DType dtype = x.type().dtype;
+  const std::vector<int64_t> back = axis_to_back(x.rank(), axis);
+  x = b.transpose(x, back);
+  const Dim count = x.dim(-1);
+  Shape one = x.shape(), other = x.shape();
+  one.push_back(1);
+  other.insert(other.end() - 1, Dim(1));
+  const Value mine = b.reshape(x, one), theirs = b.reshape(x, other);
+  const Value better = b.call(largest ? "greater" : "less", {theirs, mine});
+  const Value earlier = b.call("less", {iota(b, {1, count}, 1), iota(b, {count, 1}, 0)});
+  const Value before = b.call("logical_or", {better, b.call("logical_and", {b.call("equal", {theirs, mine}), earlier})});
+  const auto last = static_cast<int64_t>(x.rank());
+  const Value place = b.reduce("reduce_sum", b.cast(before, DType::i32), {last});
+  const Value chosen = b.call("equal", {b.reshape(place, one), iota(b, {1, k}, 1, DType::i32)});
+  const double least = dtype == DType::i32   ? -0x1p31
+                       : dtype == DType::i64 ? -0x1p63
+                                             : -std::numeric_limits<double>::infinity();
+  const Value values = b.reduce("reduce_max", b.select(chosen, mine, b.constant(least, dtype)), {last - 1});
+  const Value positions = b.reduce("reduce_max", b.select(chosen, iota(b, {count, 1}, 0), b.constant(-1.0, DType::i64)), {last - 1});
+  return {b.transpose(values, inverse_permutation(back)), b.transpose(positions, inverse_permutation(back))};
 }
 
 }  // namespace moru

@@ -37,6 +37,17 @@ Value dim_scalar(Builder& b, Dim dim, DType dtype);
 Shape only_axis(const Shape& shape, int64_t axis);
 Dim product(const Shape& shape, size_t begin, size_t end);
 
+/// The flat, row-major positions in a tensor of `shape` of elements whose index along `axis` is data and whose other indices
+/// are their own.
+Value element_positions(Value indices, Shape shape, int64_t axis);
+
+/// The k greatest elements along an axis, or the least, in order, of equal ones the first in front; and where they stood, i64.
+/// Compares each element with each: k and the extent are meant to be small.
+struct Ordered {
+  Value values, positions;
+};
+Ordered first_in_order(Value x, int64_t axis, const Dim& k, bool largest);
+
 /// A body of a scan along axis 0 of `sequence`: carries `initial` and stacks what `step` yields.
 std::vector<Value> scan_along(Value initial, Value sequence, bool reverse,
                               const std::function<std::vector<Value>(Builder&, Value carry, Value slice)>& step);

@@ -54,6 +54,7 @@ class OperationCall {
   [[noreturn]] void fail(const std::string& what, std::string hint = {}) const;
 
   bool has(std::string_view argument) const { return find(argument) != nullptr; }  // and is not null
+  bool gives(std::string_view argument) const { return arguments_.contains(argument); }  // null or not
   const Json* find(std::string_view argument) const;
 
   /// A tensor, or a constant as a tensor: f32 for reals, i32 for whole numbers.

@@ -1,5 +1,6 @@
 // keras.ops element by element: arithmetic, comparisons, activations, conversions.
 #include <algorithm>
+#include <limits>
 #include <numbers>
 #include <utility>
 
@@ -178,6 +179,63 @@ Values where(Call c) {
   return {c.builder().select(c.builder().cast(c.tensor("condition"), DType::boolean), x[0], x[1])};
 }
 
+// The first choice whose condition holds, else the default.
+Values select(Call c) {
+  Builder& b = c.builder();
+  const Values conditions = c.tensors("condlist");
+  const Json *given = c.find("choicelist"), *otherwise = c.find("default");
+  if (given == nullptr || !given->is_array() || given->size() != conditions.size()) c.fail("needs as many choices as conditions");
+  const Values choices = c.tensors("choicelist");
+  const DType dtype = choices[0].type().dtype;
+  Value y = otherwise == nullptr ? b.constant(0.0, dtype) : b.cast(c.tensor("default"), dtype);
+  for (size_t i = choices.size(); i-- > 0;) y = b.select(b.cast(conditions[i], DType::boolean), choices[i], y);
+  return {y};
+}
+
+Values nan_to_num(Call c) {
+  Builder& b = c.builder();
+  const Value x = c.floats("x");
+  const DType dtype = x.type().dtype;
+  const double most = dtype == DType::f64 ? std::numeric_limits<double>::max() : static_cast<double>(std::numeric_limits<float>::max());
+  const auto replaced = [&](Value in, double what, double by) {
+    return b.select(b.call("equal", {in, b.constant(what, dtype)}), b.constant(by, dtype), in);
+  };
+  Value y = b.select(b.call("not_equal", {x, x}), b.constant(c.real("nan", 0.0), dtype), x);
+  y = replaced(y, std::numeric_limits<double>::infinity(), c.real("posinf", most));
+  return {replaced(y, -std::numeric_limits<double>::infinity(), c.real("neginf", -most))};
+}
+
+// The angle of (x2, x1), in all quadrants.
+Values arctan2(Call c) {
+  Builder& b = c.builder();
+  const auto [y, x] = float_operands(c);
+  const DType dtype = x.type().dtype;
+  const auto number = [&](double value) { return b.constant(value, dtype); };
+  const Value zero = number(0.0);
+  // atan of the quotient with the greater one below, which never overflows.
+  const Value ax = b.call("abs", {x}), ay = b.call("abs", {y});
+  const Value more = b.call("maximum", {ax, ay}), less = b.call("minimum", {ax, ay});
+  const Value none = b.call("equal", {more, zero});
+  Value angle = b.call("atan", {less / b.select(none, number(1.0), more)});
+  angle = b.select(b.call("greater", {ay, ax}), std::numbers::pi / 2 - angle, angle);
+  angle = b.select(b.call("less", {x, zero}), std::numbers::pi - angle, angle);
+  return {b.select(b.call("less", {y, zero}), -angle, angle)};
+}
+
+Values cube_root(Call c) {
+  Builder& b = c.builder();
+  const Value x = c.floats("x");
+  return {b.call("sign", {x}) * b.call("power", {b.call("abs", {x}), b.constant(1.0 / 3.0, x.type().dtype)})};
+}
+
+// sin(pi x) / (pi x), 1 at 0.
+Values sinc(Call c) {
+  Builder& b = c.builder();
+  const Value x = c.floats("x"), one = b.constant(1.0, x.type().dtype);
+  const Value none = b.call("equal", {x, zero_like(x)}), angle = b.select(none, one, x * std::numbers::pi);
+  return {b.select(none, one, b.call("sin", {angle}) / angle)};
+}
+
 Values log_add_exp(Call c) {
   Builder& b = c.builder();
   const auto [x, y] = float_operands(c);
@@ -327,6 +385,11 @@ constexpr KerasOp ops[] = {
     {"LogicalAnd", "x1 x2", logic},
     {"LogicalOr", "x1 x2", logic},
     {"LogicalXor", "x1 x2", logic},
+    {"Select", "condlist choicelist default", select},
+    {"NanToNum", "x", nan_to_num},
+    {"Arctan2", "x1 x2", arctan2},
+    {"Cbrt", "x", cube_root},
+    {"Sinc", "x", sinc},
     {"Logaddexp", "x1 x2", log_add_exp},
     {"Hypot", "x1 x2", hypot},
     {"Where", "condition x1 x2", where},

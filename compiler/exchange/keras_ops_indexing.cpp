@@ -1,8 +1,10 @@
-// keras.ops that choose elements: take, one_hot, and Python's x[...].
+// keras.ops that choose elements: take, one_hot, Python's x[...], and those that order them.
+#include <algorithm>
 #include <optional>
 
 #include "compiler/exchange/formulas.h"
 #include "compiler/exchange/keras_ops.h"
+#include "compiler/exchange/keras_values.h"
 
 namespace moru {
 namespace {
@@ -157,7 +159,104 @@ Values one_hot(Call c) {
   return {b.cast(b.transpose(y, permutation), dtype)};
 }
 
+// numpy's rule: indices and x broadcast along the other axes.
+Values take_along_axis(Call c) {
+  Builder& b = c.builder();
+  Value x = c.tensor("x"), indices = c.tensor("indices");
+  if (!is_integer(indices.type().dtype)) indices = b.cast(indices, DType::i32);
+  if (!c.has("axis")) {
+    x = b.reshape(x, {element_count(x.shape())});
+    indices = b.reshape(indices, {element_count(indices.shape())});
+  }
+  const int64_t axis = c.has("axis") ? c.axis(c.integer("axis"), x.rank()) : 0;
+  if (indices.rank() != x.rank())
+    c.fail("needs indices with as many axes as its input " + shape_text(x.shape()) + " but got " + shape_text(indices.shape()));
+  Shape wide = x.shape(), chosen = indices.shape();
+  for (size_t i = 0; i < wide.size(); ++i) {
+    if (static_cast<int64_t>(i) == axis) continue;
+    if (wide[i].is_constant(1)) wide[i] = chosen[i];
+    if (chosen[i].is_constant(1)) chosen[i] = wide[i];
+    if (wide[i] != chosen[i]) c.fail("has indices " + shape_text(indices.shape()) + " for " + shape_text(x.shape()));
+  }
+  x = b.broadcast_to(x, wide);
+  indices = b.cast(b.broadcast_to(indices, chosen), DType::i64);
+  return {b.call("gather", {b.reshape(x, {element_count(wide)}), element_positions(indices, wide, axis)})};
+}
+
+// An axis in whole, in ascending order, and where its elements stood.
+Ordered sorted(Call c, Value x, int64_t axis) { return first_in_order(numeric(c, x), axis, x.shape()[static_cast<size_t>(axis)], false); }
+
+Values sort(Call c) {
+  Value x = c.tensor("x");
+  const bool flat = !c.has("axis") && c.gives("axis");  // axis=None
+  if (flat) x = c.builder().reshape(x, {element_count(x.shape())});
+  const Ordered found = sorted(c, x, flat ? 0 : c.axis(c.integer("axis", -1), x.rank()));
+  return {c.name() == "Sort" ? found.values : c.builder().cast(found.positions, DType::i32)};
+}
+
+Values top_k(Call c) {
+  const Value x = numeric(c, c.tensor("x"));
+  const int64_t axis = c.axis(-1, x.rank()), k = c.integer("k");
+  const Dim count = x.dim(-1);
+  if (k < 1 || (count.is_constant() && k > count.constant())) c.fail("asks for " + std::to_string(k) + " of " + count.text() + " elements");
+  const Ordered found = first_in_order(x, axis, k, true);
+  return {found.values, c.builder().cast(found.positions, DType::i32)};
+}
+
+Values median(Call c) {
+  Builder& b = c.builder();
+  const Value x = c.floats("x");
+  const Integers axes = c.axes("axis", x);
+  // The axes as one, at the back.
+  Integers order;
+  Shape kept, joined;
+  Dim count = 1;
+  for (size_t i = 0; i < x.rank(); ++i) {
+    const bool along = std::ranges::find(axes, static_cast<int64_t>(i)) != axes.end();
+    kept.push_back(along ? Dim(1) : x.shape()[i]);
+    if (along) count = count * x.shape()[i];
+    if (!along) order.push_back(static_cast<int64_t>(i)), joined.push_back(x.shape()[i]);
+  }
+  if (!count.is_constant()) c.fail("needs a known extent along its axes but got " + shape_text(x.shape()));
+  const Shape others = joined;
+  order.insert(order.end(), axes.begin(), axes.end());
+  joined.push_back(count);
+  const auto last = static_cast<int64_t>(joined.size()) - 1;
+  const Value ascending = sorted(c, b.reshape(b.transpose(x, order), joined), last).values;
+  const int64_t middle = (count.constant() - 1) / 2, width = 2 - count.constant() % 2;
+  const Value y = b.reduce("reduce_mean", b.slice(ascending, last, middle, width), {last});
+  return {c.flag("keepdims", false) ? b.reshape(y, kept) : y};
+}
+
+// A part of `shape` from numbers that are known, or one that are data.
+Values slice(Call c) {
+  Builder& b = c.builder();
+  Value x = c.tensor("inputs");
+  const Integers shape = c.integers("shape");
+  const Json* given = c.find("start_indices");
+  if (given == nullptr) c.fail("lacks its argument 'start_indices'");
+  if (shape.size() != x.rank()) c.fail("has a shape of " + std::to_string(shape.size()) + " axes for " + shape_text(x.shape()));
+  const Json* numbers = given->is_array() ? given : &array_of(*given);
+  if (!numbers->is_array()) c.fail("starts where data say, which is unsupported", "slice at numbers, or take elements by their indices");
+  const Integers start = c.integers("start_indices");
+  if (start.size() != x.rank()) c.fail("starts at " + json_text(*given) + " of " + shape_text(x.shape()));
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const Dim extent = x.shape()[i], size = shape[i] < 0 ? extent - start[i] : Dim(shape[i]);
+    if (start[i] == 0 && size == extent) continue;
+    if (start[i] < 0 || (extent.is_constant() && size.is_constant() && start[i] + size.constant() > extent.constant()))
+      c.fail("takes [" + std::to_string(start[i]) + ", " + (start[i] + size).text() + ") of an axis of " + extent.text());
+    x = b.slice(x, static_cast<int64_t>(i), start[i], size);
+  }
+  return {x};
+}
+
 constexpr KerasOp ops[] = {
+    {"TakeAlongAxis", "x indices", take_along_axis},
+    {"Sort", "x", sort},
+    {"Argsort", "x", sort},
+    {"TopK", "x", top_k},
+    {"Median", "x", median},
+    {"Slice", "inputs start_indices", slice},
     {"Take", "x indices", take},
     {"GetItem", "x key", get_item},
     {"OneHot", "x", one_hot},

@@ -141,7 +141,7 @@ Values standardized(Call c) {
   Value x = c.floats("x");
   const Integers axes = c.has("axis") ? c.axes("axis", x) : Integers{static_cast<int64_t>(x.rank()) - 1};
   const bool rms = c.name() == "RMSNorm" || c.flag("rms_scaling", false);
-  const double epsilon = c.real("epsilon", c.name() == "RMSNorm" ? 1e-7 : 1e-3);
+  const double epsilon = c.real("epsilon", 1e-7);
   if (!rms) x = x - kept_mean(x, axes);
   x = x * b.call("rsqrt", {kept_mean(x * x, axes) + epsilon});
   for (std::string_view factor : {"scale", "gamma"})

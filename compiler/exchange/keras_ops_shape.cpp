@@ -199,8 +199,16 @@ Values repeat(Call c) {
   const Value x = c.tensor("x");
   if (!c.has("axis")) c.fail("over all elements is unsupported", "name its axis");
   const Integers counts = c.integers("repeats");
-  if (counts.size() != 1 || counts[0] < 1) c.fail("is supported with one positive number of repeats only");
-  return {repeated(x, c.axis(c.integer("axis"), x.rank()), counts[0], true)};
+  const int64_t axis = c.axis(c.integer("axis"), x.rank());
+  if (std::ranges::any_of(counts, [](int64_t count) { return count < 0; })) c.fail("repeats an element less than 0 times");
+  if (counts.size() == 1 && counts[0] > 0) return {repeated(x, axis, counts[0], true)};
+  if (static_cast<int64_t>(counts.size()) != known_extent(c, x, axis))
+    c.fail("has " + std::to_string(counts.size()) + " numbers of repeats for axis " + std::to_string(axis) + " of " + shape_text(x.shape()));
+  Values parts;
+  for (size_t i = 0; i < counts.size(); ++i)
+    if (counts[i] > 0) parts.push_back(repeated(c.builder().slice(x, axis, static_cast<int64_t>(i), 1), axis, counts[i], true));
+  if (parts.empty()) c.fail("repeats nothing");
+  return {c.builder().concat(parts, axis)};
 }
 
 Values tile(Call c) {
@@ -239,9 +247,27 @@ Values roll(Call c) {
   return {x};
 }
 
+// Mirrored at its ends: reflect leaves out the element at the end itself.
+Value mirrored(Call c, Value x, int64_t axis, int64_t before, int64_t after, bool reflect) {
+  Builder& b = c.builder();
+  const Dim& extent = x.shape()[static_cast<size_t>(axis)];
+  const int64_t skipped = reflect ? 1 : 0;
+  if (extent.is_constant() && std::max(before, after) + skipped > extent.constant())
+    c.fail("mirrors more of axis " + std::to_string(axis) + " than there is in " + shape_text(x.shape()));
+  Values parts;
+  const auto add = [&](const Dim& begin, int64_t size) {
+    if (size > 0) parts.push_back(b.call("reverse", {b.slice(x, axis, begin, size)}, {{"axis", axis}}));
+  };
+  add(skipped, before);
+  parts.push_back(x);
+  add(extent - after - skipped, after);
+  return b.concat(parts, axis);
+}
+
 Values pad(Call c) {
   Value x = c.tensor("x");
-  if (c.text("mode", "constant") != "constant") c.fail("is supported with mode 'constant' only");
+  const std::string mode = c.text("mode", "constant");
+  if (mode != "constant" && mode != "reflect" && mode != "symmetric") c.fail("is supported with the modes constant, reflect and symmetric only");
   const double value = c.real("constant_values", 0.0);
   if (!c.has("pad_width")) c.fail("lacks its argument 'pad_width'");
   const Json& widths = *c.find("pad_width");
@@ -258,7 +284,8 @@ Values pad(Call c) {
   for (size_t i = 0; i < x.rank(); ++i) {
     const auto [before, after] = ends(i);
     if (before < 0 || after < 0) c.fail("has pad_width = " + json_text(widths));
-    x = pad_axis(x, static_cast<int64_t>(i), before, after, value);
+    x = mode == "constant" ? pad_axis(x, static_cast<int64_t>(i), before, after, value)
+                           : mirrored(c, x, static_cast<int64_t>(i), before, after, mode == "reflect");
   }
   return {x};
 }
@@ -272,7 +299,74 @@ Values triangle(Call c) {
   return {b.select(b.call(c.name() == "Tril" ? "less_equal" : "greater_equal", {column, diagonal}), x, zero_like(x))};
 }
 
+// Joined along the second axis, vectors along their one; vstack: as rows of one.
+Values stack_along(Call c) {
+  Values xs = c.tensors("xs");
+  const size_t least = c.name() == "Hstack" ? 1 : 2;
+  for (Value& x : xs) {
+    Shape shape = x.shape();
+    while (shape.size() < least) shape.insert(shape.begin(), 1);
+    x = c.builder().reshape(x, shape);
+  }
+  return {c.builder().concat(xs, c.name() == "Vstack" || xs[0].rank() == 1 ? 0 : 1)};
+}
+
+// x with two axes at the back, and their elements where column - row is `offset`, 0 elsewhere.
+struct Diagonal {
+  Value masked;
+  int64_t rows = 0, columns = 0, offset = 0, first = 0, count = 0;  // row of the first element of the diagonal, its length
+};
+Diagonal diagonal_of(Call c) {
+  Builder& b = c.builder();
+  Value x = numeric(c, c.tensor("x"));
+  const int64_t axis1 = c.axis(c.integer("axis1", 0), x.rank()), axis2 = c.axis(c.integer("axis2", 1), x.rank());
+  if (axis1 == axis2) c.fail("names an axis twice");
+  Diagonal d{.masked = {}, .rows = known_extent(c, x, axis1), .columns = known_extent(c, x, axis2), .offset = c.integer("offset", 0)};
+  Integers order;
+  for (int64_t i = 0; i < static_cast<int64_t>(x.rank()); ++i)
+    if (i != axis1 && i != axis2) order.push_back(i);
+  order.push_back(axis1);
+  order.push_back(axis2);
+  x = b.transpose(x, order);
+  d.first = std::max<int64_t>(0, -d.offset);
+  d.count = std::min(d.rows - d.first, d.columns - std::max<int64_t>(0, d.offset));
+  if (d.count < 1) c.fail("has no diagonal at offset " + std::to_string(d.offset) + " in " + shape_text(c.tensor("x").shape()));
+  const Value row = iota(b, {d.rows, 1}, 0, DType::i32), column = iota(b, {1, d.columns}, 1, DType::i32);
+  d.masked = b.select(b.call("equal", {column, row + static_cast<double>(d.offset)}), x, zero_like(x));
+  return d;
+}
+
+Values diagonal(Call c) {
+  const Diagonal d = diagonal_of(c);
+  const auto rank = static_cast<int64_t>(d.masked.rank());
+  return {c.builder().slice(c.builder().reduce("reduce_sum", d.masked, {rank - 1}), rank - 2, d.first, d.count)};
+}
+
+Values trace(Call c) {
+  const Diagonal d = diagonal_of(c);
+  const auto rank = static_cast<int64_t>(d.masked.rank());
+  return {c.builder().reduce("reduce_sum", d.masked, {rank - 2, rank - 1})};
+}
+
+Values diff(Call c) {
+  Builder& b = c.builder();
+  Value x = numeric(c, c.tensor("a"));
+  const int64_t axis = c.axis(c.integer("axis", -1), x.rank()), times = c.integer("n", 1);
+  if (times < 0) c.fail("is asked for differences of order " + std::to_string(times));
+  for (int64_t i = 0; i < times; ++i) {
+    const Dim rest = x.shape()[static_cast<size_t>(axis)] - 1;
+    if (rest.is_constant() && rest.constant() < 1) c.fail("leaves nothing of axis " + std::to_string(axis) + " of " + shape_text(c.tensor("a").shape()));
+    x = b.slice(x, axis, 1, rest) - b.slice(x, axis, 0, rest);
+  }
+  return {x};
+}
+
 constexpr KerasOp ops[] = {
+    {"Hstack", "xs", stack_along},
+    {"Vstack", "xs", stack_along},
+    {"Diagonal", "x", diagonal},
+    {"Trace", "x", trace},
+    {"Diff", "a", diff},
     {"ExpandDims", "x", expand_dims},
     {"Squeeze", "x", squeeze},
     {"Reshape", "x", reshape},

@@ -150,9 +150,9 @@ TEST_CASE("keras operations: each computes what numpy makes of it") {
 }
 
 TEST_CASE("keras operations: what cannot be computed is refused under the operation's name") {
-  CHECK(error_of(wrong("Sort", {{"axis", -1}})) ==
+  CHECK(error_of(wrong("Searchsorted", {{"axis", -1}})) ==
         "m.json: one thing in this model is not supported:\n"
-        "  layer 'operation' (Sort): this operation of keras.ops is not supported");
+        "  layer 'operation' (Searchsorted): this operation of keras.ops is not supported");
   CHECK(error_of(wrong("Reshape", {{"newshape", {-1, 5}}})) ==
         "layer 'operation' (Reshape): cannot bring [batch, 3, 4] into the shape [-1, 5]");
   CHECK(error_of(wrong("Sum", {{"axis", 3}})) == "layer 'operation' (Sum): names axis 3 of a tensor with 3 axes");

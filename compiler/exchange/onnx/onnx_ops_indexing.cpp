@@ -35,21 +35,6 @@ void gather(OnnxNode& n) {
   n.set_as(0, b.transpose(rows, order), n.dtype(0));
 }
 
-// The flat, row-major positions of elements whose index along `axis` is data and whose other indices are their own.
-Value element_positions(Value indices, Shape shape, int64_t axis) {
-  Builder& b = *indices.builder;
-  const Shape strides = row_major_strides(shape);
-  Value sum;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    const bool along = static_cast<int64_t>(i) == axis;
-    const Value index = along ? wrapped_indices(indices, shape[i])
-                              : iota(b, only_axis(indices.shape(), static_cast<int64_t>(i)), static_cast<int64_t>(i));
-    const Value part = index * dim_scalar(b, strides[i], DType::i64);
-    sum = sum ? sum + part : part;
-  }
-  return b.broadcast_to(sum, indices.shape());
-}
-
 void gather_elements(OnnxNode& n) {
   Builder& b = n.builder();
   const Value data = n.raw(0);
@@ -207,37 +192,19 @@ void one_hot(OnnxNode& n) {
   n.set_as(0, b.select(hot, on, off), n.dtype(2));
 }
 
-// An element's place in the order is the number of those before it; the k-th place is found by comparison.
 void top_k(OnnxNode& n) {
-  Builder& b = n.builder();
   const int64_t axis = n.axis(n.integer("axis", -1), n.rank(0));
-  const auto k = n.version() < 10 ? n.integer("k") : static_cast<int64_t>(n.need_number(1));
-  const Value x = b.transpose(n.in(0), axis_to_back(n.rank(0), axis));
-  const Dim count = x.dim(-1);
-  if (k < 0 || (count.is_constant() && k > count.constant()))
-    n.fail("asks for " + std::to_string(k) + " of " + count.text() + " elements");
-  const DType dtype = x.type().dtype;
-  Shape one = x.shape(), other = x.shape();
-  one.push_back(1);
-  other.insert(other.end() - 1, Dim(1));
-  const Value mine = b.reshape(x, one), theirs = b.reshape(x, other);
-  const Value better = b.call(n.integer("largest", 1) ? "greater" : "less", {theirs, mine});
-  const Value earlier = b.call("less", {iota(b, {1, count}, 1), iota(b, {count, 1}, 0)});
-  const Value before =
-      b.call("logical_or", {better, b.call("logical_and", {b.call("equal", {theirs, mine}), earlier})});
-  const auto last = static_cast<int64_t>(x.rank());
-  const Value place = b.reduce("reduce_sum", b.cast(before, DType::i32), {last});
-  const Value chosen = b.call("equal", {b.reshape(place, one), iota(b, {1, k}, 1, DType::i32)});
-  const double lowest = dtype == DType::i32   ? -0x1p31
-                        : dtype == DType::i64 ? -0x1p63
-                                              : -std::numeric_limits<double>::infinity();
-  const Value least = is_float(dtype) ? b.constant(lowest, dtype) : b.constant(lowest, dtype);
-  const Value values = b.reduce("reduce_max", b.select(chosen, mine, least), {last - 1});
-  const Value positions =
-      b.reduce("reduce_max", b.select(chosen, iota(b, {count, 1}, 0), n.constant(-1.0, DType::i64)), {last - 1});
-  const Integers back = inverse_permutation(axis_to_back(n.rank(0), axis));
-  n.set(0, b.transpose(values, back));
-  n.set_as(1, b.transpose(positions, back), DType::i64);
+  const Dim count = n.in(0).shape()[static_cast<size_t>(axis)];
+  Dim k;
+  if (n.version() < 10)
+    k = n.integer("k");
+  else
+    k = n.need_dims(1).at(0);
+  if (k.is_constant() && (k.constant() < 0 || (count.is_constant() && k.constant() > count.constant())))
+    n.fail("asks for " + k.text() + " of " + count.text() + " elements");
+  const Ordered found = first_in_order(n.in(0), axis, k, n.integer("largest", 1) != 0);
+  n.set(0, found.values);
+  n.set_as(1, found.positions, DType::i64);
 }
 
 constexpr OnnxOp ops[] = {
