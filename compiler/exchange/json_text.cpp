@@ -1,6 +1,8 @@
 #include "compiler/exchange/json_text.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "compiler/support/error.h"
 
@@ -31,6 +33,47 @@ std::string reason_of(std::string_view message) {
   return std::string(dash == std::string_view::npos ? message : message.substr(dash + 3));
 }
 
+// What JSON has no number for, and a text of the same length that stands for it while nlohmann's parser or printer runs, so that
+// places in messages stay right.
+struct Word {
+  std::string_view word, text;
+  double value;
+};
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr Word words[] = {{"-Infinity", "\"\\u0002 \"", -infinity}, {"Infinity", "\"\\u0001\"", infinity}, {"NaN", "\"\x7f\"", std::numeric_limits<double>::quiet_NaN()}};
+
+// The end of the string that begins at text[at], behind its quotation mark.
+size_t end_of_string(std::string_view text, size_t at) {
+  for (++at; at < text.size() && text[at] != '"'; ++at)
+    if (text[at] == '\\') ++at;
+  return std::min(at + 1, text.size());
+}
+
+std::string without_words(std::string_view text) {
+  std::string plain(text);
+  for (size_t at = 0; at < plain.size();) {
+    if (plain[at] == '"') {
+      at = end_of_string(plain, at);
+      continue;
+    }
+    const auto found = std::ranges::find_if(words, [&](const Word& word) { return text.substr(at, word.word.size()) == word.word; });
+    if (found == std::end(words)) {
+      ++at;
+      continue;
+    }
+    plain.replace(at, found->word.size(), found->text);
+    at += found->word.size();
+  }
+  return plain;
+}
+
+// Calls `change` for every value that holds no others.
+template <typename Change>
+void for_each_leaf(Json& value, const Change& change) {
+  if (!value.is_structured()) return change(value);
+  for (Json& inner : value) for_each_leaf(inner, change);
+}
+
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view source) {
@@ -45,7 +88,14 @@ Json parse_json(std::string_view text, std::string_view source) {
     return true;
   };
   try {
-    return Json::parse(text.begin(), text.end(), limit_depth);
+    const std::string plain = without_words(text);
+    Json json = Json::parse(plain, limit_depth);
+    if (plain != text)
+      for_each_leaf(json, [](Json& leaf) {
+        for (const Word& word : words)
+          if (leaf.is_string() && leaf == Json::parse(word.text)) leaf = word.value;
+      });
+    return json;
   } catch (const Json::parse_error& error) {
     const size_t offset = error.byte == 0 ? 0 : error.byte - 1;
     refuse(source, "is not valid JSON at " + place_of(text, offset) + ": " + reason_of(error.what()));
@@ -54,8 +104,30 @@ Json parse_json(std::string_view text, std::string_view source) {
   }
 }
 
+std::string print_json(const Json& value) {
+  bool plain = true;
+  Json printed = value;
+  for_each_leaf(printed, [&](Json& leaf) {
+    if (!leaf.is_number_float() || std::isfinite(leaf.get<double>())) return;
+    const double number = leaf.get<double>();
+    leaf = Json::parse((std::isnan(number) ? words[2] : number > 0 ? words[1] : words[0]).text);
+    plain = false;
+  });
+  std::string text = printed.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (plain) return text;
+  std::string result;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text[at] == '"' ? end_of_string(text, at) : at + 1;
+    const std::string_view part = std::string_view(text).substr(at, end - at);
+    const auto found = std::ranges::find(words, part, &Word::text);
+    result += found == std::end(words) ? part : found->word;
+    at = end;
+  }
+  return result;
+}
+
 std::string json_text(const Json& value) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = print_json(value);
   if (text.size() > 60) text = text.substr(0, 57) + "...";
   return text;
 }

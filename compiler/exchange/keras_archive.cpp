@@ -135,7 +135,7 @@ std::vector<std::byte> export_keras_archive(const Model& model, const SavedTrain
   Json metadata = Json::object();
   metadata["keras_version"] = exported_keras_version;
   metadata["date_saved"] = "1980-01-01@00:00:00";  // the same model gives the same bytes
-  const std::string config_text = config.dump(), metadata_text = metadata.dump();
+  const std::string config_text = print_json(config), metadata_text = print_json(metadata);
   const std::vector<std::byte> weights = write_hdf5(root);
   return write_zip({{"metadata.json", bytes_of(metadata_text)},
                     {"config.json", bytes_of(config_text)},
@@ -154,7 +154,7 @@ std::vector<std::byte> export_keras_h5(const Model& model, const SavedTraining& 
     group->attributes["keras_version"] = {.texts = {exported_keras_version}, .scalar = true};
     group->attributes["backend"] = {.texts = {"tensorflow"}, .scalar = true};
   }
-  root.attributes["model_config"] = {.texts = {config.dump()}, .scalar = true};
+  root.attributes["model_config"] = {.texts = {print_json(config)}, .scalar = true};
   write_legacy_training(training, model, root);
   return write_hdf5(root);
 }

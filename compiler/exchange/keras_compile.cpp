@@ -149,7 +149,7 @@ std::string export_compile_config(const TrainingSpec& training) {
   config["run_eagerly"] = false;
   config["steps_per_execution"] = 1;
   config["jit_compile"] = false;
-  return config.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return print_json(config);
 }
 
 }  // namespace moru

@@ -230,7 +230,8 @@ Attributes ConfigReader::read_attributes(const std::string& name, const std::str
     if (spec == nullptr || is_unsupported(*spec) || is_ignored(*spec)) continue;
     try {
       AttributeValue imported = import_value(value, *spec, dialect());
-      if (!imported.is_none()) attributes.set(target, std::move(imported));
+      const bool means_none = spec->optional && !spec->default_value.is_none();
+      if (!imported.is_none() || means_none) attributes.set(target, std::move(imported));
     } catch (const KerasValueError& error) {
       problem(name, class_name, "attribute '" + key + "' " + error.what);
     }

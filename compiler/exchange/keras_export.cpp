@@ -1,4 +1,5 @@
 // export_keras_json: a Model in the words of Keras 3.
+#include <algorithm>
 #include <map>
 
 #include "compiler/exchange/json_text.h"
@@ -80,7 +81,7 @@ Json export_layer_config(const std::string& name, const std::string& class_name,
   }
   Json config = Json::object();
   config["name"] = name;
-  if (!class_name.starts_with("SpatialDropout")) config["trainable"] = trainable;  // which those take not
+  if (op->takes_trainable) config["trainable"] = trainable;
   config["dtype"] = dtype_policy();
   for (const AttributeSpec& spec : op->attributes) {
     if (!is_keras_attribute(spec)) continue;
@@ -88,6 +89,7 @@ Json export_layer_config(const std::string& name, const std::string& class_name,
     const AttributeValue* given = attributes.find(spec.name);
     if (given == nullptr && attributes.has("class")) continue;  // of a layer inside a wrapper: what is given says enough
     const AttributeValue& value = given == nullptr ? spec.default_value : *given;
+    if (spec.recent && value == spec.default_value) continue;
     if (spec.name == "cell") {
       config[key] = export_cell(attributes.nested("cell"), node, problems);
       continue;
@@ -106,7 +108,7 @@ Json export_layer_config(const std::string& name, const std::string& class_name,
       add_problem(problems, node, class_name, "its attribute '" + key + "' " + error.what);
     }
   }
-  if (class_name == "Bidirectional" && config["merge_mode"] == "none") config["merge_mode"] = nullptr;
+  if (class_name == "Bidirectional" && config.value("merge_mode", Json()) == "none") config["merge_mode"] = nullptr;
   return config;
 }
 
@@ -189,6 +191,19 @@ Json export_tensor(const Model& model, TensorRef ref, const std::vector<int64_t>
   return tensor;
 }
 
+// Masks that are no arguments of their own in Keras are one, a list in the order of the inputs: mask=[query_mask, value_mask].
+void list_masks(const Op& op, Json& kwargs) {
+  Json masks = Json::array();
+  bool given = false;
+  for (const InputSpec& input : op.inputs) {
+    const std::string name(input.name);
+    if (input.keyword || !name.ends_with("_mask")) continue;
+    masks.push_back(kwargs.value(name, Json()));
+    given = kwargs.erase(name) > 0 || given;
+  }
+  if (given) kwargs["mask"] = std::move(masks);
+}
+
 Json export_call(const Model& model, const ModelNode& node, const std::vector<int64_t>& calls) {
   const Layer& layer = model.layers[node.layer];
   Json tensors = Json::array();
@@ -223,13 +238,20 @@ Json export_call(const Model& model, const ModelNode& node, const std::vector<in
     for (const AttributeSpec& spec : op->attributes)
       if (const AttributeValue* given = layer.attributes.find(spec.name); spec.of_call && given)
         if (!(*given == spec.default_value)) kwargs[std::string(spec.name)] = export_value(*given, spec);
-  for (const KeywordTensor& keyword : node.keywords) {
+  for (const KeywordTensor& keyword : node.keywords)
     if (keyword.tensor) kwargs[keyword.name] = export_tensor(model, *keyword.tensor, calls);
-  }
+  if (op != nullptr) list_masks(*op, kwargs);
   Json call = Json::object();
   call["args"] = std::move(args);
   call["kwargs"] = std::move(kwargs);
   return call;
+}
+
+// Keras draws a model inside a TimeDistributed for the shape of one step, which it takes from here.
+void add_build_config(const Model& model, uint32_t layer, Json& json) {
+  if (model.layers[layer].class_name != "TimeDistributed") return;
+  const auto call = std::ranges::find_if(model.nodes, [&](const ModelNode& node) { return node.layer == layer; });
+  json["build_config"]["input_shape"] = export_shape(model.type(call->inputs.at(0)).shape);
 }
 
 Json export_functional(const Model& model, bool trainable, Problems& problems) {
@@ -240,6 +262,7 @@ Json export_functional(const Model& model, bool trainable, Problems& problems) {
   config["layers"] = Json::array();
   for (uint32_t i = 0; i < model.layers.size(); ++i) {
     Json layer = export_layer(model.layers[i], problems);
+    add_build_config(model, i, layer);
     layer["name"] = model.layers[i].name;
     layer["inbound_nodes"] = Json::array();
     for (const ModelNode& node : model.nodes) {
@@ -257,7 +280,8 @@ Json export_functional(const Model& model, bool trainable, Problems& problems) {
       const int64_t first = layer.class_name == "Functional" ? 1 : 0;
       list.push_back(Json::array({layer.name, calls[ref.node] + first, ref.output}));
     }
-    return list;
+    // A list of one would make Keras take and return lists of one array.
+    return list.size() == 1 ? list[0] : list;
   };
   config["input_layers"] = tensors(model.inputs);
   config["output_layers"] = tensors(model.outputs);
@@ -272,7 +296,10 @@ Json export_sequential(const Model& model, bool trainable, Problems& problems) {
   config["trainable"] = trainable;
   config["dtype"] = dtype_policy();
   config["layers"] = Json::array();
-  for (const Layer& layer : model.layers) config["layers"].push_back(export_layer(layer, problems));
+  for (uint32_t i = 0; i < model.layers.size(); ++i) {
+    config["layers"].push_back(export_layer(model.layers[i], problems));
+    add_build_config(model, i, config["layers"].back());
+  }
   config["build_input_shape"] = export_shape(model.type(model.inputs.front()).shape);
   return keras_object("keras", "Sequential", std::move(config));
 }
@@ -296,7 +323,7 @@ std::string export_keras_json(const Model& model) {
                         .detail = std::move(detail),
                         .hint = "write it as .onnx or .moru"});
   }
-  return root.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return print_json(root);
 }
 
 }  // namespace moru

@@ -14,13 +14,6 @@ constexpr size_t most_constants = 1024;  // of one array among the arguments
 
 bool is_tensor(const Json& value) { return value.is_object() && value.contains(tensor_key); }
 
-/// The numbers of an array, however Keras wraps it: a list, {"class_name": "__numpy__", "config": {"value": ...}}.
-const Json& array_of(const Json& value) {
-  if (!value.is_object() || !value.contains("config") || !value["config"].is_object()) return value;
-  const Json& config = value["config"];
-  return config.contains("value") ? config["value"] : value;
-}
-
 bool is_number(const Json& value) { return value.is_number() || value.is_boolean(); }
 
 void flatten(const Json& value, std::vector<Json>& elements, std::vector<int64_t>& shape, size_t depth = 0) {
@@ -48,8 +41,7 @@ bool is_keras_operation(const Json& layer) {
 }
 
 std::string KerasOperation::text() const {
-  return Json{{"module", module}, {"config", config}, {"args", args}, {"kwargs", kwargs}}.dump(
-      -1, ' ', false, Json::error_handler_t::replace);
+  return print_json(Json{{"module", module}, {"config", config}, {"args", args}, {"kwargs", kwargs}});
 }
 
 KerasOperation KerasOperation::parse(const std::string& text, std::string class_name) {

@@ -67,7 +67,7 @@ SavedTraining read_keras3_training(const Json& config, const Hdf5Group& weights)
   SavedTraining state;
   if (!config.is_object() || !config.contains("compile_config") || !config["compile_config"].is_object()) return state;
   if (config["compile_config"].empty()) return state;
-  state.compile_config = config["compile_config"].dump(-1, ' ', false, Json::error_handler_t::replace);
+  state.compile_config = print_json(config["compile_config"]);
   const Hdf5Group* vars = weights.find_group("optimizer/vars");
   for (size_t i = 0; vars != nullptr; ++i) {
     const auto found = vars->datasets.find(std::to_string(i));
@@ -96,7 +96,7 @@ SavedTraining read_legacy_training(const Hdf5Group& root, const std::string& ker
   if (config.contains("optimizer_config")) compile["optimizer"] = keras3_optimizer(config["optimizer_config"]);
   for (const auto& [key, value] : config.items())
     if (key != "optimizer_config") compile[key] = value;
-  state.compile_config = compile.dump(-1, ' ', false, Json::error_handler_t::replace);
+  state.compile_config = print_json(compile);
   const Hdf5Group* weights = root.find_group("optimizer_weights");
   if (weights == nullptr || !has_keras3_order(keras_version)) return state;
   for (const std::string& name : read_split_texts(*weights, "weight_names")) {
@@ -115,7 +115,7 @@ void write_legacy_training(const SavedTraining& state, const Model& model, Hdf5G
   for (const auto& [key, value] : compile.items())
     if (key != "optimizer") config[key] = value;
   if (compile.contains("optimizer")) config["optimizer_config"] = legacy_optimizer(compile["optimizer"]);
-  root.attributes["training_config"] = {.texts = {config.dump(-1, ' ', false, Json::error_handler_t::replace)},
+  root.attributes["training_config"] = {.texts = {print_json(config)},
                                         .scalar = true};
   if (state.variables.empty()) return;
   Hdf5Group& group = root.make_group("optimizer_weights");

@@ -325,6 +325,12 @@ Json keras_object(const char* module, const std::string& class_name, Json config
   return object;
 }
 
+const Json& array_of(const Json& value) {
+  if (!value.is_object() || !value.contains("config") || !value["config"].is_object()) return value;
+  const Json& config = value["config"];
+  return config.contains("value") ? config["value"] : value;
+}
+
 AttributeValue import_value(const Json& value, const AttributeSpec& spec, const KerasDialect& dialect) {
   if (spec.type == AttributeType::activation) return import_activation(value, dialect);
   if (value.is_null()) return {};
@@ -354,13 +360,16 @@ AttributeValue import_value(const Json& value, const AttributeSpec& spec, const 
       return list;
     }
     case AttributeType::reals: {
-      // Keras nests the statistics of some layers: [[1.0, 2.0]].
-      const Json& flat = value.is_array() && value.size() == 1 && value[0].is_array() ? value[0] : value;
       std::vector<double> list;
-      for (const Json& element : flat.is_array() ? flat : Json::array({flat})) {
-        if (!element.is_number()) refuse("must be a list of numbers but is " + json_text(value));
-        list.push_back(element.get<double>());
-      }
+      const auto add = [&](const auto& self, const Json& element) -> void {  // Keras nests the statistics of some layers
+        if (element.is_array()) {
+          for (const Json& inner : element) self(self, inner);
+        } else {
+          if (!element.is_number()) refuse("must be a list of numbers but is " + json_text(value));
+          list.push_back(element.get<double>());
+        }
+      };
+      add(add, array_of(value));
       return list;
     }
     case AttributeType::strings: {
@@ -396,15 +405,17 @@ Json export_shape(const Shape& shape) {
   return list;
 }
 
-// The counterpart of import_value: padding and cropping of several axes in pairs, an open extent of a noise_shape as null.
-Json export_integers(const std::vector<int64_t>& list, std::string_view name) {
+// The counterpart of import_value.
+template <typename Number>
+Json export_list(const std::vector<Number>& list, KerasList form) {
+  if (form == KerasList::unwrapped && list.size() == 1) return list[0];
   Json array = Json::array();
-  const bool in_pairs = (name == "padding" || name == "cropping") && list.size() >= 4 && list.size() % 2 == 0;
+  const bool in_pairs = form == KerasList::pairs && list.size() >= 4 && list.size() % 2 == 0;
   for (size_t i = 0; i < list.size(); i += in_pairs ? 2 : 1) {
     if (in_pairs)
       array.push_back(Json::array({list[i], list[i + 1]}));
     else
-      array.push_back(name == "noise_shape" && list[i] == -1 ? Json(nullptr) : Json(list[i]));
+      array.push_back(form == KerasList::open && list[i] == -1 ? Json(nullptr) : Json(list[i]));
   }
   return array;
 }
@@ -425,10 +436,12 @@ Json export_value(const AttributeValue& value, const AttributeSpec& spec) {
   if (spec.type == AttributeType::constraint) {
     const Attributes* nested = as_nested(value);
     Json arguments = export_arguments(*nested);
-    if (arguments.contains("axis") && arguments["axis"].size() == 1) arguments["axis"] = arguments["axis"][0];
+    for (const AttributeSpec& argument : get_op(constraint_op_for(nested->string("class"))).attributes)
+      if (const AttributeValue* given = nested->find(argument.name)) arguments[std::string(argument.name)] = export_value(*given, argument);
     return keras_object("keras.constraints", nested->string("class"), arguments);
   }
-  if (const auto* list = std::get_if<std::vector<int64_t>>(&value.value)) return export_integers(*list, spec.name);
+  if (const auto* list = std::get_if<std::vector<int64_t>>(&value.value)) return export_list(*list, spec.keras_list);
+  if (const auto* list = std::get_if<std::vector<double>>(&value.value)) return export_list(*list, spec.keras_list);
   return export_plain(value);
 }
 

@@ -35,6 +35,9 @@ std::string import_dtype_name(const Json& value);
 /// The element type of an input.
 std::optional<DType> find_keras_dtype(std::string_view name);
 
+/// The numbers of an array, however Keras wraps it: a list, {"class_name": "__numpy__", "config": {"value": ...}}.
+const Json& array_of(const Json& value);
+
 /// Any attribute by its declared type.
 AttributeValue import_value(const Json& value, const AttributeSpec& spec, const KerasDialect& dialect);
 

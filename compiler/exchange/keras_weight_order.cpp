@@ -1,5 +1,7 @@
 #include "compiler/exchange/keras_weight_order.h"
 
+#include <algorithm>
+
 #include "compiler/model/functional.h"
 
 namespace moru {
@@ -16,10 +18,16 @@ std::string inner_prefix(const Layer& layer, const std::string& prefix) {
   return prefix + layer.name + (layer.class_name == "TimeDistributed" ? "/layer/" : "/");
 }
 
+void add_uncounted(Layer& layer, const std::string& prefix, Weights& to) {
+  if (const std::string name = uncounted_weight(layer); !name.empty()) to.push_back({nullptr, &layer, prefix + layer.name + "/" + name, name});
+}
+
 void add_own(Layer& layer, const std::string& prefix, bool trainable, Weights& to) {
+  if (!has_keras_weights(layer)) return;
   for (Parameter& parameter : layer.parameters)
     if (parameter.trainable == trainable)
-      to.push_back({&parameter, &layer, prefix + layer.name + "/" + parameter.name});
+      to.push_back({&parameter, &layer, prefix + layer.name + "/" + parameter.name, parameter.name});
+  if (!trainable) add_uncounted(layer, prefix, to);
 }
 
 void add_trainable(Layer& layer, const std::string& prefix, Rule rule, Weights& to) {
@@ -48,30 +56,51 @@ void add_all(Layer& layer, const std::string& prefix, Rule rule, Weights& to) {
 }
 
 void add_plain(Layer& layer, const std::string& prefix, Weights& to) {
-  for (Parameter& parameter : layer.parameters)
-    to.push_back({&parameter, &layer, prefix + layer.name + "/" + parameter.name});
+  if (has_keras_weights(layer))
+    for (Parameter& parameter : layer.parameters) to.push_back({&parameter, &layer, prefix + layer.name + "/" + parameter.name, parameter.name});
+  add_uncounted(layer, prefix, to);
   if (layer.submodel != nullptr)
     for (Layer& inner : layer.submodel->layers) add_plain(inner, inner_prefix(layer, prefix), to);
 }
 
-// The class of the layer inside a wrapper that names it as an attribute, else the layer's own.
-std::string inner_class(const Layer& layer) {
+// The layer inside a wrapper that holds it as an attribute.
+const Attributes* inner_layer(const Layer& layer) {
   const AttributeValue* attribute = layer.attributes.find("layer");
   const auto* nested = attribute != nullptr ? std::get_if<AttributeValue::Nested>(&attribute->value) : nullptr;
-  return nested != nullptr && *nested ? (*nested)->string("class") : layer.class_name;
+  return nested != nullptr ? nested->get() : nullptr;
+}
+
+std::string inner_class(const Layer& layer) {
+  const Attributes* inner = inner_layer(layer);
+  return inner != nullptr ? inner->string("class") : layer.class_name;
+}
+
+bool is_given_statistics(const Layer& layer) {
+  const Attributes* inner = inner_layer(layer);
+  return inner_class(layer) == "Normalization" && (inner != nullptr ? *inner : layer.attributes).has("mean");
 }
 
 }  // namespace
 
+bool has_keras_weights(const Layer& layer) { return !is_given_statistics(layer); }
+
+std::string uncounted_weight(const Layer& layer) {
+  if (inner_class(layer) != "Normalization" || is_given_statistics(layer)) return {};
+  return inner_layer(layer) != nullptr ? "layer/count" : "count";
+}
+
+bool has_cell(std::string_view class_name) {
+  return class_name == "LSTM" || class_name == "GRU" || class_name == "SimpleRNN" || class_name.starts_with("ConvLSTM");
+}
+
 std::string cell_name(const Layer& layer) {
   const std::string class_name = inner_class(layer);
-  if (class_name.starts_with("ConvLSTM")) return "conv_lstm_cell";
-  if (class_name != "LSTM" && class_name != "GRU" && class_name != "SimpleRNN") return {};
-  return default_layer_name(class_name) + "_cell";
+  if (!has_cell(class_name)) return {};
+  return class_name.starts_with("ConvLSTM") ? "conv_lstm_cell" : default_layer_name(class_name) + "_cell";
 }
 
 std::string keras_path(const OrderedWeight& weight) {
-  std::string own = weight.parameter->name;
+  std::string own = weight.name;
   const std::string around = weight.path.substr(0, weight.path.size() - own.size());
   std::string inside;
   if (weight.layer->class_name == "Bidirectional") {
@@ -91,11 +120,18 @@ std::vector<OrderedWeight> weight_order(Layer& layer) {
 
 std::vector<std::vector<OrderedWeight>> possible_weight_orders(Layer& layer) {
   std::vector<Weights> orders = {weight_order(layer)};
-  if (layer.submodel == nullptr) return orders;
-  orders.emplace_back();
-  add_all(layer, "", {.models_freeze = false}, orders.back());
-  orders.emplace_back();
-  add_plain(layer, "", orders.back());
+  if (layer.submodel != nullptr) {
+    orders.emplace_back();
+    add_all(layer, "", {.models_freeze = false}, orders.back());
+    orders.emplace_back();
+    add_plain(layer, "", orders.back());
+  }
+  const auto alone = [](const OrderedWeight& weight) { return weight.parameter == nullptr; };
+  if (std::ranges::any_of(orders[0], alone)) {
+    std::vector<Weights> without = orders;
+    for (Weights& order : without) std::erase_if(order, alone);
+    orders.insert(orders.end(), without.begin(), without.end());
+  }
   return orders;
 }
 

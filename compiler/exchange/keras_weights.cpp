@@ -5,6 +5,7 @@
 
 #include "compiler/exchange/keras_weight_order.h"
 #include "compiler/model/functional.h"
+#include "compiler/model/initializers.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -34,7 +35,7 @@ void set_values(Parameter& parameter, const Layer& layer, const Hdf5Dataset& dat
 }
 
 bool has_weights(const Layer& layer) {
-  if (!layer.parameters.empty()) return true;
+  if (!layer.parameters.empty() && has_keras_weights(layer)) return true;
   return layer.submodel != nullptr &&
          std::any_of(layer.submodel->layers.begin(), layer.submodel->layers.end(), has_weights);
 }
@@ -77,7 +78,8 @@ std::string projection_group(const std::string& prefix) {
 // In Keras SpectralNormalization has the kernel of the layer inside as a weight of its own too, before vector_u.
 bool repeats_kernel(const Layer& layer) { return layer.class_name == "SpectralNormalization"; }
 
-// Where Keras 3 has the weights of a stacked cell, "cells/1" of Moru: by its class, which is numbered from the second on.
+// Where Keras 3 has the weights of an RNN's cell: in "cell"; those of a stacked one, "cells/1" of Moru, by its class, which is
+// numbered from the second on.
 std::string cell_group(const Attributes& layer, const std::string& prefix) {
   constexpr std::string_view cells = "cells/";
   if (!prefix.starts_with(cells)) return prefix;
@@ -89,18 +91,29 @@ std::string cell_group(const Attributes& layer, const std::string& prefix) {
   return "cell/cells/" + default_layer_name(class_of(index)) + (before > 0 ? "_" + std::to_string(before) : "");
 }
 
-// The group of an inner layer or cell in Keras 3: "forward_layer/cell" for "forward/cell" of a Bidirectional.
-std::string keras3_group(const Layer& layer, const std::string& prefix) {
-  if (layer.class_name != "Bidirectional") return cell_group(layer.attributes, prefix);
+std::string joined(const std::string& front, const std::string& back) { return front + (front.empty() || back.empty() ? "" : "/") + back; }
+
+// The group of a weight in Keras 3, given Moru's prefix of its name: "forward_layer/cell" for "forward" of a Bidirectional
+// around an LSTM.
+std::string keras3_group(const std::string& class_name, const Attributes& attributes, const std::string& prefix) {
   const size_t slash = prefix.find('/');
-  const std::string direction = prefix.substr(0, slash) + "_layer";
-  if (slash == std::string::npos) return direction;
-  const bool has_own = direction == "backward_layer" && layer.attributes.has(direction);
-  return direction + "/" + cell_group(layer.attributes.nested(has_own ? direction : "layer"), prefix.substr(slash + 1));
+  const std::string first = prefix.substr(0, slash), rest = slash == std::string::npos ? "" : prefix.substr(slash + 1);
+  const auto inside = [&](const std::string& group, const Attributes& inner) {
+    return joined(group, keras3_group(inner.string("class"), inner, rest));
+  };
+  if (class_name == "Bidirectional") {
+    const bool has_own = first == "backward" && attributes.has("backward_layer");
+    return inside(first + "_layer", attributes.nested(has_own ? "backward_layer" : "layer"));
+  }
+  if (first == "layer" && attributes.find("layer")) return inside(first, attributes.nested("layer"));
+  if (class_name == "RNN") return cell_group(attributes, prefix);
+  return has_cell(class_name) ? joined(prefix, "cell") : prefix;
 }
+std::string keras3_group(const Layer& layer, const std::string& prefix) { return keras3_group(layer.class_name, layer.attributes, prefix); }
 
 /// How versions of Keras may call the group of an inner layer.
 std::vector<std::string> group_names(const Layer& layer, const std::string& prefix) {
+  if (prefix.empty()) return {keras3_group(layer, prefix)};
   return {keras3_group(layer, prefix), prefix, prefix + "_layer", projection_group(prefix), "_" + projection_group(prefix)};
 }
 
@@ -176,19 +189,19 @@ class Keras3Reader {
       if (inner == nullptr) refuse(source_, "has no group '" + path + "/layer'", other_model_hint);
       read_model(*layer.submodel, *inner, path + (wrapped ? "/layer/" : "/"));
     }
+    if (!has_keras_weights(layer)) return;
     std::map<std::string, size_t> next;  // by group
     if (repeats_kernel(layer) && group.find_dataset("vars/1") != nullptr) next[path] = 1;
     for (Parameter& parameter : layer.parameters) {
       const std::string prefix = group_prefix(parameter);
       const Hdf5Group* owner = &group;
       std::string owner_path = path;
-      if (!prefix.empty())
-        for (const std::string& name : group_names(layer, prefix))
-          if (const Hdf5Group* inner = find_inner_group(group, name)) {
-            owner = inner;
-            owner_path = path + "/" + name;
-            break;
-          }
+      for (const std::string& name : group_names(layer, prefix))
+        if (const Hdf5Group* inner = name.empty() ? nullptr : find_inner_group(group, name)) {
+          owner = inner;
+          owner_path = path + "/" + name;
+          break;
+        }
       if (const Hdf5Group* cell = owner->find_group("cell")) {
         owner = cell;
         owner_path += "/cell";
@@ -211,6 +224,9 @@ void write_dataset(Hdf5Group& group, const std::string& name, const Parameter& p
   group.datasets[name] = {.shape = parameter.shape, .integer = false, .reals = parameter.data, .integers = {}};
 }
 
+// What Keras alone keeps.
+Hdf5Dataset zero() { return {.shape = {}, .integer = true, .reals = {}, .integers = {0}}; }
+
 void name_vars(Hdf5Group& group, const std::string& name) {
   group.make_group("vars").attributes["name"] = {.texts = {name}, .scalar = true};
 }
@@ -219,6 +235,7 @@ void write_keras3_layer(const Layer& layer, Hdf5Group& group) {
   name_vars(group, layer.name);
   if (layer.submodel != nullptr)
     write_keras3_weights(*layer.submodel, layer.class_name == "TimeDistributed" ? group.make_group("layer") : group);
+  if (!has_keras_weights(layer)) return;
   std::map<std::string, size_t> next;
   if (repeats_kernel(layer)) write_dataset(group.make_group("vars"), std::to_string(next[""]++), layer.parameters.front());
   for (const Parameter& parameter : layer.parameters) {
@@ -226,9 +243,12 @@ void write_keras3_layer(const Layer& layer, Hdf5Group& group) {
     // GroupedQueryAttention has no other attributes than private ones.
     if (is_projection(layer.class_name))
       path = (layer.class_name == "GroupedQueryAttention" || path == "gate" ? "_" : "") + projection_group(path);
-    if (!cell_name(layer).empty()) path += path.empty() ? "cell" : "/cell";
     Hdf5Group& owner = group.make_group(path);
     write_dataset(owner.make_group("vars"), std::to_string(next[path]++), parameter);
+  }
+  if (const std::string path = uncounted_weight(layer); !path.empty()) {
+    const std::string around = path.substr(0, path.rfind('/') + 1);
+    group.make_group(around + "vars").datasets[std::to_string(next[around.substr(0, around.find('/'))]++)] = zero();
   }
 }
 
@@ -241,7 +261,7 @@ std::string plain_name(std::string_view name) {
 
 /// How well a weight's name in the file agrees with the weight: its own name, and its layer's among the path.
 int agreement(const OrderedWeight& weight, const std::string& name) {
-  const std::string own = plain_name(weight.parameter->name), given = plain_name(name);
+  const std::string own = plain_name(weight.name), given = plain_name(name);
   int score = given == own || number_in(given, own) ? 1 : 0;
   const std::string around = "/" + name;
   return score + (around.find("/" + weight.layer->name + "/") != std::string::npos ? 1 : 0);
@@ -297,23 +317,26 @@ class LegacyReader {
     }
     std::vector<OrderedWeight> best;
     int best_score = -1;
-    for (std::vector<OrderedWeight>& order : possible_weight_orders(layer)) {
-      if (order.size() != datasets.size())
-        refuse(source_,
-               "holds " + std::to_string(datasets.size()) + " weights for the layer '" + layer.name + "' (" +
-                   layer.class_name + "), which has " + std::to_string(order.size()),
-               other_model_hint);
+    std::vector<std::vector<OrderedWeight>> orders = possible_weight_orders(layer);
+    const size_t usual = orders.front().size();
+    std::erase_if(orders, [&](const std::vector<OrderedWeight>& order) { return order.size() != datasets.size(); });
+    if (orders.empty())
+      refuse(source_,
+             "holds " + std::to_string(datasets.size()) + " weights for the layer '" + layer.name + "' (" +
+                 layer.class_name + "), which has " + std::to_string(usual),
+             other_model_hint);
+    for (std::vector<OrderedWeight>& order : orders) {
       int score = 0;
       bool fits = true;
       for (size_t i = 0; i < order.size(); ++i) {
-        fits = fits && datasets[i]->shape == order[i].parameter->shape;
+        fits = fits && datasets[i]->shape == (order[i].parameter ? order[i].parameter->shape : std::vector<int64_t>());
         score += agreement(order[i], names[i]);
       }
       if (best.empty() || (fits && score > best_score)) best = std::move(order);
       if (fits) best_score = std::max(best_score, score);
     }
     for (size_t i = 0; i < best.size(); ++i)
-      set_values(*best[i].parameter, *best[i].layer, *datasets[i], "'" + name + "/" + names[i] + "'");
+      if (best[i].parameter) set_values(*best[i].parameter, *best[i].layer, *datasets[i], "'" + name + "/" + names[i] + "'");
   }
 };
 
@@ -355,6 +378,8 @@ KerasLayout find_keras_layout(const Hdf5Group& group) {
 }
 
 void read_keras_weights(Model& model, const Hdf5Group& group, const std::string& source) {
+  for (const ParameterPath& path : all_parameters(model))
+    if (!has_keras_weights(*path.layer)) path.parameter->data = initial_values(path.parameter->initializer, path.parameter->shape, 0, path.path);
   switch (find_keras_layout(group)) {
     case KerasLayout::keras3:
       return Keras3Reader(source).read_model(model, group, "");
@@ -389,7 +414,12 @@ void write_legacy_weights(const Model& model, Hdf5Group& group) {
     for (const OrderedWeight& weight : weight_order(const_cast<Layer&>(layer))) {
       names.push_back(keras_path(weight));
       const size_t slash = names.back().rfind('/');
-      write_dataset(own.make_group(names.back().substr(0, slash)), names.back().substr(slash + 1), *weight.parameter);
+      Hdf5Group& around = own.make_group(names.back().substr(0, slash));
+      const std::string name = names.back().substr(slash + 1);
+      if (weight.parameter)
+        write_dataset(around, name, *weight.parameter);
+      else
+        around.datasets[name] = zero();
     }
     write_split_texts(own, "weight_names", names);
   }

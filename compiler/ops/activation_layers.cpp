@@ -78,7 +78,8 @@ Op softmax_layer() {
       .attributes = {{.name = "axis",
                       .type = AttributeType::integers,
                       .default_value = Integers{-1},
-                      .doc = "one or several axes that sum to 1 together"}},
+                      .doc = "one or several axes that sum to 1 together",
+                      .keras_list = KerasList::unwrapped}},
       .infer = [](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op("softmax_layer");
         const Type& x = context.inputs[0];

@@ -12,7 +12,7 @@ constexpr std::vector<Op> (*families[])() = {
     window_ops,      indexing_ops,    random_ops,      control_ops,        dense_ops,
     activation_layer_ops,
     merging_ops,     convolution_ops, pooling_ops,     adaptive_pooling_ops, resizing_ops, einsum_dense_ops, regularization_ops, normalization_ops,
-    preprocessing_ops, encoding_ops,    attention_ops, multi_head_attention_ops, recurrent_ops, wrapper_ops,
+    preprocessing_ops, encoding_ops,    augmentation_ops, attention_ops, multi_head_attention_ops, recurrent_ops, wrapper_ops,
     loss_ops,        metric_ops,      optimizer_ops,   schedule_ops,       constraint_ops,
 };
 

@@ -15,7 +15,7 @@ Value call(std::string_view op, Value x) { return x.builder->call(op, {x}); }
 // ---- norms along axes ----
 
 AttributeSpec norm_axis() {
-  return {.name = "axis", .type = AttributeType::integers, .default_value = std::vector<int64_t>{0}, .doc = "the axes of one norm"};
+  return {.name = "axis", .type = AttributeType::integers, .default_value = std::vector<int64_t>{0}, .doc = "the axes of one norm", .keras_list = KerasList::unwrapped};
 }
 
 std::vector<Type> infer_constraint(const OpContext& context, std::string_view name) {

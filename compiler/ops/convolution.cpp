@@ -20,6 +20,7 @@ struct Geometry {
   size_t rank = 0;
   Integers size, stride, dilation;
   std::string padding;
+  Integers surplus = {};  // of transposed ones
 
   std::vector<Windows> windows(const Shape& x) const {  // of x with its channels behind
     std::vector<Windows> list;
@@ -29,14 +30,14 @@ struct Geometry {
   int64_t reach(size_t i) const { return (size[i] - 1) * dilation[i] + 1; }
   /// Extents of a transposed convolution: before cropping, and after.
   Dim full(const Dim& n, size_t i) const { return Dim(n - 1) * stride[i] + reach(i); }
-  Dim upsampled(const Dim& n, size_t i) const {
-    return padding == "same" ? n * stride[i] : n * stride[i] + std::max(reach(i) - stride[i], int64_t{0});
-  }
+  Dim upsampled(const Dim& n, size_t i) const { return full(n, i) - surplus[i]; }
 };
 
 Geometry geometry_of(const Attributes& a, size_t rank) {
-  return {rank, per_axis(a, "kernel_size", rank), per_axis(a, "strides", rank), per_axis(a, "dilation_rate", rank),
-          a.string("padding")};
+  Geometry g{rank, per_axis(a, "kernel_size", rank), per_axis(a, "strides", rank), per_axis(a, "dilation_rate", rank),
+             a.string("padding")};
+  for (size_t i = 0; i < rank; ++i) g.surplus.push_back(transposed_surplus(a, i, rank));
+  return g;
 }
 
 Dim channels_of(const Shape& x, const Attributes& a) { return channels_first(a) ? x.at(1) : x.back(); }
@@ -81,10 +82,8 @@ std::vector<ParameterSpec> convolution_parameters(const OpContext& context, Kind
 
 std::vector<Type> infer_convolution(const OpContext& context, const Op& op, Kind kind, size_t rank) {
   const Attributes& a = context.attributes;
-  refuse_attributes(
-      context, op,
-      {"output_padding"});
   check_activation(context, op, "activation");
+  if (kind == Kind::transposed && a.has("output_padding")) check_per_axis(context, op, "output_padding", rank, 0);
   for (const char* name : {"kernel_size", "strides", "dilation_rate"}) check_per_axis(context, op, name, rank);
   check_spatial(context, op, rank, true);
   const Geometry g = geometry_of(a, rank);
@@ -170,9 +169,8 @@ Value transposed_convolution(Value x, Value kernel, const Geometry& g) {
                 {"extent", Shape{g.full(extents[i + 1], i)}}});
   for (size_t i = 0; i < g.rank; ++i) {
     const auto axis = static_cast<int64_t>(i) + 1;
-    const Dim full = g.full(extents[i + 1], i), wanted = g.upsampled(extents[i + 1], i);
-    const int64_t surplus = Dim(full - wanted).constant();  // reach - stride, whatever the extent
-    if (surplus > 0) y = b.slice(y, axis, surplus / 2, wanted);
+    const int64_t surplus = g.surplus[i];
+    if (surplus > 0) y = b.slice(y, axis, surplus / 2, g.upsampled(extents[i + 1], i));
     if (surplus < 0) y = b.call("pad", {y}, {{"axis", axis}, {"before", Shape{0}}, {"after", Shape{-surplus}}});
   }
   return y;
@@ -235,7 +233,10 @@ std::vector<HostTensor> convolution_reference(std::span<const HostTensor> inputs
   for (size_t i = 0; i < rank; ++i) {
     const int64_t n = from[i], reach = g.reach(i);
     if (kind == Kind::transposed) {
-      to.push_back(g.padding == "same" ? n * g.stride[i] : n * g.stride[i] + std::max(reach - g.stride[i], int64_t{0}));
+      const int64_t beyond = a.has("output_padding") ? per_axis(a, "output_padding", rank)[i]
+                             : g.padding == "same"   ? g.stride[i] - reach % 2
+                                                     : std::max(g.stride[i] - reach, int64_t{0});
+      to.push_back((n - 1) * g.stride[i] + (g.padding == "same" ? reach % 2 : reach) + beyond);
       before.push_back(std::max((n - 1) * g.stride[i] + reach - to[i], int64_t{0}) / 2);
     } else {
       to.push_back(g.padding == "valid" ? (n - reach) / g.stride[i] + 1 : (n + g.stride[i] - 1) / g.stride[i]);
@@ -315,7 +316,8 @@ std::vector<AttributeSpec> convolution_attributes(Kind kind, size_t rank) {
   else
     list.push_back({.name = "groups", .type = T::integer, .default_value = 1, .least = 1, .doc = "ignored"});
   if (kind == Kind::transposed)
-    list.push_back({.name = "output_padding", .type = T::integers, .optional = true, .doc = "unsupported"});
+    list.push_back({.name = "output_padding", .type = T::integers, .optional = true, .least = 0,
+                    .doc = "of each axis: m as said above, in place of its default"});
   list.push_back({.name = "activation", .type = T::activation, .default_value = "linear"});
   list.push_back({.name = "use_bias", .type = T::boolean, .default_value = true});
   auto weights = [&](std::string_view initializer, std::string_view regularizer, std::string_view constraint,
@@ -366,6 +368,12 @@ std::vector<Example> convolution_examples(Kind kind, size_t rank) {
     examples.push_back({.inputs = input(2, 6), .attributes = attributes({{"groups", 2}, {"padding", "same"}})});
     examples.push_back({.inputs = input(2, 3), .attributes = attributes({{"filters", 17}}), .differentiable = false});
   }
+  if (kind == Kind::transposed)
+    for (const char* padding : {"valid", "same"})
+      for (int64_t beyond : {0, 1})
+        examples.push_back({.inputs = input(2, 3),
+                            .attributes = attributes({{"padding", padding}, {"strides", Integers(rank, 2)},
+                                                      {"output_padding", Integers{beyond}}})});
   if (kind == Kind::depthwise || kind == Kind::separable)
     examples.push_back(
         {.inputs = input(2, 3), .attributes = attributes({{"depth_multiplier", 2}, {"padding", "same"}})});
@@ -386,7 +394,8 @@ Op convolution(std::string_view name, std::string_view class_name, Kind kind, si
       "The adjoint of a convolution: y[b, i*stride + p*dilation - before, o] += x[b, i, c] kernel[p, o, c], then bias "
       "and "
       "activation.   x: [batch, n..., in]   kernel: [size..., filters, in]   ->   [batch, m..., filters], m = n*stride "
-      "(same) or n*stride + max(reach - stride, 0) (valid)",
+      "(same) or n*stride + max(reach - stride, 0) (valid); with output_padding (n-1)*stride + output_padding + reach (valid) "
+      "or + reach % 2 (same)",
       "A convolution of each channel by itself: y[b, i, c*multiplier + n] = activation(sum over p of x[b, i*stride + "
       "p*dilation - before, c] kernel[p, c, n] + bias).   x: [batch, space..., in]   depthwise_kernel: [size..., in, "
       "multiplier]   ->   [batch, space..., in*multiplier]",

@@ -183,7 +183,7 @@ std::vector<Op> einsum_dense_ops() {
       .inputs = {{"x"}, {.name = "kernel", .parameter = true}, {.name = "bias", .optional = true, .parameter = true}},
       .attributes =
           {{.name = "equation", .type = T::string, .doc = "\"abc,cd->abd\"; dots stand for any axes"},
-           {.name = "output_shape", .type = T::integers, .least = -1, .doc = "behind the batch; -1 is as in x"},
+           {.name = "output_shape", .type = T::integers, .least = -1, .doc = "behind the batch; -1 is as in x", .keras_list = KerasList::open},
            {.name = "activation", .type = T::activation, .default_value = "linear"},
            {.name = "bias_axes", .type = T::string, .optional = true, .doc = "axes of the output with a bias: \"d\""},
            {.name = "kernel_initializer", .type = T::initializer, .default_value = "glorot_uniform"},

@@ -161,6 +161,7 @@ Op discretization() {
           "output_mode "
           "says.   x: [batch, ...]",
       .class_name = "Discretization",
+      .takes_trainable = false,
       .inputs = {{"x"}},
       .attributes =
           {{.name = "bin_boundaries", .type = T::reals, .doc = "ascending"},
@@ -321,7 +322,7 @@ Op integer_lookup() {
             .optional = true,
             .doc = "ignored: it follows from the vocabulary"},
            {.name = "idf_weights", .type = T::reals, .optional = true, .doc = "unsupported"},
-           {.name = "oov_method", .type = T::string, .default_value = "floormod", .choices = {"floormod"}},
+           {.name = "oov_method", .type = T::string, .default_value = "floormod", .choices = {"floormod"}, .recent = true},
            {.name = "salt", .type = T::integer, .optional = true, .doc = "unsupported"}},
       .infer = [](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op("integer_lookup");

@@ -468,12 +468,14 @@ std::vector<AttributeSpec> common_attributes() {
       {.name = "use_gate",
        .type = T::boolean,
        .default_value = false,
-       .doc = "heads times sigmoid of a projected query"},
+       .doc = "heads times sigmoid of a projected query",
+       .recent = true},
       {.name = "sliding_window",
        .type = T::integer,
        .optional = true,
        .least = 1,
-       .doc = "query i sees keys nearer than this"},
+       .doc = "query i sees keys nearer than this",
+       .recent = true},
       {.name = "flash_attention", .type = T::boolean, .optional = true, .doc = "ignored: it changes no result"},
       {.name = "kernel_initializer", .type = T::initializer, .default_value = "glorot_uniform"},
       {.name = "bias_initializer", .type = T::initializer, .default_value = "zeros"},
@@ -496,7 +498,7 @@ Op attention_with_heads(std::string_view name, std::string_view class_name, std:
                                    {.name = "key", .optional = true, .keyword = true, .absent_as = "value"},
                                    {.name = "attention_mask", .optional = true, .keyword = true}};
   for (std::string_view more : {"query_mask", "value_mask", "key_mask", "seed", "step"})
-    inputs.push_back({.name = more, .optional = true});
+    inputs.push_back({.name = more, .optional = true, .keyword = more.ends_with("_mask")});
   for (std::string_view weight : {"query/kernel", "query/bias", "key/kernel", "key/bias", "gate/kernel", "gate/bias",
                                   "value/kernel", "value/bias", "attention_output/kernel", "attention_output/bias"})
     inputs.push_back({.name = weight, .optional = true, .parameter = true});

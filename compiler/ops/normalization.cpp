@@ -151,6 +151,10 @@ HostMoments host_moments(const HostTensor& x, size_t groups, Group group, Weight
 }
 double every_element(size_t) { return 1.0; }
 
+AttributeSpec axes_attribute() {
+  return {.name = "axis", .type = T::integers, .default_value = Integers{-1}, .keras_list = KerasList::unwrapped};
+}
+
 AttributeSpec epsilon_attribute(double value) {
   return {.name = "epsilon", .type = T::real, .default_value = value, .least = 0, .doc = "added to the variance"};
 }
@@ -322,7 +326,7 @@ Op layer_normalization() {
              "rms_scaling: y = x / sqrt(variance + epsilon) * gamma.   x, y: [batch, ...]   gamma, beta: the extents of axis",
       .class_name = "LayerNormalization",
       .inputs = with_scale_and_offset({{"x"}}),
-      .attributes = scale_and_offset({{.name = "axis", .type = T::integers, .default_value = Integers{-1}},
+      .attributes = scale_and_offset({axes_attribute(),
                                       epsilon_attribute(1e-3),
                                       {.name = "rms_scaling", .type = T::boolean, .default_value = false,
                                        .doc = "neither subtracts the mean nor adds beta"}}),
@@ -455,7 +459,7 @@ Op rms_normalization() {
       .doc = "y = x / sqrt(mean(x^2) + epsilon) * scale, the mean over `axis`.   x, y: [batch, ...]   scale: the extents of axis",
       .class_name = "RMSNormalization",
       .inputs = {{"x"}, {.name = "scale", .parameter = true}},
-      .attributes = {{.name = "axis", .type = T::integers, .default_value = Integers{-1}}, epsilon_attribute(1e-6)},
+      .attributes = {axes_attribute(), epsilon_attribute(1e-6)},
       .infer = [](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op("rms_normalization");
         check_normalized_axes(context, op, context.attributes.integers("axis"), true);
@@ -502,7 +506,7 @@ Op unit_normalization() {
       .doc = "y = x / max(|x|, 1e-12), |x| the Euclidean norm over `axis`.   x, y: [batch, ...]",
       .class_name = "UnitNormalization",
       .inputs = {{"x"}},
-      .attributes = {{.name = "axis", .type = T::integers, .default_value = Integers{-1}}},
+      .attributes = {axes_attribute()},
       .infer = [](const OpContext& context) -> std::vector<Type> {
         check_normalized_axes(context, get_op("unit_normalization"), context.attributes.integers("axis"), false);
         return {{float_dtype(context.inputs[0].dtype), context.inputs[0].shape}};

@@ -200,6 +200,8 @@ Attributes check_attributes(const Op& op, Attributes attributes, std::string_vie
     // One number stands for a list of it.
     if (const auto* integer = std::get_if<int64_t>(&given->value); integer && spec.type == AttributeType::integers)
       attributes.set(name, std::vector<int64_t>{*integer});
+    else if (integer && spec.type == AttributeType::reals)
+      attributes.set(name, std::vector<double>{static_cast<double>(*integer)});
     else if (const auto* real = std::get_if<double>(&given->value); real && spec.type == AttributeType::reals)
       attributes.set(name, std::vector<double>{*real});
     given = attributes.find(spec.name);

@@ -47,6 +47,14 @@ enum class AttributeType : uint8_t {
   activation,   // the name of an elementwise op or "softmax"
 };
 
+/// How Keras writes a list of numbers, where its constructors want another form than a plain list.
+enum class KerasList : uint8_t {
+  plain,
+  pairs,     // four numbers or more in pairs, two to an axis: [[1, 1], [2, 0]]
+  open,      // -1 as null: the extent of the input
+  unwrapped  // one number alone without its list
+};
+
 struct AttributeSpec {
   std::string_view name;
   AttributeType type = AttributeType::integer;
@@ -57,6 +65,8 @@ struct AttributeSpec {
   std::string_view doc = {};
   bool internal = false;                        // set by passes/make_entries, no argument of the layer: "training"
   bool of_call = false;                         // in Keras an argument of the layer's call: "use_causal_mask"
+  bool recent = false;                          // Keras 3.0 lacks it: written only where it is not its default
+  KerasList keras_list = KerasList::plain;
 };
 
 struct InputSpec {
@@ -146,6 +156,7 @@ struct Op {
   OpFamily family = OpFamily::elementwise;
   std::string_view doc;              // formula and shapes
   std::string_view class_name = {};  // layers: the Keras class, "LSTM"
+  bool takes_trainable = true;       // layers: the constructor of the Keras class has an argument "trainable"
   std::vector<InputSpec> inputs;
   std::vector<AttributeSpec> attributes = {};
 
@@ -221,6 +232,7 @@ std::vector<Op> einsum_dense_ops();
 std::vector<Op> regularization_ops();  // dropout
 std::vector<Op> normalization_ops();   // batch, layer, group, rms, unit
 std::vector<Op> preprocessing_ops();   // normalization, rescaling
+std::vector<Op> augmentation_ops();    // random_flip, random_rotation, ...
 std::vector<Op> encoding_ops();        // of numbers as categories and of categories as numbers
 std::vector<Op> attention_ops();             // of queries and keys as they are
 std::vector<Op> multi_head_attention_ops();  // of their projections

@@ -275,6 +275,15 @@ Op end_layer(std::string_view name, std::string_view class_name, size_t rank, bo
   };
   Integers each;
   for (size_t i = 0; i < 2 * rank; ++i) each.push_back(static_cast<int64_t>(i) % 3);
+  const bool channels_behind = crop && rank == 1;
+  AttributeSpec data_format = channels_behind ? channels_last_attribute() : data_format_attribute();
+  data_format.recent = rank == 1;
+  std::vector<Example> examples = {
+      {.inputs = example_input(rank, 2, 3)},
+      {.inputs = example_input(rank, 2, 17), .attributes = {{attribute, rank < 3 ? each : Integers{1, 0, 1}}}}};
+  if (!channels_behind)
+    examples.push_back({.inputs = example_input(rank, 2, 3, true),
+                        .attributes = {{attribute, Integers{1}}, {"data_format", "channels_first"}}});
   return {
       .name = name,
       .family = OpFamily::layer,
@@ -286,8 +295,9 @@ Op end_layer(std::string_view name, std::string_view class_name, size_t rank, bo
                       .type = T::integers,
                       .default_value = Integers{rank == 1 || !crop ? 1 : 0},
                       .least = 0,
-                      .doc = "front and back of each axis, or one number for both, or one number for all"},
-                     data_format_attribute()},
+                      .doc = "front and back of each axis, or one number for both, or one number for all",
+                      .keras_list = KerasList::pairs},
+                     data_format},
       .infer = [=](const OpContext& context) -> std::vector<Type> {
         const Op& op = get_op(name);
         check_spatial(context, op, rank, false);
@@ -325,11 +335,7 @@ Op end_layer(std::string_view name, std::string_view class_name, size_t rank, bo
         return {x};
       },
       .cheap = true,
-      .examples = {{.inputs = example_input(rank, 2, 3)},
-                   {.inputs = example_input(rank, 2, 17),
-                    .attributes = {{attribute, rank < 3 ? each : Integers{1, 0, 1}}}},
-                   {.inputs = example_input(rank, 2, 3, true),
-                    .attributes = {{attribute, Integers{1}}, {"data_format", "channels_first"}}}},
+      .examples = std::move(examples),
   };
 }
 

@@ -9,6 +9,7 @@ namespace moru {
 namespace {
 
 constexpr double epsilon = 1e-7;  // Keras' backend.epsilon()
+constexpr int64_t most_given_statistics = 1 << 20;
 
 // The axes with a mean and variance of their own, from the front and in order; none where the attribute is absent.
 std::vector<size_t> kept_axes(const Attributes& attributes, size_t rank) {
@@ -28,9 +29,15 @@ std::vector<Extent> statistics_shape(const std::vector<Extent>& x, const std::ve
   return shape;
 }
 
-AttributeValue given_or(const Attributes& attributes, std::string_view name, double fallback) {
+// The initial value of a statistic: what is given, repeated along the kept axes in front of those that it speaks of.
+AttributeValue initial_statistic(const Attributes& attributes, std::string_view name, double fallback, const Shape& shape) {
   if (!attributes.has(name)) return Attributes{{"class", "Constant"}, {"value", fallback}};
-  return Attributes{{"class", "Constant"}, {"value", attributes.reals(name)}};
+  std::vector<double> values = attributes.reals(name);
+  const size_t given = values.size();
+  const Dim count = element_count(shape);
+  if (given > 1 && count.is_constant() && count.constant() <= most_given_statistics)
+    for (auto k = given; k < static_cast<size_t>(count.constant()); ++k) values.push_back(values[k - given]);
+  return Attributes{{"class", "Constant"}, {"value", std::move(values)}};
 }
 
 std::vector<ParameterSpec> normalization_parameters(const OpContext& context) {
@@ -40,11 +47,18 @@ std::vector<ParameterSpec> normalization_parameters(const OpContext& context) {
   auto statistic = [&](const char* name, double fallback) {
     return ParameterSpec{.name = name,
                          .shape = shape,
-                         .initializer = given_or(context.attributes, name, fallback),
+                         .initializer = initial_statistic(context.attributes, name, fallback, shape),
                          .regularizer = {},
                          .trainable = false};
   };
   return {statistic("mean", 0.0), statistic("variance", 1.0)};
+}
+
+// Whether `given` numbers speak of all kept axes, or of the last ones.
+bool fits_kept_axes(const Shape& kept, int64_t given) {
+  Dim count = 1;
+  for (size_t axis = kept.size(); axis-- > 0 && !count.is_constant(given);) count = count * kept[axis];
+  return given == 1 || count.is_constant(given);
 }
 
 std::vector<Type> infer_normalization(const OpContext& context) {
@@ -58,12 +72,14 @@ std::vector<Type> infer_normalization(const OpContext& context) {
              "mean and variance are kept for each of its elements");
     }
   std::vector<ParameterSpec> parameters = normalization_parameters(context);
+  if (context.attributes.has("mean") != context.attributes.has("variance"))
+    fail(context, op, "needs both mean and variance, or neither");
   for (std::string_view name : {"mean", "variance"}) {
     if (!context.attributes.has(name)) continue;
-    Dim count = element_count(parameters[0].shape);
     auto given = static_cast<int64_t>(context.attributes.reals(name).size());
-    if (given != 1 && !count.is_constant(given))
-      fail(context, op, "attribute '" + std::string(name) + "' has " + std::to_string(given) + " values but needs " + count.text());
+    if (!fits_kept_axes(parameters[0].shape, given))
+      fail(context, op, "attribute '" + std::string(name) + "' has " + std::to_string(given) + " values but needs " +
+                            element_count(parameters[0].shape).text());
   }
   check_parameters(context, op);
   return {{float_dtype(x.dtype), x.shape}};
@@ -112,8 +128,11 @@ Op normalization() {
       .inputs = {{"x"}, {"mean"}, {"variance"}},
       .attributes = {{.name = "axis", .type = AttributeType::integers, .default_value = Integers{-1}, .optional = true,
                       .doc = "axes with statistics of their own; none: one mean and variance for all"},
-                     {.name = "mean", .type = AttributeType::reals, .optional = true, .doc = "instead of fitting it to data"},
-                     {.name = "variance", .type = AttributeType::reals, .optional = true, .least = 0},
+                     {.name = "mean", .type = AttributeType::reals, .optional = true,
+                      .doc = "instead of fitting it to data: one number, or one for each element of the axes or of the last of them",
+                      .keras_list = KerasList::unwrapped},
+                     {.name = "variance", .type = AttributeType::reals, .optional = true, .least = 0, .doc = "as mean",
+                      .keras_list = KerasList::unwrapped},
                      {.name = "invert", .type = AttributeType::boolean, .default_value = false}},
       .infer = infer_normalization,
       .parameters = normalization_parameters,
@@ -131,32 +150,54 @@ Op normalization() {
   };
 }
 
+// x times or plus what is given: one number, or one for each element of the last axis.
+Value with_given(Value x, const Attributes& a, std::string_view name, Value (*combine)(Value, Value)) {
+  const std::vector<double>& given = a.reals(name);
+  Builder& b = *x.builder;
+  if (given.size() == 1) return combine(x, b.constant(given[0], x.type().dtype));
+  std::vector<Value> numbers;
+  for (double number : given) numbers.push_back(b.broadcast_to(b.constant(number, x.type().dtype), {Dim(1)}));
+  return combine(x, b.concat(numbers, 0));
+}
+
 Op rescaling() {
+  using Reals = std::vector<double>;
   return {
       .name = "rescaling",
       .family = OpFamily::layer,
-      .doc = "y = x * scale + offset.   x, y: [...]",
+      .doc = "y = x * scale + offset, each one number or one for each channel.   x, y: [..., channels]",
       .class_name = "Rescaling",
       .inputs = {{"x"}},
-      .attributes = {{.name = "scale", .type = AttributeType::real},
-                     {.name = "offset", .type = AttributeType::real, .default_value = 0.0}},
+      .attributes = {{.name = "scale", .type = AttributeType::reals, .keras_list = KerasList::unwrapped},
+                     {.name = "offset", .type = AttributeType::reals, .default_value = Reals{0.0}, .keras_list = KerasList::unwrapped}},
       .infer = [](const OpContext& context) -> std::vector<Type> {
-        return {{float_dtype(context.inputs[0].dtype), context.inputs[0].shape}};
+        const Op& op = get_op("rescaling");
+        const Shape& x = context.inputs[0].shape;
+        for (std::string_view name : {"scale", "offset"}) {
+          const auto given = static_cast<int64_t>(context.attributes.reals(name).size());
+          if (given != 1 && (x.empty() || !x.back().is_constant(given)))
+            fail(context, op, "attribute '" + std::string(name) + "' has " + std::to_string(given) + " values, but the input is " + shape_text(x),
+                 "give one number, or one for each element of the last axis");
+        }
+        return {{float_dtype(context.inputs[0].dtype), x}};
       },
       .mask = keep_mask,
       .reference = [](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
         HostTensor y = inputs[0];
         y.dtype = float_dtype(y.dtype);
-        for (double& element : y.data) element = element * a.real("scale") + a.real("offset");
+        const Reals &scale = a.reals("scale"), &offset = a.reals("offset");
+        for (size_t i = 0; i < y.data.size(); ++i) y.data[i] = y.data[i] * scale[i % scale.size()] + offset[i % offset.size()];
         return {y};
       },
       .expand = [](Builder&, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
-        Value y = to_float(inputs[0]) * a.real("scale");
-        return {a.real("offset") == 0.0 ? y : y + a.real("offset")};
+        const Value y = with_given(to_float(inputs[0]), a, "scale", [](Value x, Value given) { return x * given; });
+        if (a.reals("offset") == Reals{0.0}) return {y};
+        return {with_given(y, a, "offset", [](Value x, Value given) { return x + given; })};
       },
       .cheap = true,
       .examples = {{.inputs = {{{5, 7}}}, .attributes = {{"scale", 0.25}}},
-                   {.inputs = {{{3, 17}, 0, 256, DType::i32}}, .attributes = {{"scale", 1.0 / 127.5}, {"offset", -1.0}}}},
+                   {.inputs = {{{3, 17}, 0, 256, DType::i32}}, .attributes = {{"scale", 1.0 / 127.5}, {"offset", -1.0}}},
+                   {.inputs = {{{2, 4, 3}}}, .attributes = {{"scale", Reals{0.5, 2, -1}}, {"offset", Reals{0, 1, 0.25}}}}},
   };
 }
 

@@ -429,7 +429,7 @@ std::vector<AttributeSpec> loop_attributes() {
       {.name = "return_state", .type = T::boolean, .default_value = false, .doc = "also return the last state"},
       {.name = "go_backwards", .type = T::boolean, .default_value = false, .doc = "from the last step to the first"},
       {.name = "stateful", .type = T::boolean, .default_value = false, .doc = "begins with the states of the call before"},
-      {.name = "unroll", .type = T::boolean, .default_value = false, .doc = "ignored"},
+      {.name = "unroll", .type = T::boolean, .default_value = false, .doc = "no effect: steps are a loop"},
       {.name = "zero_output_for_mask", .type = T::boolean, .default_value = false, .doc = "masked steps yield 0, not the output before them"},
       {.name = "time_major", .type = T::boolean, .default_value = false, .doc = "unsupported"},
       {.name = "stream", .type = T::integer, .default_value = 0, .doc = "number of this draw", .internal = true},

@@ -150,7 +150,7 @@ AttributeSpec rate_attribute(std::string_view doc) {
 }
 AttributeSpec noise_shape_attribute() {
   return {.name = "noise_shape", .type = T::integers, .optional = true, .least = -1,
-          .doc = "shape of the noise, broadcast to x; -1: the extent of x"};
+          .doc = "shape of the noise, broadcast to x; -1: the extent of x", .keras_list = KerasList::open};
 }
 
 Op dropout(std::string_view name, std::string_view class_name, std::string_view doc, std::vector<AttributeSpec> attributes,
@@ -257,6 +257,7 @@ std::vector<Op> regularization_ops() {
   ops.push_back(dropout("spatial_dropout_3d", "SpatialDropout3D", spatial_doc,
                         {rate_attribute("share of channels"), data_format_attribute()}, 5,
                         {{.inputs = {{{3, 2, 3, 2, 9}}}, .attributes = {{"rate", 0.3}}}}));
+  for (Op& op : ops) op.takes_trainable = !op.name.starts_with("spatial_dropout");
   ops.push_back(gaussian_noise());
   ops.push_back(gaussian_dropout());
   ops.push_back(alpha_dropout());

@@ -131,10 +131,13 @@ Op up_sampling(std::string_view name, std::string_view class_name, size_t rank) 
   Integers sizes;
   for (size_t i = 0; i < rank; ++i) sizes.push_back(static_cast<int64_t>(i) + 2);
   std::vector<AttributeSpec> attributes = {
-      {.name = "size", .type = T::integers, .default_value = Integers(rank, 2), .least = 1}, data_format_attribute()};
-  std::vector<Example> examples = {
-      {.inputs = example_input(rank, 2, 3)},
-      {.inputs = example_input(rank, 1, 2, true), .attributes = {{"size", sizes}, {"data_format", "channels_first"}}}};
+      {.name = "size", .type = T::integers, .default_value = Integers(rank, 2), .least = 1, .keras_list = KerasList::unwrapped},
+      rank == 1 ? channels_last_attribute() : data_format_attribute()};
+  std::vector<Example> examples = {{.inputs = example_input(rank, 2, 3)}};
+  if (rank == 1)
+    examples.push_back({.inputs = example_input(rank, 1, 2), .attributes = {{"size", Integers{3}}}});
+  else
+    examples.push_back({.inputs = example_input(rank, 1, 2, true), .attributes = {{"size", sizes}, {"data_format", "channels_first"}}});
   if (rank == 2) {
     attributes.push_back(interpolation_attribute("nearest"));
     for (const char* kernel : {"bilinear", "bicubic", "lanczos3", "lanczos5"})
@@ -389,10 +392,10 @@ std::vector<Op> resizing_ops() {
       "of those around it.   x: [batch, height, width, channels]   ->   [batch, new height, new width, channels]",
       {interpolation_attribute("bilinear"),
        {.name = "crop_to_aspect_ratio", .type = T::boolean, .default_value = false, .doc = "of the middle"},
-       {.name = "pad_to_aspect_ratio", .type = T::boolean, .default_value = false, .doc = "around, with fill_value"},
-       {.name = "fill_mode", .type = T::string, .default_value = "constant", .choices = {"constant"}},
-       {.name = "fill_value", .type = T::real, .default_value = 0.0},
-       {.name = "antialias", .type = T::boolean, .default_value = false, .doc = "wider kernels where images shrink"}},
+       {.name = "pad_to_aspect_ratio", .type = T::boolean, .default_value = false, .doc = "around, with fill_value", .recent = true},
+       {.name = "fill_mode", .type = T::string, .default_value = "constant", .choices = {"constant"}, .recent = true},
+       {.name = "fill_value", .type = T::real, .default_value = 0.0, .recent = true},
+       {.name = "antialias", .type = T::boolean, .default_value = false, .doc = "wider kernels where images shrink", .recent = true}},
       [](Value x, const Attributes& a) { return resized(x, resize_of(a)); },
       [](HostTensor x, const Attributes& a) { return resized_reference(std::move(x), resize_of(a)); },
       resizing_examples()));

@@ -64,6 +64,17 @@ Shape channels_to_front(const Shape& shape) { return permuted(shape, to_front(sh
 HostTensor channels_to_back(const HostTensor& x) { return permuted(x, to_back(x.shape.size())); }
 HostTensor channels_to_front(const HostTensor& x) { return permuted(x, to_front(x.shape.size())); }
 
+int64_t transposed_surplus(const Attributes& attributes, size_t axis, size_t rank) {
+  const int64_t stride = per_axis(attributes, "strides", rank)[axis],
+                reach = (per_axis(attributes, "kernel_size", rank)[axis] - 1) * per_axis(attributes, "dilation_rate", rank)[axis] + 1;
+  const bool same = attributes.string("padding") == "same";
+  if (attributes.has("output_padding")) {
+    const int64_t beyond = per_axis(attributes, "output_padding", rank)[axis];
+    return same ? reach - reach % 2 - beyond : -beyond;
+  }
+  return same ? reach - stride : std::min(reach - stride, int64_t{0});
+}
+
 Windows make_windows(const Dim& extent, int64_t size, int64_t stride, int64_t dilation, std::string_view padding) {
   Windows w{.count = 0, .before = 0, .after = 0, .size = size, .stride = stride, .dilation = dilation};
   const int64_t reach = (size - 1) * dilation + 1;
@@ -142,6 +153,14 @@ AttributeSpec data_format_attribute() {
           .type = AttributeType::string,
           .default_value = "channels_last",
           .choices = {"channels_last", "channels_first"}};
+}
+
+AttributeSpec channels_last_attribute() {
+  return {.name = "data_format",
+          .type = AttributeType::string,
+          .default_value = "channels_last",
+          .choices = {"channels_last"},
+          .doc = "only this one, as in Keras"};
 }
 
 std::vector<int64_t> space_of(const HostTensor& x) { return {x.shape.begin() + 1, x.shape.end() - 1}; }

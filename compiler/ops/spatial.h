@@ -32,6 +32,11 @@ struct Windows {
 };
 Windows make_windows(const Dim& extent, int64_t size, int64_t stride, int64_t dilation, std::string_view padding);
 
+/// By how much a transposed convolution crops its full output of (n - 1) * stride + reach, floor(half) of it in front; where
+/// it is negative, that many zeros are added behind. With Keras' output_padding p, m - (n - 1) * stride is reach + p (valid)
+/// or reach % 2 + p (same); without, m is as in ops/convolution.cpp.
+int64_t transposed_surplus(const Attributes& attributes, size_t axis, size_t rank);
+
 /// y[..., i, ...] = x[..., positions[i], ...] along `axis`.  positions: [count] of i32 or i64, within the axis.
 Value gather_along(Value x, int64_t axis, Value positions);
 
@@ -43,6 +48,8 @@ Value windowed(Value x, const std::vector<Windows>& windows, double value = 0.0)
 void check_spatial(const OpContext& context, const Op& op, size_t rank, bool known_channels);
 
 AttributeSpec data_format_attribute();
+/// Of layers that have channels behind only.
+AttributeSpec channels_last_attribute();
 
 // ---- layers that change space alone ----
 

@@ -287,15 +287,38 @@ std::vector<ParameterSpec> time_distributed_parameters(const OpContext& context)
   return inner_parameters(resolve_inner(context.attributes, "layer", context.node), {&step, 1}, context.node, "layer/");
 }
 
-// True for dropout, noise, and recurrent layers with dropout.
+// True for dropout, noise, recurrent layers with dropout, and what may hold such layers.
 bool draws(const InnerLayer& inner) {
   if (recurrent_states(*inner.op, inner.attributes) > 0) return draws_numbers(*inner.op, inner.attributes);
   return std::ranges::any_of(inner.op->inputs, [](const InputSpec& input) { return input.name == "seed"; });
 }
 
+InnerLayer resolve_step_layer(const Attributes& attributes, std::string_view node) {
+  InnerLayer inner = resolve_inner(attributes, "layer", node);
+  if (attributes.has("stream") && inner.attributes.find("stream")) inner.attributes.set("stream", attributes.integer("stream"));
+  return inner;
+}
+
+// [batch, time, ...] as [batch * time, ...]: a layer that draws then has numbers of its own for each step, as in Keras.
+template <typename Extent>
+std::vector<Extent> joined_steps(const std::vector<Extent>& shape) {
+  std::vector<Extent> joined(shape.begin() + 1, shape.end());
+  joined[0] = shape[0] * shape[1];
+  return joined;
+}
+template <typename Extent>
+std::vector<Extent> parted_steps(const std::vector<Extent>& joined, const std::vector<Extent>& x) {
+  std::vector<Extent> shape = {x[0], x[1]};
+  shape.insert(shape.end(), joined.begin() + 1, joined.end());
+  return shape;
+}
+
 // Keras hands each step's mask to the layer where that takes one. A mask of the steps alone says nothing of what is inside
 // a step: it goes past the layer.
 bool masks_steps(const InnerLayer& inner, const Shape& mask) { return mask.size() > 2 && takes_mask(inner); }
+
+// What the op's inputs are, in order: x, the mask, seed and step or nothing, the parameters.
+constexpr size_t first_parameter = 4;
 
 std::vector<Type> infer_time_distributed(const OpContext& context) {
   const Op& op = get_op("time_distributed");
@@ -303,10 +326,9 @@ std::vector<Type> infer_time_distributed(const OpContext& context) {
   if (x.shape.size() < 3)
     fail(context, op, "needs a sequence [batch, time, ...] but got " + shape_text(x.shape),
          "set return_sequences=true on the recurrent layer before it");
-  InnerLayer inner = resolve_inner(context.attributes, "layer", context.node);
-  if (draws(inner))
-    unsupported(context, op, "TimeDistributed around " + std::string(inner.op->class_name),
-                "use " + std::string(inner.op->class_name) + " itself on the sequence");
+  const InnerLayer inner = resolve_step_layer(context.attributes, context.node);
+  if (has_input(context, first_parameter - 2) != has_input(context, first_parameter - 1))
+    fail(context, op, "needs seed and step, or neither");
   const bool masked = has_input(context, 1);
   if (masked) {
     const Shape& mask = context.inputs[1].shape;
@@ -323,15 +345,20 @@ std::vector<Type> infer_time_distributed(const OpContext& context) {
   return outputs;
 }
 
-constexpr size_t first_parameter = 2;  // behind x and the mask
-
 std::vector<Value> expand_time_distributed(Builder& builder, std::span<const Value> inputs, const Attributes& attributes) {
-  InnerLayer inner = resolve_inner(attributes, "layer", builder.origin());
-  Value x = inputs[0], mask = find_input(inputs, 1);
+  InnerLayer inner = resolve_step_layer(attributes, builder.origin());
+  Value x = inputs[0], mask = find_input(inputs, 1), seed = find_input(inputs, 2);
   if (mask && !masks_steps(inner, mask.shape())) mask = {};
   const std::span<const Value> parameters = inputs.subspan(std::min(inputs.size(), first_parameter));
   Type step_input = step_type(x.type());
   std::vector<std::string> names = names_of(inner_parameters(inner, {&step_input, 1}, builder.origin(), ""));
+  if (seed && draws(inner)) {
+    const Value joined = builder.reshape(x, joined_steps(x.shape()));
+    if (mask) mask = builder.reshape(mask, joined_steps(mask.shape()));
+    const Value y = inner.op->expand(builder, placed<Value>(inner, {&joined, 1}, {.mask = mask, .seed = seed, .step = inputs[3]}, names, parameters),
+                                     inner.attributes).at(0);
+    return {builder.reshape(y, parted_steps(y.shape(), x.shape()))};
+  }
   if (acts_on_last_axis(inner) && !mask)
     return inner.op->expand(builder, placed<Value>(inner, inputs.first(1), {}, names, parameters), inner.attributes);
 
@@ -362,8 +389,8 @@ std::vector<Value> expand_time_distributed(Builder& builder, std::span<const Val
 }
 
 std::vector<HostTensor> time_distributed_reference(std::span<const HostTensor> inputs, const Attributes& attributes) {
-  InnerLayer inner = resolve_inner(attributes, "layer", {});
-  const HostTensor &x = inputs[0], *mask = find_input(inputs, 1);
+  InnerLayer inner = resolve_step_layer(attributes, {});
+  const HostTensor &x = inputs[0], *mask = find_input(inputs, 1), *seed = find_input(inputs, 2);
   const std::span<const HostTensor> parameters = inputs.subspan(std::min(inputs.size(), first_parameter));
   auto batch = static_cast<size_t>(x.shape[0]), time = static_cast<size_t>(x.shape[1]);
   const auto at_step = [&](const HostTensor& from, size_t t) {
@@ -381,6 +408,17 @@ std::vector<HostTensor> time_distributed_reference(std::span<const HostTensor> i
   std::vector<Type> step_input = {step_type(types_of(inputs.first(1))[0])};
   std::vector<std::string> names = names_of(inner_parameters(inner, step_input, {}, ""));
   const bool masked = mask && mask->shape.size() > 2 && takes_mask(inner);
+  if (seed && draws(inner)) {
+    const auto joined = [](HostTensor tensor) {
+      tensor.shape = joined_steps(tensor.shape);
+      return tensor;
+    };
+    const HostTensor steps = joined(x), steps_mask = masked ? joined(*mask) : HostTensor{};
+    y = inner.op->reference(placed<HostTensor>(inner, {&steps, 1}, {.mask = steps_mask, .seed = *seed, .step = inputs[3]}, names, parameters),
+                            inner.attributes).at(0);
+    y.shape = parted_steps(y.shape, x.shape);
+    return {y};
+  }
   for (size_t t = 0; t < time; ++t) {
     const HostTensor step = at_step(x, t), step_mask = masked ? at_step(*mask, t) : HostTensor{};
     HostTensor out =
@@ -402,6 +440,10 @@ Op time_distributed() {
   Attributes flatten{{"class", "Flatten"}};
   Attributes lstm{{"class", "LSTM"}, {"units", 3}};
   Attributes repeat{{"class", "RepeatVector"}, {"n", 3}};
+  Attributes dropout{{"class", "Dropout"}, {"rate", 0.4}};
+  Attributes dropping{{"class", "LSTM"}, {"units", 3}, {"dropout", 0.3}};
+  Attributes both_ways{{"class", "Bidirectional"}, {"layer", Attributes{{"class", "GRU"}, {"units", 2}}}};
+  auto number = [](double value) { return Example::Tensor{.shape = {}, .dtype = DType::i64, .values = {value}}; };
   const Example::Tensor mask{.shape = {2, 3}, .dtype = DType::boolean, .values = {0, 1, 1, 0, 1}};
   const Example::Tensor none{.shape = {}, .absent = true};
   const Example::Tensor inner_mask{.shape = {2, 3, 4}, .dtype = DType::boolean, .values = {0, 1, 1, 0, 1}};
@@ -411,19 +453,26 @@ Op time_distributed() {
       .doc = "Applies a layer to each step of a sequence, with the same weights.   x: [batch, time, ...]   ->   "
              "y: [batch, time, ...].   A mask [batch, time, ...] of more than the steps reaches the layer step by step",
       .class_name = "TimeDistributed",
-      .inputs = {{"x"}, mask_input(), {.name = "parameters", .optional = true, .variadic = true}},
-      .attributes = {{.name = "layer", .type = AttributeType::nested, .doc = "the layer, its class under \"class\""}},
+      .inputs = {{"x"}, mask_input(), {.name = "seed", .optional = true}, {.name = "step", .optional = true},
+                 {.name = "parameters", .optional = true, .variadic = true}},
+      .attributes = {{.name = "layer", .type = AttributeType::nested, .doc = "the layer, its class under \"class\""},
+                     {.name = "stream", .type = AttributeType::integer, .default_value = 0, .doc = "number of this draw", .internal = true}},
       .infer = infer_time_distributed,
       .parameters = time_distributed_parameters,
       .mask = keep_mask,
       .reference = time_distributed_reference,
       .expand = expand_time_distributed,
-      .examples = {{.inputs = {{{2, 4, 3}}, none}, .attributes = {{"layer", dense}}},
+      .examples = {{.inputs = {{{2, 4, 3}}, none, none, none}, .attributes = {{"layer", dense}}},
                    {.inputs = {{{2, 3, 4, 5}}}, .attributes = {{"layer", flatten}}},
-                   {.inputs = {{{2, 3, 4, 2}}, none}, .attributes = {{"layer", lstm}}},
+                   {.inputs = {{{2, 3, 4, 2}}, none, none, none}, .attributes = {{"layer", lstm}}},
                    {.inputs = {{{3, 2, 5}}}, .attributes = {{"layer", repeat}}},
-                   {.inputs = {{{2, 3, 4}}, mask}, .attributes = {{"layer", dense}}},
-                   {.inputs = {{{2, 3, 4, 2}}, inner_mask}, .attributes = {{"layer", lstm}}}},
+                   {.inputs = {{{2, 3, 4}}, mask, none, none}, .attributes = {{"layer", dense}}},
+                   {.inputs = {{{2, 3, 4, 2}}, inner_mask, none, none}, .attributes = {{"layer", lstm}}},
+                   {.inputs = {{{2, 3, 4}}, none, number(42), number(3)}, .attributes = {{"layer", dropout}}},
+                   {.inputs = {{{2, 3, 4}}}, .attributes = {{"layer", dropout}}},
+                   {.inputs = {{{2, 3, 4, 2}}, inner_mask, number(42), number(3)}, .attributes = {{"layer", dropping}}},
+                   {.inputs = {{{2, 3, 4, 2}}, none, none, none}, .attributes = {{"layer", both_ways}}},
+                   {.inputs = {{{2, 3, 4, 2}}, inner_mask, number(42), number(3)}, .attributes = {{"layer", both_ways}}}},
   };
 }
 

@@ -165,6 +165,55 @@ TEST_CASE("keras archives: cells in both directions stand in the layer of each d
   CHECK(values_of(other) == values_of(model));
 }
 
+TEST_CASE("keras archives: a Normalization has a count in Keras, and no weights where it is given its statistics") {
+  using Reals = std::vector<double>;
+  ModelBuilder m("m");
+  const Tensor x = m.input("x", {3});
+  const Tensor fitted = m.layer("Normalization", {}, "fitted")(x);
+  const Tensor given = m.layer("Normalization", {{"mean", Reals{1, 2, 3}}, {"variance", Reals{4}}}, "given")(fitted);
+  Model model = m.build({m.layer("Dense", {{"units", 2}}, "d")(given)});
+  initialize_parameters(model, 3);
+  const std::vector<float> values = values_of(model);
+  Hdf5Group keras3, legacy;
+  write_keras3_weights(model, keras3);
+  write_legacy_weights(model, legacy);
+  REQUIRE(keras3.find_dataset("layers/normalization/vars/2"));
+  CHECK(keras3.find_dataset("layers/normalization/vars/2")->integers == std::vector<int64_t>{0});
+  CHECK(keras3.find_dataset("layers/normalization_1/vars/0") == nullptr);
+  REQUIRE(legacy.find_dataset("fitted/fitted/count"));
+  CHECK(legacy.find_group("given")->attributes.at("weight_names").texts.empty());
+  const auto read = [&](const Hdf5Group& group) {
+    Model other = import_keras_json(export_keras_json(model));
+    read_keras_weights(other, group, "w.h5");
+    return values_of(other);
+  };
+  CHECK(read(keras3) == values);
+  CHECK(read(legacy) == values);
+  // Versions without a count.
+  Hdf5Group& group = legacy.make_group("fitted");
+  group.make_group("fitted").datasets.erase("count");
+  group.attributes["weight_names"].texts.pop_back();
+  CHECK(read(legacy) == values);
+}
+
+TEST_CASE("keras archives: a recurrent layer inside two wrappers stands where Keras looks for it") {
+  ModelBuilder m("m");
+  const Tensor x = m.input("x", {4, 5, 3});
+  const Attributes both_ways{{"class", "Bidirectional"}, {"layer", Attributes{{"class", "GRU"}, {"units", 2}}}};
+  Model model = m.build({m.layer("TimeDistributed", {{"layer", both_ways}}, "steps")(x)});
+  initialize_parameters(model, 3);
+  Hdf5Group root;
+  write_keras3_weights(model, root);
+  for (const char* path : {"layers/time_distributed/layer/forward_layer/cell/vars/0", "layers/time_distributed/layer/backward_layer/cell/vars/2"})
+    CHECK_MESSAGE(root.find_dataset(path) != nullptr, path);
+  Model other = import_keras_json(export_keras_json(model));
+  read_keras_weights(other, root, "w.h5");
+  CHECK(values_of(other) == values_of(model));
+  const std::string text = export_keras_json(model);
+  CHECK(text.find(R"("build_config":{"input_shape":[null,4,5,3]})") != std::string::npos);
+  CHECK(text.find(R"("input_layers":["x",0,0],"output_layers":["steps",0,0])") != std::string::npos);
+}
+
 TEST_CASE("keras archives: projections of attention stand where Keras' attributes hold them") {
   ModelBuilder m("m");
   const Tensor q = m.input("q", {5, 6}), v = m.input("v", {3, 4});

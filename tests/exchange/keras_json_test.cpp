@@ -3,9 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -13,6 +15,7 @@
 #include "compiler/model/functional.h"
 #include "compiler/model/layers.h"
 #include "compiler/model/model_text.h"
+#include "compiler/passes/make_entries.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -101,6 +104,37 @@ TEST_CASE("keras: JSON inside a JSON string is read") {
       keras2("2.4.0", R"({"class_name": "Dense", "config": {"units": 2, "batch_input_shape": [null, 3]}})");
   const Model model = import_keras_json(Json(inner).dump());
   CHECK(model.layers.back().name == "dense");
+}
+
+TEST_CASE("keras: numbers that are none are read as Python writes them, and written so") {
+  const std::string text = R"({"class_name": "Sequential", "config": {"name": "NaN \" -Infinity", "layers": [
+    {"class_name": "InputLayer", "config": {"batch_shape": [null, 3], "name": "x"}},
+    {"class_name": "ReLU", "config": {"name": "r", "max_value": Infinity}},
+    {"class_name": "Rescaling", "config": {"name": "s", "scale": [1, 2.5, -Infinity], "offset": NaN}}]}})";
+  const Model model = import_keras_json(text, "m.json");
+  CHECK(model.layers[1].attributes.real("max_value") == std::numeric_limits<double>::infinity());
+  CHECK(model.layers[2].attributes.reals("scale") == std::vector<double>{1, 2.5, -std::numeric_limits<double>::infinity()});
+  CHECK(std::isnan(model.layers[2].attributes.reals("offset").at(0)));
+  const std::string written = export_keras_json(model);
+  CHECK(written.find(R"("max_value":Infinity)") != std::string::npos);
+  CHECK(written.find(R"("scale":[1.0,2.5,-Infinity],"offset":NaN)") != std::string::npos);
+  CHECK(export_keras_json(import_keras_json(written, "m.json")) == written);
+  CHECK_THROWS_WITH_AS(import_keras_json("{\n  \"class_name\": NaN,\n  \"config\": Infinite}", "m.json"),
+                       doctest::Contains("m.json: is not valid JSON at line 3, column"), CompileError);
+}
+
+TEST_CASE("keras: layers that augment images predict, and are refused in training") {
+  Model model = import_keras_json(R"({"class_name": "Sequential", "config": {"name": "m", "layers": [
+    {"class_name": "InputLayer", "config": {"batch_shape": [null, 8, 8, 3], "name": "x"}},
+    {"class_name": "RandomFlip", "config": {"name": "flip", "mode": "horizontal", "seed": 3}},
+    {"class_name": "RandomRotation", "config": {"name": "turn", "factor": [-0.1, 0.1], "fill_mode": "reflect", "fill_value": 0.0, "interpolation": "bilinear"}},
+    {"class_name": "Flatten", "config": {"name": "f"}}, {"class_name": "Dense", "config": {"name": "d", "units": 1}}]}})", "m.json");
+  CHECK_NOTHROW(make_entries(model, nullptr));
+  TrainingSpec spec;
+  spec.losses = {{"mean_squared_error", {}, {}}};
+  spec.optimizer = {"sgd", {}, {}};
+  CHECK_THROWS_WITH_AS(make_entries(model, &spec), doctest::Contains("layer 'flip' (RandomFlip): training through a layer that augments images is unsupported"), CompileError);
+  CHECK(export_keras_json(model).find(R"("factor":[-0.1,0.1])") != std::string::npos);
 }
 
 TEST_CASE("keras: what is absent means what its Keras version meant") {

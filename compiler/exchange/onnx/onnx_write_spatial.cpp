@@ -135,8 +135,7 @@ bool transposed_convolution(OnnxOpWriter& w) {
   OnnxAttributes attributes = steps.attributes();
   Integers before, after, beyond;
   for (size_t i = 0; i < steps.size.size(); ++i) {
-    const int64_t surplus = (steps.size[i] - 1) * steps.dilation[i] + 1 - steps.stride[i];
-    const int64_t cropped = w.attributes.string("padding") == "same" ? std::max(surplus, int64_t{0}) : 0;
+    const int64_t surplus = transposed_surplus(w.attributes, i, steps.size.size()), cropped = std::max(surplus, int64_t{0});
     before.push_back(cropped / 2);
     after.push_back(cropped - cropped / 2);
     beyond.push_back(std::max(-surplus, int64_t{0}));
