@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "compiler/ops/op.h"
-#include "compiler/passes/place_intervals.h"
+#include "compiler/support/dim_bounds.h"
 
 namespace moru {
 
@@ -40,10 +40,10 @@ class Requirements {
   }
 
   void require(const Dim& dim, const std::string& what) {
-    if (plainly_not_negative(dim)) return;
     std::vector<std::string> symbols;
     dim.collect_symbols(symbols);
     if (!std::all_of(symbols.begin(), symbols.end(), [&](const std::string& symbol) { return std::find(known_.begin(), known_.end(), symbol) != known_.end(); })) return;
+    if (least_of(dim).value_or(-1) >= 0) return;
     if (std::none_of(found.begin(), found.end(), [&](const SizeRequirement& other) { return other.not_negative == dim; }))
       found.push_back({dim, what});
   }

@@ -233,6 +233,51 @@ TEST_CASE("onnx shape: a slice by a symbolic size counts from the back where it 
                     doctest::Contains("takes elements 0 to n of an axis of 4, and 4 - n is -1"));
 }
 
+TEST_CASE("onnx shape: parts of a symbolic axis that are as long meet, whatever takes them") {
+  // Differences of second order: x[2:] - x[1:-1] and x[1:-1] - x[:-2].
+  OnnxCase model(13);
+  model.input("x", {"time"});
+  for (const auto& [name, at] : {std::pair<const char*, int64_t>{"0", 0}, {"1", 1}, {"2", 2}, {"-1", -1}, {"-2", -2}, {"end", INT64_MAX}})
+    add_initializer<int64_t>(model.graph(), name, onnx_long, {1}, {at});
+  model.node("Slice", {"x", "2", "end"}, {"later"});
+  model.node("Slice", {"x", "1", "-1"}, {"now"});
+  model.node("Slice", {"x", "0", "-2"}, {"before"});
+  model.node("Sub", {"later", "now"}, {"rise"});
+  model.node("Sub", {"now", "before"}, {"past_rise"});
+  model.node("Sub", {"rise", "past_rise"}, {"bend"});
+  // Both halves, joined again; and the axis in order.
+  model.node("Shape", {"x"}, {"size"});
+  model.node("Div", {"size", "2"}, {"half"});
+  model.node("Slice", {"x", "0", "half"}, {"front"});
+  model.node("Slice", {"x", "half", "end"}, {"back"});
+  model.node("Concat", {"front", "back"}, {"joined"});
+  set_integer(*model.graph().mutable_node(10), "axis", 0);
+  model.node("Add", {"x", "joined"}, {"twice"});
+  model.node("TopK", {"x", "size"}, {"sorted", "places"});
+  model.output("bend");
+  model.output("twice");
+  model.output("sorted");
+  for (const auto& [x, bend] : {std::pair<std::vector<float>, std::vector<float>>{{1, 2, 4, 8, 16}, {1, 2, 4}}, {{3, 5}, {}}, {{7}, {}}}) {
+    const auto outputs = model.run({floats("x", {static_cast<int64_t>(x.size())}, x)});
+    std::vector<float> twice(x), sorted(x);
+    for (float& element : twice) element *= 2;
+    std::sort(sorted.rbegin(), sorted.rend());
+    CHECK(values_of<float>(outputs[0]) == bend);
+    CHECK(values_of<float>(outputs[1]) == twice);
+    CHECK(values_of<float>(outputs[2]) == sorted);
+  }
+}
+
+TEST_CASE("onnx shape: what is known when compiling keeps ONNX's rules") {
+  OnnxCase squeezed(13);
+  squeezed.input("x", {"2"});
+  add_initializer<int64_t>(squeezed.graph(), "two", onnx_long, {2}, {3, 4});
+  add_initializer<int64_t>(squeezed.graph(), "axis", onnx_long, {1}, {0});
+  squeezed.node("Squeeze", {"two", "axis"}, {"y"});
+  squeezed.output("y");
+  CHECK_THROWS_WITH(squeezed.run({floats("x", {2}, {1, 2})}), doctest::Contains("the_Squeeze"));
+}
+
 TEST_CASE("onnx shape: padding from an axis' own elements, of an extent known before or when it runs") {
   for (const auto& [mode, wanted] : {std::pair<const char*, std::vector<float>>{"reflect", {3, 2, 1, 2, 3, 4, 3}},
                                      {"edge", {1, 1, 1, 2, 3, 4, 4}},

@@ -5,19 +5,10 @@
 #include <optional>
 
 #include "compiler/ops/tensor_loops.h"
+#include "compiler/support/dim_bounds.h"
 #include "compiler/support/error.h"
 
 namespace moru {
-
-// Dimensions are never negative, so that a sum of them with positive factors is at least its constant.
-std::optional<int64_t> least_of(const Dim& dim) {
-  int64_t sum = 0;
-  for (const DimTerm& term : dim.terms()) {
-    if (term.coefficient < 0 && !term.factors.empty()) return std::nullopt;
-    if (term.factors.empty()) sum += term.coefficient;
-  }
-  return sum;
-}
 
 namespace {
 
@@ -45,10 +36,12 @@ std::optional<Dim> divided(const Dim& a, const Dim& b) {
     return Dim(a.constant() / b.constant());
   }
   if (a == b) return Dim(1);
-  const auto a_least = least_of(a), b_least = least_of(b);
-  if (!a_least || *a_least < 0 || !b_least || *b_least < 0) return std::nullopt;
-  if (b.is_constant() && b.constant() <= 0) return std::nullopt;
-  return floor_div(a, b);
+  // Towards zero, as floor_div is where neither is negative.
+  const auto b_least = least_of(b);
+  if (!b_least || *b_least < 1) return std::nullopt;
+  if (least_of(a).value_or(-1) >= 0) return floor_div(a, b);
+  if (least_of(Dim(0) - a).value_or(-1) >= 0) return Dim(0) - floor_div(Dim(0) - a, b);
+  return std::nullopt;
 }
 
 std::optional<Dim> boolean(std::optional<bool> value) {
@@ -63,7 +56,7 @@ Element element_of(std::string_view op) {
   if (op == "Mod")
     return [](const Dim& a, const Dim& b) -> std::optional<Dim> {
       const auto quotient = divided(a, b);
-      if (!quotient || (least_of(a).value_or(-1) < 0) || least_of(b).value_or(-1) < 0) return std::nullopt;
+      if (!quotient || least_of(a).value_or(-1) < 0) return std::nullopt;
       return a - b * *quotient;
     };
   if (op == "Max" || op == "Min")
@@ -222,6 +215,7 @@ bool fold_reshaping(OnnxNode& node, const std::vector<Known>& in) {
       const bool named = std::find(axes.begin(), axes.end(), i) != axes.end() ||
                          std::find(axes.begin(), axes.end(), i - rank) != axes.end();
       const int64_t extent = y->shape[static_cast<size_t>(i)];
+      if (named && extent != 1) return false;  // which the operator's builder refuses
       if (extent != 1 || !(named || (axes.empty() && !given && !node.has("axes")))) shape.push_back(extent);
     }
     y->shape = shape;
@@ -229,7 +223,7 @@ bool fold_reshaping(OnnxNode& node, const std::vector<Known>& in) {
     if (!given) return false;
     int64_t known = 1, open = -1;
     for (size_t i = 0; i < axes.size(); ++i) {
-      if (axes[i] == 0 && i < y->shape.size()) axes[i] = y->shape[i];
+      if (axes[i] == 0 && i < y->shape.size() && node.integer("allowzero", 0) == 0) axes[i] = y->shape[i];
       if (axes[i] == -1)
         open = static_cast<int64_t>(i);
       else

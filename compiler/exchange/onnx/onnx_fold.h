@@ -10,7 +10,4 @@ namespace moru {
 /// made with; false where it is not.
 bool fold_onnx(OnnxNode& node);
 
-/// The least that a dimension can be, where its symbols say so.
-std::optional<int64_t> least_of(const Dim& dim);
-
 }  // namespace moru

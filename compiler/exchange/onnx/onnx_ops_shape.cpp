@@ -7,6 +7,7 @@
 #include "compiler/exchange/onnx/onnx_formulas.h"
 #include "compiler/exchange/onnx/onnx_node.h"
 #include "compiler/ops/spatial.h"
+#include "compiler/support/dim_bounds.h"
 
 namespace moru {
 
@@ -204,6 +205,11 @@ bool is_not_negative(const Dim& dim) {
   return least && *least >= 0;
 }
 
+Dim size_between(const Dim& begin, const Dim& end) {
+  const Dim size = with_terms_inside(end - begin);
+  return is_not_negative(size) ? size : max(size, 0);
+}
+
 void slice(OnnxNode& n) {
   Builder& b = n.builder();
   Value x = n.raw(0);
@@ -246,17 +252,15 @@ void slice(OnnxNode& n) {
       if (extent.is_constant()) {
         return std::clamp(number < 0 ? number + extent.constant() : number, low.constant(), high.constant());
       }
-      if (number < 0) return max(extent + number, low);
-      return number == 0 ? Dim(0) : min(Dim(number), high);
+      if (number < 0) return is_not_negative(extent + number - low) ? extent + number : max(extent + number, low);
+      return is_not_negative(high - number) ? Dim(number) : min(Dim(number), high);
     };
     const Dim begin = place(starts[i], false), end = place(ends[i], true);
     if (step > 0) {
-      Dim size = end - begin;
-      if (size.is_constant() && size.constant() < 0) size = 0;
+      const Dim size = size_between(begin, end);
       if (!(begin.is_constant(0) && size == extent)) x = b.slice(x, axis, begin, size);
     } else {
-      Dim size = begin - end;
-      if (size.is_constant() && size.constant() < 0) size = 0;
+      const Dim size = size_between(end, begin);
       x = b.call("reverse", {size.is_constant(0) ? b.slice(x, axis, 0, 0) : b.slice(x, axis, end + 1, size)},
                  {{"axis", axis}});
     }

@@ -7,6 +7,7 @@
 #include "compiler/exchange/onnx/onnx_fold.h"
 #include "compiler/exchange/onnx/onnx_formulas.h"
 #include "compiler/exchange/onnx/onnx_graph.h"
+#include "compiler/support/dim_bounds.h"
 #include "compiler/support/error.h"
 
 namespace moru {
