@@ -281,6 +281,8 @@ class LibraryEmitter {
     }
     const Call c = begin_call(entry, symbols);
     if (!given.empty()) {
+      for (size_t i = place.not_negative; i < place.end; ++i)
+        refuse_if(builder_.CreateICmpSLT(load_word(c.sizes, i), number(0)), standalone_bad_argument);
       Value* needed = builder_.CreateAdd(load_word(c.sizes, place.total), number(plan_.state_bytes));
       refuse_if(builder_.CreateICmpULT(given[0], needed), standalone_out_of_memory);
       if (plan_.state_bytes != 0)

@@ -8,6 +8,7 @@
 #include "compiler/interpret/kernel_interpreter.h"
 #include "compiler/io/model_io.h"
 #include "compiler/ir/accesses.h"
+#include "compiler/passes/size_requirements.h"
 #include "compiler/support/error.h"
 #include "schema/kernel_abi.h"
 
@@ -233,6 +234,7 @@ class Planner {
     entry.reads_derived = needs_prepare_ && name != "prepare" && touches(reads_[name], SlotKind::derived);
     entry.changes_parameters = needs_prepare_ && meet(writes_[name], reads_["prepare"]);
     entry.arena_buffers = lowered_.plans[e].places.size();
+    for (const SizeRequirement& requirement : find_size_requirements(graph)) entry.not_negative.push_back(requirement.not_negative);
     entry.kernel = add_kernel(renumbered(lowered_.kernels.kernels[e]));
     add_sizes_kernel(entry, lowered_.plans[e]);
     add_check_kernel(entry);
@@ -253,6 +255,7 @@ class Planner {
     sizes.insert(sizes.end(), bytes.begin(), bytes.end());
     entry.scratch_bytes = entry.reads_derived ? max(total, plan_.prepare->scratch_bytes) : total;
     sizes.push_back(entry.scratch_bytes);
+    sizes.insert(sizes.end(), entry.not_negative.begin(), entry.not_negative.end());
     Kernel kernel{entry.name + "_sizes", {{"sizes", DType::i64, Dim(static_cast<int64_t>(sizes.size())), -1}}, {}};
     for (size_t i = 0; i < sizes.size(); ++i)
       kernel.body.push_back({Store{{0, Dim(static_cast<int64_t>(i)), nullptr}, expr::index(sizes[i]), false}, ""});
@@ -313,6 +316,8 @@ StandaloneSizes::StandaloneSizes(const StandaloneEntry& entry) {
   copies = entry.arena_buffers;
   bytes = copies + arguments;
   total = bytes + arguments;
+  not_negative = total + 1;
+  end = not_negative + entry.not_negative.size();
 }
 
 std::vector<std::string> StandalonePlan::symbols() const {

@@ -26,7 +26,7 @@ struct StandaloneCode {
 constexpr StandaloneCode standalone_ok = {"OK", 0, "done"};
 constexpr StandaloneCode standalone_bad_argument = {
     "INVALID_ARGUMENT", 100,
-    "an arena that is not 64-byte aligned, a size below 1 or of 2^31, or an input that is null"};
+    "an arena that is not 64-byte aligned, a size below 1 or of 2^31 or one that the model cannot take, or an input that is null"};
 constexpr StandaloneCode standalone_out_of_range = {"OUT_OF_RANGE", 103,
                                                     "an integer that indexes a table lies outside it"};
 constexpr StandaloneCode standalone_wrong_state = {"WRONG_STATE", 105, "the arena was not initialized"};
@@ -66,6 +66,7 @@ struct StandaloneEntry {
   size_t sizes_kernel = 0;              // writes, as i64: see sizes()
   std::optional<size_t> check_kernel;   // writes for every input how many of its integers lie outside their range
   size_t arena_buffers = 0;
+  std::vector<Dim> not_negative;  // what must not be: find_size_requirements
   Dim scratch_bytes;                // of the arena, behind the state
   bool reads_derived = false;       // needs `prepare` first
   bool changes_parameters = false;  // so that `prepare` is needed again
@@ -74,12 +75,12 @@ struct StandaloneEntry {
   std::vector<size_t> arguments() const;
 };
 
-/// What a sizes kernel writes: offsets of arena buffers, offsets of arguments' copies, bytes of arguments, and the
-/// bytes that the entry needs behind the state.
+/// What a sizes kernel writes: offsets of arena buffers, offsets of arguments' copies, bytes of arguments, the bytes that the
+/// entry needs behind the state, and what must not be negative.
 struct StandaloneSizes {
-  size_t buffers, copies, bytes, total;  // where each begins
+  size_t buffers, copies, bytes, total, not_negative, end;  // where each begins
   explicit StandaloneSizes(const StandaloneEntry& entry);
-  size_t count() const { return total + 1; }
+  size_t count() const { return end; }
 };
 
 struct StandalonePlan {

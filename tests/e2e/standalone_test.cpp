@@ -10,6 +10,8 @@
 #include "compiler/codegen/link.h"
 #include "compiler/codegen/loaded_objects.h"
 #include "compiler/codegen/standalone_object.h"
+#include "compiler/ir/builder.h"
+#include "compiler/model/functional.h"
 #include "compiler/support/error.h"
 #include "runtime/include/moru/moru.h"
 #include "tests/e2e/workload_session.h"
@@ -250,6 +252,35 @@ TEST_CASE("standalone: wrong calls are refused with the codes of moru.h, before 
   }
   CHECK(std::equal(library.arena, library.arena + library.plan.state_bytes,
                    before.data() + (library.arena - library.memory.data())));
+}
+
+TEST_CASE("standalone: a size at which the model would read behind a table is refused") {
+  Graph body;
+  Builder b(body);
+  const Dim batch = Dim::symbol("batch");
+  const Value x = b.input({DType::f32, {batch}}), table = b.input({DType::f32, {4}});
+  b.result(x + b.slice(table, 0, 0, batch));
+  ModelBuilder m("m");
+  const Tensor input = m.input("x", {});
+  const Parameter places{.name = "table", .shape = {4}};
+  Model model = m.build({m.call({.class_name = "Places", .name = "y", .body = std::make_shared<const Graph>(std::move(body)), .parameters = {places}}, input)});
+  all_parameters(model).at(0).parameter->data = {1, 2, 3, 4};
+  CompileOptions options;
+  options.target = Target::host();
+  const CompiledModel compiled = compile(model, options);
+  Library library(plan_standalone(compiled.lowered, model, compiled.hash, "t_", {"predict"}), options.target);
+  const std::vector<float> values = {10, 20, 30, 40, 50};
+  const auto bytes = std::as_bytes(std::span(values));
+  std::vector<std::vector<std::byte>> outputs;
+  const auto run = [&](int64_t size) {
+    library.make_arena(size);
+    return library.run("predict", size, {{"x", DType::f32, {size}, {bytes.begin(), bytes.end()}}}, outputs);
+  };
+  CHECK(run(4) == standalone_ok.value);
+  float sums[4];
+  std::memcpy(sums, outputs[0].data(), sizeof sums);
+  for (size_t i = 0; i < 4; ++i) CHECK(sums[i] == 11.0f * static_cast<float>(i + 1));
+  CHECK(run(5) == standalone_bad_argument.value);
 }
 
 TEST_CASE("standalone: codes have the numbers of moru.h") {
