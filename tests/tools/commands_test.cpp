@@ -103,6 +103,21 @@ TEST_CASE("import gives initial weights that depend on the seed alone, and summa
   CHECK(table.out.find("41") != std::string::npos);  // 3*8 + 8 + 8 + 1
 }
 
+TEST_CASE("summary, dump and view show models whose weights no memory holds") {
+  const SmallProject project;
+  const std::string model = project / "large.json";
+  write_file(model, SmallProject::model_json(SmallProject::input_layer("524288") +
+                                             R"(, {"class_name": "Dense", "config": {"name": "y", "units": 1048576}})"));
+  const Outcome summary = project.moru({"summary", model});
+  succeeds(summary);
+  CHECK(summary.out.find("549,756,862,464") != std::string::npos);  // 2^39 + 2^20
+  const Outcome graph = project.moru({"dump", model});
+  succeeds(graph);
+  CHECK(graph.out.find("f32[524288, 1048576]") != std::string::npos);
+  succeeds(project.moru({"view", model, "-o", project / "large.dot"}));
+  succeeds(project.moru({"explain", model, "--seconds", "0"}));
+}
+
 TEST_CASE("a recipe stands for its model wherever a model is asked for") {
   const SmallProject project;
   const Outcome outcome = project.moru({"summary", project / "recipe.json", "--json"});

@@ -130,10 +130,9 @@ void transfer_weights(ModelSource& source) {
          "', the recipe's initial_weights\n  hint: give layers the same names in both models");
 }
 
-}  // namespace
-
-ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, const std::string& recipe_path,
-                       const std::string& weights_path, const OnnxImportOptions& onnx) {
+/// Everything but initial values.
+ModelSource open_source(const std::string& path, const std::string& recipe_path, const std::string& weights_path,
+                        const OnnxImportOptions& onnx) {
   ModelSource source;
   open_file(source, path, true, onnx);
   if (!source.recipe_path.empty()) {
@@ -155,8 +154,24 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
   if (source.recipe && !source.recipe_path.empty() && !source.recipe->initial_weights.empty()) transfer_weights(source);
   if (is_checkpoint(weights_path)) take_checkpoint(source, weights_path);
   else if (!weights_path.empty()) read_weights(source.model, weights_path);
-  initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));
   return source;
+}
+
+}  // namespace
+
+ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, const std::string& recipe_path,
+                       const std::string& weights_path, const OnnxImportOptions& onnx) {
+  ModelSource source = open_source(path, recipe_path, weights_path, onnx);
+  initialize(source, seed);
+  return source;
+}
+
+ModelSource open_drawn_model(const std::string& path, const std::string& recipe_path) {
+  return open_source(path, recipe_path, {}, {});
+}
+
+void initialize(ModelSource& source, std::optional<uint64_t> seed) {
+  initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));
 }
 
 ModelSource open_training(const std::string& path, const RecipeChanges& changes, const std::string& recipe_path) {

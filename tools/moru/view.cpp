@@ -67,7 +67,7 @@ int run(const Options& options) {
   const std::string ending = std::filesystem::path(options.output).extension().string();
   if (ending != ".html" && ending != ".svg" && ending != ".dot")
     fail("cannot draw into '" + options.output + "'\n  hint: give a name that ends in .html, .svg or .dot");
-  ModelSource source = open_model(options.model, {}, options.recipe);
+  ModelSource source = open_drawn_model(options.model, options.recipe);
   std::string caption;
   const std::string dot = dot_text(draw(options, source, caption));
   if (ending == ".dot") {
