@@ -192,6 +192,8 @@ Lowered run_pipeline(Module module, const PipelineOptions& options) {
 }
 
 void run_passes(Module& module, std::span<const std::string> names) {
+  PipelineOptions options;
+  options.schedule.segments_scans = true;  // a pass that is asked for by name runs
   for (const std::string& name : names) {
     auto pass = std::find_if(std::begin(graph_passes), std::end(graph_passes),
                              [&](const GraphPass& p) { return p.name == name; });
@@ -199,7 +201,7 @@ void run_passes(Module& module, std::span<const std::string> names) {
       throw CompileError({.stage = "opt",
                           .what = "there is no graph pass '" + name + "' that can run alone",
                           .hint = "moru passes lists them"});
-    pass->function(module, {});
+    pass->function(module, options);
     verify_module(module, name);
   }
 }
