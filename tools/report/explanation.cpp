@@ -5,6 +5,7 @@
 
 #include "compiler/codegen/profile.h"
 #include "compiler/ops/op.h"
+#include "runtime/data/wording.h"
 #include "tools/report/report_text.h"
 
 namespace moru {
@@ -126,9 +127,8 @@ KernelCensus kernel_census(const KernelModule& module, const std::string& entry)
     ++census.fused_nests;
     std::string names;
     for (const std::string& origin : origins) names += (names.empty() ? "" : ", ") + origin;
-    if (names.size() > 90) names = names.substr(0, 87) + "...";
     census.largest.emplace_back(static_cast<size_t>(stores),
-                                count_text(stores, "statement") + " in one loop nest: " + names);
+                                count_text(stores, "statement") + " in one loop nest: " + shortened(names, 90));
   }
   std::stable_sort(census.largest.begin(), census.largest.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
