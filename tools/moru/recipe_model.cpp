@@ -165,12 +165,6 @@ std::string columns_text(const DatasetArray& array) {
   return text + (array.features.size() > most ? ", ..." : "");
 }
 
-const LossRecipe* find_loss(const Recipe& recipe, const std::vector<std::string>& outputs, size_t output) {
-  for (const LossRecipe& loss : recipe.fit.losses)
-    if (position_of(loss.output, outputs, "output") == output) return &loss;
-  return nullptr;
-}
-
 std::string without_trailing_ones(std::vector<Dim> shape) {
   while (!shape.empty() && shape.back().is_constant(1)) shape.pop_back();
   return shape_text(shape);
@@ -284,7 +278,7 @@ void check_data(const Model& model, const Dataset& data, const Recipe& recipe, c
              {}, "set \"dtype\": \"" + std::string(dtype_name(type.dtype)) + "\" for it in the recipe");
   }
   for (size_t i = 0; i < model.outputs.size(); ++i) {
-    const LossRecipe* loss = find_loss(recipe, model.output_names, i);
+    const LossRecipe* loss = find_loss(recipe.fit, model.output_names[i]);
     const int found = data.find_target(model.output_names[i]);
     if (!loss || found < 0) continue;
     Shape wanted(model.type(model.outputs[i]).shape.begin() + 1, model.type(model.outputs[i]).shape.end());

@@ -353,6 +353,29 @@ TEST_CASE("predictions_csv: classes are named, with the probability of the predi
       "row,actual_0,predicted_0,actual_1,predicted_1,actual_2,predicted_2\n0,1,0.5,0,0.25,0,0.25\n"));
 }
 
+TEST_CASE("predictions_csv: an output takes what the recipe says of it, and nothing of another one") {
+  Recipe recipe;
+  LossRecipe loss;
+  loss.output = "color";
+  loss.name = "categorical_crossentropy";
+  loss.from_logits = true;
+  recipe.fit.losses = {loss};
+  TargetRecipe target;
+  target.name = "color";
+  target.columns.resize(1);
+  target.columns[0].encoder = EncoderKind::one_hot;
+  target.columns[0].categories = {"red", "blue"};
+  recipe.data.targets = {target};
+  recipe.fitted.emplace();
+  CHECK(has_logits(recipe, "color"));
+  CHECK(class_names(recipe, "color") == target.columns[0].categories);
+  CHECK_FALSE(has_logits(recipe, "size"));
+  CHECK(class_names(recipe, "size").empty());
+  recipe.fit.losses[0].output = recipe.data.targets[0].name = "";  // of the only output, whatever it is called
+  CHECK(has_logits(recipe, "size"));
+  CHECK(class_names(recipe, "size") == target.columns[0].categories);
+}
+
 TEST_CASE("predict: tensors given whole are taken by name, converted, and answered in one piece") {
   const auto session = make_linear_session();
   const std::vector<double> x = {1, 0, 0, 0, 1, 0};
