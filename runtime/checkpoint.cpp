@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <filesystem>
 
 #include "runtime/atomic_file.h"
+#include "runtime/checksum.h"
 #include "runtime/version.h"
 
 namespace moru {
@@ -77,12 +77,6 @@ Status check_fits(const Session& session, uint32_t slot, const SavedTensor& tens
                                             std::string(dtype_name(tensor.dtype)) + sizes_text(tensor.shape) +
                                             " but the program has " + std::string(dtype_name(present.dtype)) +
                                             sizes_text(present.shape)};
-}
-
-std::string hash_text(uint64_t hash) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
-  return text;
 }
 
 }  // namespace

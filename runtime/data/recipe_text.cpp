@@ -1,8 +1,8 @@
 #include "runtime/data/recipe_text.h"
 
 #include <algorithm>
-#include <cstdio>
 
+#include "runtime/checksum.h"
 #include "runtime/data/keras_names.h"
 #include "runtime/data/time_text.h"
 #include "runtime/training/json_writer.h"
@@ -344,9 +344,7 @@ class RecipePrinter {
     print_fitted_groups("inputs", fitted.inputs);
     print_fitted_groups("targets", fitted.targets);
     integer("training_rows", fitted.training_rows);
-    char hash[17];
-    std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fitted.data_fingerprint));
-    text("data_fingerprint", hash);
+    text("data_fingerprint", hash_text(fitted.data_fingerprint));
     json_.end_object();
   }
 
