@@ -7,7 +7,6 @@
 #include "runtime/atomic_file.h"
 #include "runtime/checksum.h"
 #include "runtime/mapped_file.h"
-#include "runtime/training_section.h"
 
 namespace moru {
 namespace {
@@ -112,7 +111,6 @@ Status emit(std::span<const MoruSection> sections, Sink&& sink) {
 }  // namespace
 
 std::string_view section_kind_name(SectionKind kind) {
-  if (kind == training_section) return "training";
   switch (kind) {
     case SectionKind::model:
       return "model";
@@ -124,6 +122,8 @@ std::string_view section_kind_name(SectionKind kind) {
       return "weights";
     case SectionKind::code:
       return "code";
+    case SectionKind::training:
+      return "training";
   }
   return "unknown";
 }

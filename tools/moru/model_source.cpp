@@ -16,7 +16,6 @@
 #include "runtime/atomic_file.h"
 #include "runtime/mapped_file.h"
 #include "runtime/moru_file.h"
-#include "runtime/training_section.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/onnx_recipe.h"
 #include "tools/moru/recipe_model.h"
@@ -36,7 +35,7 @@ void read_sections(ModelSource& source, const MoruFile& file) {
   if (!file.has(SectionKind::model)) fail("'" + source.path + "' holds no model, only " + "other sections");
   source.model = read_model(file.section(SectionKind::model), file.section(SectionKind::weights), source.path);
   source.recipe = find_recipe(file);
-  if (file.has(training_section)) source.training = read_training(file.section(training_section), source.path);
+  if (file.has(SectionKind::training)) source.training = read_training(file.section(SectionKind::training), source.path);
 }
 
 /// Whether JSON text is a recipe rather than a Keras model: recipes may hold comments, and have data.
@@ -198,7 +197,7 @@ std::vector<std::byte> moru_bytes(const ModelSource& source) {
   }
   if (!source.training.empty()) {
     training = write_training(source.training);
-    sections.push_back({training_section, {training}});
+    sections.push_back({SectionKind::training, {training}});
   }
   sections.push_back({SectionKind::weights, weights.pieces});
   return need(make_moru_bytes(sections));
