@@ -14,8 +14,6 @@ namespace {
   throw CompileError({.stage = "import", .what = source + ": " + std::move(what), .hint = std::move(hint)});
 }
 
-std::string sizes_text(const std::vector<int64_t>& shape) { return shape_text(Shape(shape.begin(), shape.end())); }
-
 const char* const other_model_hint = "these are the weights of another model, or the model was changed since";
 
 void set_values(Parameter& parameter, const Layer& layer, const Hdf5Dataset& dataset, const std::string& where) {
@@ -23,8 +21,8 @@ void set_values(Parameter& parameter, const Layer& layer, const Hdf5Dataset& dat
     throw CompileError({.stage = "import",
                         .node = layer.name,
                         .op = layer.class_name,
-                        .what = "its weight '" + parameter.name + "' is " + sizes_text(parameter.shape) +
-                                " but in the file it is " + sizes_text(dataset.shape),
+                        .what = "its weight '" + parameter.name + "' is " + shape_text(parameter.shape) +
+                                " but in the file it is " + shape_text(dataset.shape),
                         .detail = "it stands in " + where,
                         .hint = other_model_hint});
   if (dataset.integer)

@@ -21,8 +21,6 @@ namespace {
                       .hint = std::move(hint)});
 }
 
-std::string text_of(std::span<const int64_t> shape) { return shape_text(Shape(shape.begin(), shape.end())); }
-
 struct SafetensorsType {
   std::string_view name;
   ElementType type;
@@ -112,8 +110,8 @@ void assign_named_weights(Model& model, std::span<const NamedTensor> tensors, co
     used.insert(&tensor);
     pairs.emplace_back(path.parameter, &tensor);
     if (tensor.shape != path.parameter->shape)
-      problems.push_back("'" + path.path + "' is " + text_of(path.parameter->shape) + " in the model but " +
-                         text_of(tensor.shape) + " in the file");
+      problems.push_back("'" + path.path + "' is " + shape_text(path.parameter->shape) + " in the model but " +
+                         shape_text(tensor.shape) + " in the file");
     else if (is_float(tensor.type.dtype) != is_float(path.parameter->dtype) ||
              (!is_float(tensor.type.dtype) && tensor.type.dtype != path.parameter->dtype))
       problems.push_back("'" + path.path + "' has another element type than in the model");

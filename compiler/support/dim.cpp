@@ -428,6 +428,12 @@ std::string shape_text(const Shape& shape) {
   return out + "]";
 }
 
+std::string shape_text(std::span<const int64_t> shape) { return shape_text(Shape(shape.begin(), shape.end())); }
+
+bool is_constant(const Shape& shape) {
+  return std::all_of(shape.begin(), shape.end(), [](const Dim& dim) { return dim.is_constant(); });
+}
+
 Dim element_count(const Shape& shape) {
   Dim count = 1;
   for (const Dim& dim : shape) count *= dim;

@@ -105,11 +105,6 @@ const Layer* find_sequence_layer(const Model& model, TensorRef ref) {
   return nullptr;
 }
 
-Shape without_trailing_ones(Shape shape) {
-  while (!shape.empty() && shape.back().is_constant(1)) shape.pop_back();
-  return shape;
-}
-
 /// Least and largest of a target's training values.
 struct Range {
   double least = INFINITY, most = -INFINITY;

@@ -129,6 +129,32 @@ std::string skeleton(WireReader& reader, uint64_t end, size_t depth,
   return out;
 }
 
+// Gives `take` the range's bytes in pieces of a few hundred kilobytes, each a multiple of 16 bytes but the last.
+void read_range(const FileRange& range, const std::string& what,
+                const std::function<void(std::span<const std::byte>)>& take) {
+  if (range.content.data() != nullptr) return take(range.content.subspan(range.offset, range.bytes));
+  std::error_code error;
+  const uint64_t size = std::filesystem::file_size(range.path, error);
+  std::ifstream file;
+  file.rdbuf()->pubsetbuf(nullptr, 0);  // pieces go straight to `piece`
+  file.open(range.path, std::ios::binary);
+  if (error || !file)
+    refuse(what + " has its values in '" + range.path + "', which cannot be read", "it belongs beside the model");
+  if (range.offset > size || range.bytes > size - range.offset)
+    refuse(what + " has its values in '" + range.path + "', which is too short",
+           "it has " + std::to_string(size) + " bytes but " + std::to_string(range.bytes) + " from " +
+               std::to_string(range.offset) + " are needed");
+  std::vector<std::byte> piece(std::min<uint64_t>(range.bytes, piece_bytes));
+  file.seekg(static_cast<std::streamoff>(range.offset));
+  for (uint64_t left = range.bytes; left > 0;) {
+    const size_t some = std::min<uint64_t>(left, piece.size());
+    if (!file.read(reinterpret_cast<char*>(piece.data()), static_cast<std::streamsize>(some)))
+      refuse(what + " has its values in '" + range.path + "', which cannot be read");
+    take(std::span(piece).first(some));
+    left -= some;
+  }
+}
+
 }  // namespace
 
 OnnxFile::OnnxFile(const std::string& path) {
@@ -160,31 +186,6 @@ void OnnxFile::read(const FileRange& whole) {
   if (ranges.size() != static_cast<size_t>(proto.graph().initializer_size())) reader.damaged();
   for (size_t i = 0; i < ranges.size(); ++i)
     if (ranges[i].bytes > 0) values[&proto.graph().initializer(static_cast<int>(i))] = std::move(ranges[i]);
-}
-
-void read_range(const FileRange& range, const std::string& what,
-                const std::function<void(std::span<const std::byte>)>& take) {
-  if (range.content.data() != nullptr) return take(range.content.subspan(range.offset, range.bytes));
-  std::error_code error;
-  const uint64_t size = std::filesystem::file_size(range.path, error);
-  std::ifstream file;
-  file.rdbuf()->pubsetbuf(nullptr, 0);  // pieces go straight to `piece`
-  file.open(range.path, std::ios::binary);
-  if (error || !file)
-    refuse(what + " has its values in '" + range.path + "', which cannot be read", "it belongs beside the model");
-  if (range.offset > size || range.bytes > size - range.offset)
-    refuse(what + " has its values in '" + range.path + "', which is too short",
-           "it has " + std::to_string(size) + " bytes but " + std::to_string(range.bytes) + " from " +
-               std::to_string(range.offset) + " are needed");
-  std::vector<std::byte> piece(std::min<uint64_t>(range.bytes, piece_bytes));
-  file.seekg(static_cast<std::streamoff>(range.offset));
-  for (uint64_t left = range.bytes; left > 0;) {
-    const size_t some = std::min<uint64_t>(left, piece.size());
-    if (!file.read(reinterpret_cast<char*>(piece.data()), static_cast<std::streamsize>(some)))
-      refuse(what + " has its values in '" + range.path + "', which cannot be read");
-    take(std::span(piece).first(some));
-    left -= some;
-  }
 }
 
 StoredTensor::StoredTensor(const onnx::TensorProto& tensor, const std::string& folder, std::string what,
