@@ -81,6 +81,8 @@ Status check_fits(const Session& session, uint32_t slot, const SavedTensor& tens
 
 }  // namespace
 
+bool is_checkpoint_path(std::string_view path) { return path.ends_with(file_suffix); }
+
 SavedTensor capture_slot(const Session& session, uint32_t slot) {
   TensorView view = session.view(slot);
   SavedTensor tensor;

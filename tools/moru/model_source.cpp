@@ -58,7 +58,7 @@ void open_json(ModelSource& source, const std::string& path, bool recipe_allowed
 }
 
 void open_file(ModelSource& source, const std::string& path, bool recipe_allowed, const OnnxImportOptions& onnx = {}) {
-  const std::string ending = std::filesystem::path(path).extension().string();
+  const std::string ending = ending_of(path);
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) fail("cannot read '" + path + "': it is a directory");
   source.path = path;
@@ -102,6 +102,8 @@ std::string name_hint(const std::string& name, const std::vector<std::string>& k
 }
 
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+std::string ending_of(const std::string& path) { return std::filesystem::path(path).extension().string(); }
 
 namespace {
 
@@ -151,7 +153,7 @@ ModelSource open_source(const std::string& path, const std::string& recipe_path,
   if (source.recipe && !source.recipe->dtype_policy.empty())
     source.model.dtype_policy = find_dtype_policy(source.recipe->dtype_policy).value();
   if (source.recipe && !source.recipe_path.empty() && !source.recipe->initial_weights.empty()) transfer_weights(source);
-  if (is_checkpoint(weights_path)) take_checkpoint(source, weights_path);
+  if (is_checkpoint_path(weights_path)) take_checkpoint(source, weights_path);
   else if (!weights_path.empty()) read_weights(source.model, weights_path);
   return source;
 }

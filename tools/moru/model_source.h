@@ -61,5 +61,7 @@ std::string read_text(const std::string& path);
 
 /// "bikes.moru" of "runs/bikes.moru".
 std::string file_name(const std::string& path);
+/// ".moru" of it.
+std::string ending_of(const std::string& path);
 
 }  // namespace moru::cli
