@@ -21,7 +21,6 @@ enum class SectionKind : uint32_t {
   code = 5,      // the bytes of a shared object
   training = 6,  // a FlatBuffer of training.fbs and its tensors: what Keras was training with, kept but not read here
 };
-std::string_view section_kind_name(SectionKind kind);
 
 /// One section to write: its bytes are the pieces, one behind the other.
 struct MoruSection {

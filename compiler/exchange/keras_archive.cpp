@@ -101,8 +101,6 @@ Model import_keras_tree(const Hdf5Group& root, const std::string& source, SavedT
   return model;
 }
 
-bool is_keras_file(std::span<const std::byte> bytes) { return is_zip(bytes) || is_hdf5(bytes); }
-
 Model import_keras_file(std::span<const std::byte> bytes, const std::string& source, SavedTraining* training) {
   if (is_zip(bytes)) return import_archive(bytes, source, training);
   if (is_hdf5(bytes)) return import_keras_tree(*read_hdf5(bytes, source), source, training);
