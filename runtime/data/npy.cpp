@@ -357,15 +357,19 @@ Result<NpyArray> read_npy(const std::string& path) {
   const auto file_bytes = static_cast<uint64_t>(end);
   std::rewind(file.get());
   std::vector<std::byte> beginning(static_cast<std::size_t>(std::min<uint64_t>(file_bytes, largest_header_bytes + 12)));
-  if (std::fread(beginning.data(), 1, beginning.size(), file.get()) != beginning.size())
-    return file_error("read", path, errno);
+  // Where the file has become shorter, the system names no error.
+  const auto cannot_read = [&] {
+    return std::feof(file.get()) != 0 ? data_error(path + ": ends early\n  hint: something else may be writing to it")
+                                      : file_error("read", path, errno);
+  };
+  if (std::fread(beginning.data(), 1, beginning.size(), file.get()) != beginning.size()) return cannot_read();
   Result<Header> header = parse_header(beginning, file_bytes, path);
   if (!header.ok()) return header.status();
   std::vector<std::byte> data(header->data_bytes);
   const std::size_t had = std::min(beginning.size() - header->data_offset, data.size());
   std::copy_n(beginning.begin() + static_cast<std::ptrdiff_t>(header->data_offset), had, data.begin());
   if (std::fread(data.data() + had, 1, data.size() - had, file.get()) != data.size() - had)
-    return file_error("read", path, errno);
+    return cannot_read();
   return make_array(std::move(header.value()), std::move(data));
 }
 

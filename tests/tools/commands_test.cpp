@@ -23,12 +23,6 @@ const std::vector<std::string> commands = {
     "compare", "passes",  "ops",     "dump",    "checkpoint", "report", "backtest", "view",    "explain",
     "gradcheck", "reduce"};
 
-void succeeds(const Outcome& outcome) {
-  CAPTURE(outcome.out);
-  CAPTURE(outcome.err);
-  REQUIRE(outcome.code == 0);
-}
-
 void write_floats(const std::string& path, std::vector<int64_t> shape, const std::vector<float>& values) {
   REQUIRE(write_npy(path, DType::f32, shape, std::as_bytes(std::span(values))).ok());
 }
@@ -428,6 +422,16 @@ TEST_CASE("bench measures predictions and training steps") {
     CHECK(result["sizes"]["batch"] == 7);
     CHECK(result["median_us"].get<double>() >= result["min_us"].get<double>());
     CHECK(result["min_us"].get<double>() > 0);
+  }
+}
+
+TEST_CASE("bench refuses sizes that name nothing or are no numbers") {
+  const SmallProject project;
+  for (const char* size : {"=5", "time=", "time=0", "time=99999999999999999999", "time=5x", "time"}) {
+    CAPTURE(size);
+    const Outcome outcome = project.moru({"bench", project / "model.json", "--size", size});
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err.find("--size takes NAME=NUMBER, such as time=24, not '" + std::string(size) + "'") != std::string::npos);
   }
 }
 
