@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <numeric>
 #include <vector>
@@ -83,7 +84,8 @@ std::string number_text(double value) {
 }
 
 std::string number_text(double value, int digits) {
-  char text[48];
+  if (std::isnan(value)) return "nan";
+  char text[64];
   const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::general, digits).ptr;
   return std::string(text, end);
 }

@@ -31,8 +31,9 @@ std::string quote_cell(std::string_view cell);
 /// "0xB0".
 std::string hex_byte(char byte);
 
-/// The shortest text that reads back as the same number; or of so many digits, as printf's %g, whatever the locale.
+/// The shortest text that reads back as the same number.
 std::string number_text(double value);
+/// The same in at most so many significant digits; NaN has no sign.
 std::string number_text(double value, int digits);
 
 }  // namespace moru
