@@ -11,12 +11,6 @@ using nlohmann::json;
 
 namespace {
 
-void succeeds(const Outcome& outcome) {
-  CAPTURE(outcome.out);
-  CAPTURE(outcome.err);
-  REQUIRE(outcome.code == 0);
-}
-
 size_t count(const std::string& text, const std::string& what) {
   size_t number = 0;
   for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++number;
