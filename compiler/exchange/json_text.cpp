@@ -2,21 +2,14 @@
 
 #include <algorithm>
 
-#include "compiler/support/error.h"
+#include "compiler/exchange/refusal.h"
 
 namespace moru {
 namespace {
 
 constexpr int max_depth = 200;
 
-[[noreturn]] void refuse(std::string_view source, std::string what, std::string hint = {}) {
-  throw CompileError({.stage = "import",
-                      .node = {},
-                      .op = {},
-                      .what = std::string(source) + ": " + what,
-                      .detail = {},
-                      .hint = std::move(hint)});
-}
+using exchange::refuse;
 
 std::string place_of(std::string_view text, size_t offset) {
   const std::string_view before = text.substr(0, std::min(offset, text.size()));

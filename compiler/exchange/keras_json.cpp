@@ -6,6 +6,7 @@
 #include <set>
 
 #include "compiler/exchange/keras_config.h"
+#include "compiler/exchange/refusal.h"
 #include "compiler/model/functional.h"
 #include "compiler/model/infer_model.h"
 #include "compiler/ops/names.h"
@@ -14,10 +15,7 @@
 namespace moru {
 namespace {
 
-[[noreturn]] void refuse(const std::string& source, const std::string& what, std::string hint = {}) {
-  throw CompileError(
-      {.stage = "import", .node = {}, .op = {}, .what = source + ": " + what, .detail = {}, .hint = std::move(hint)});
-}
+using exchange::refuse;
 
 void check_problems(const KerasConfig& config, const std::string& source) {
   if (config.problems.empty()) return;

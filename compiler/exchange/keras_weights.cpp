@@ -4,15 +4,14 @@
 #include <set>
 
 #include "compiler/exchange/keras_weight_order.h"
+#include "compiler/exchange/refusal.h"
 #include "compiler/model/functional.h"
 #include "compiler/support/error.h"
 
 namespace moru {
 namespace {
 
-[[noreturn]] void refuse(const std::string& source, std::string what, std::string hint = {}) {
-  throw CompileError({.stage = "import", .what = source + ": " + std::move(what), .hint = std::move(hint)});
-}
+using exchange::refuse;
 
 const char* const other_model_hint = "these are the weights of another model, or the model was changed since";
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compiler/exchange/json_text.h"
+#include "compiler/exchange/refusal.h"
 #include "compiler/ops/op.h"
 #include "compiler/support/error.h"
 #include "compiler/support/narrow_elements.h"
@@ -14,12 +15,7 @@
 namespace moru {
 namespace {
 
-[[noreturn]] void refuse(const std::string& source, std::string what, std::string hint = {}, std::string detail = {}) {
-  throw CompileError({.stage = "import",
-                      .what = source + ": " + std::move(what),
-                      .detail = std::move(detail),
-                      .hint = std::move(hint)});
-}
+using exchange::refuse;
 
 struct SafetensorsType {
   std::string_view name;
