@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +14,7 @@
 #include "runtime/aligned_buffer.h"
 #include "runtime/training/fit.h"
 #include "tests/e2e/workload_session.h"
+#include "tests/support/clock.h"
 #include "tests/support/count_allocations.h"
 
 using namespace moru;
@@ -27,8 +27,6 @@ constexpr bool times_count = true;
 #else
 constexpr bool times_count = false;
 #endif
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// T3 with another number of time steps.
 Model lstm_model(int64_t steps) {

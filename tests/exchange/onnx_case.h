@@ -15,6 +15,7 @@
 #include "compiler/support/error.h"
 #include "runtime/training/predict.h"
 #include "tests/runtime/temporary_directory.h"
+#include "tests/support/need.h"
 #include "tools/moru/native_program.h"
 
 namespace moru::test {
@@ -161,13 +162,6 @@ struct OnnxCase {
       return error.what();
     }
     return "no error";
-  }
-
- private:
-  template <typename T>
-  static T need(Result<T> result) {
-    if (!result) throw std::runtime_error(result.status().message());
-    return *std::move(result);
   }
 };
 
