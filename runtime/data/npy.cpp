@@ -43,6 +43,10 @@ constexpr std::array<TypeName, 12> types = {{{NpyType::f4, "f4", 4},
                                             {NpyType::u4, "u4", 4},
                                             {NpyType::u8, "u8", 8}}};
 
+// "f4", "i8", ...: as in the descr, without the byte order.
+std::string_view npy_type_name(NpyType type) { return types[static_cast<std::size_t>(type)].name; }
+std::size_t npy_type_bytes(NpyType type) { return types[static_cast<std::size_t>(type)].bytes; }
+
 struct Header {
   NpyType type = NpyType::f4;
   bool swapped = false;
@@ -317,9 +321,6 @@ std::optional<std::size_t> convert_to(const NpyArray& array, std::span<std::byte
 }
 
 }  // namespace
-
-std::string_view npy_type_name(NpyType type) { return types[static_cast<std::size_t>(type)].name; }
-std::size_t npy_type_bytes(NpyType type) { return types[static_cast<std::size_t>(type)].bytes; }
 
 NpyType npy_type_of(DType dtype) {
   switch (dtype) {
