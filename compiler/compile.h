@@ -2,8 +2,8 @@
 //
 //   Model model = import_keras_json(text);
 //   initialize_parameters(model, 42);
-//   CompiledModel compiled = compile(model, {.training = &spec});
-//   auto code = jit_compile(compiled.kernels, compiled.target);      // codegen/emit.h
+//   CompiledModel compiled = compile(model, {.pipeline = {.training = &spec}});
+//   auto code = jit_compile(compiled.lowered.kernels, compiled.target);      // codegen/emit.h
 //
 // What comes out is bytes: the runtime's Program::load takes them, with or without a file in between.
 #pragma once

@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <filesystem>
 
 #include "runtime/atomic_file.h"
+#include "runtime/checksum.h"
 #include "runtime/version.h"
 
 namespace moru {
@@ -79,13 +79,9 @@ Status check_fits(const Session& session, uint32_t slot, const SavedTensor& tens
                                             sizes_text(present.shape)};
 }
 
-std::string hash_text(uint64_t hash) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
-
 }  // namespace
+
+bool is_checkpoint_path(std::string_view path) { return path.ends_with(file_suffix); }
 
 SavedTensor capture_slot(const Session& session, uint32_t slot) {
   TensorView view = session.view(slot);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/session.h"
@@ -75,6 +76,9 @@ struct RestoreOptions {
 /// unchanged on failure.
 Status restore_session(const Checkpoint& checkpoint, Session& session, RestoreOptions options = {},
                        std::string* note = nullptr);
+
+/// Whether `path` ends like that of a checkpoint.
+bool is_checkpoint_path(std::string_view path);
 
 Status write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 Result<Checkpoint> read_checkpoint(const std::string& path);

@@ -7,6 +7,13 @@ namespace moru {
 
 uint64_t checksum(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
+std::string hash_text(uint64_t hash) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string text(16, '0');
+  for (std::size_t i = 16; i-- > 0; hash >>= 4) text[i] = digits[hash & 15];
+  return text;
+}
+
 struct StreamingChecksum::State {
   XXH3_state_t state;
 };

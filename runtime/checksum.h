@@ -5,10 +5,14 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 namespace moru {
 
 uint64_t checksum(std::span<const std::byte> bytes);
+
+/// A hash as 16 hexadecimal digits.
+std::string hash_text(uint64_t hash);
 
 /// The checksum of pieces, as if they lay one behind the other.
 class StreamingChecksum {

@@ -7,10 +7,27 @@
 #include "runtime/atomic_file.h"
 #include "runtime/checksum.h"
 #include "runtime/mapped_file.h"
-#include "runtime/training_section.h"
 
 namespace moru {
 namespace {
+
+std::string_view section_kind_name(SectionKind kind) {
+  switch (kind) {
+    case SectionKind::model:
+      return "model";
+    case SectionKind::program:
+      return "program";
+    case SectionKind::recipe:
+      return "recipe";
+    case SectionKind::weights:
+      return "weights";
+    case SectionKind::code:
+      return "code";
+    case SectionKind::training:
+      return "training";
+  }
+  return "unknown";
+}
 
 static_assert(std::endian::native == std::endian::little, "files are little-endian and used in place");
 
@@ -110,23 +127,6 @@ Status emit(std::span<const MoruSection> sections, Sink&& sink) {
 }
 
 }  // namespace
-
-std::string_view section_kind_name(SectionKind kind) {
-  if (kind == training_section) return "training";
-  switch (kind) {
-    case SectionKind::model:
-      return "model";
-    case SectionKind::program:
-      return "program";
-    case SectionKind::recipe:
-      return "recipe";
-    case SectionKind::weights:
-      return "weights";
-    case SectionKind::code:
-      return "code";
-  }
-  return "unknown";
-}
 
 Result<std::shared_ptr<const MoruFile>> MoruFile::open(const std::string& path) {
   Result<std::shared_ptr<const MappedFile>> mapped = MappedFile::open(path);

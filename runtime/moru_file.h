@@ -14,13 +14,13 @@
 namespace moru {
 
 enum class SectionKind : uint32_t {
-  model = 1,    // a FlatBuffer of model.fbs
-  program = 2,  // a FlatBuffer of program.fbs
-  recipe = 3,   // a FlatBuffer of recipe.fbs
-  weights = 4,  // raw tensors, each 64-byte aligned, found by the offsets in model and program
-  code = 5,     // the bytes of a shared object
+  model = 1,     // a FlatBuffer of model.fbs
+  program = 2,   // a FlatBuffer of program.fbs
+  recipe = 3,    // a FlatBuffer of recipe.fbs
+  weights = 4,   // raw tensors, each 64-byte aligned, found by the offsets in model and program
+  code = 5,      // the bytes of a shared object
+  training = 6,  // a FlatBuffer of training.fbs and its tensors: what Keras was training with, kept but not read here
 };
-std::string_view section_kind_name(SectionKind kind);
 
 /// One section to write: its bytes are the pieces, one behind the other.
 struct MoruSection {

@@ -55,7 +55,6 @@ struct Program::Impl {
   ProgramTables tables;
   NameIndex slot_index;
   NameIndex entry_index;
-  NameIndex output_index;
   std::optional<uint32_t> workers_symbol;
   std::string level;  // of the native code
   bool has_native_code = false;
@@ -77,7 +76,6 @@ Result<std::shared_ptr<const Program>> Program::load(std::span<const std::byte> 
   impl->tables = *std::move(tables);
   impl->slot_index = index_names(impl->tables.slots);
   impl->entry_index = index_names(impl->tables.entries);
-  impl->output_index = index_names(impl->tables.outputs);
   for (uint32_t i = 0; i < impl->tables.symbols.size(); ++i) {
     if (impl->tables.symbols[i] == "workers") impl->workers_symbol = i;
   }
@@ -162,7 +160,6 @@ std::span<const ProgramOutput> Program::outputs() const { return impl_->tables.o
 std::optional<uint32_t> Program::workers_symbol() const { return impl_->workers_symbol; }
 std::optional<uint32_t> Program::find_slot(std::string_view name) const { return find(impl_->slot_index, name); }
 std::optional<uint32_t> Program::find_entry(std::string_view name) const { return find(impl_->entry_index, name); }
-std::optional<uint32_t> Program::find_output(std::string_view name) const { return find(impl_->output_index, name); }
 std::span<const std::byte> Program::weights() const { return impl_->weights; }
 const std::shared_ptr<const MoruFile>& Program::file() const { return impl_->file; }
 

@@ -104,7 +104,6 @@ class Program {
 
   std::optional<uint32_t> find_slot(std::string_view name) const;
   std::optional<uint32_t> find_entry(std::string_view name) const;
-  std::optional<uint32_t> find_output(std::string_view name) const;
 
   /// The initial data of a slot; empty where it has none.
   std::span<const std::byte> slot_data(uint32_t slot) const;

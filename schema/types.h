@@ -32,6 +32,25 @@ constexpr std::string_view dtype_name(DType dtype) {
   return "?";
 }
 
+/// "float32", "float64", "int32", "int64", "bool", "bfloat16": numpy's names, which Keras uses.
+constexpr std::string_view numpy_name(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "float32";
+    case DType::f64:
+      return "float64";
+    case DType::i32:
+      return "int32";
+    case DType::i64:
+      return "int64";
+    case DType::boolean:
+      return "bool";
+    case DType::bf16:
+      return "bfloat16";
+  }
+  return "?";
+}
+
 constexpr std::optional<DType> find_dtype(std::string_view name) {
   for (uint8_t number = 0; number < dtype_count; ++number) {
     if (dtype_name(static_cast<DType>(number)) == name) return static_cast<DType>(number);

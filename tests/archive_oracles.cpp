@@ -12,6 +12,7 @@
 #include "compiler/support/error.h"
 #include "runtime/data/npy.h"
 #include "runtime/training/predict.h"
+#include "tests/support/need.h"
 #include "tools/moru/native_program.h"
 
 namespace fs = std::filesystem;
@@ -20,16 +21,12 @@ using nlohmann::json;
 namespace moru {
 namespace {
 
+using test::need;
+
 std::string read_bytes(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) throw std::runtime_error("cannot read " + path.string());
   return {std::istreambuf_iterator<char>(in), {}};
-}
-
-template <typename T>
-T need(Result<T> result) {
-  if (!result) throw std::runtime_error(result.status().message());
-  return *std::move(result);
 }
 
 SavedTensor read_tensor(const fs::path& path, DType dtype) {

@@ -6,6 +6,7 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include "compiler/codegen/emitter.h"
+#include "compiler/ir/accesses.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -14,22 +15,6 @@ using llvm::BasicBlock;
 using llvm::PHINode;
 using llvm::Type;
 using llvm::Value;
-
-namespace {
-
-// Expressions share their parts: each is visited once.
-using Visited = std::unordered_set<const ExprNode*>;
-
-void collect_loads(const Expr& expr, std::vector<const Access*>& loads, Visited& visited) {
-  if (!expr || !visited.insert(expr.get()).second) return;
-  if (expr->op == ExprOp::load) {
-    loads.push_back(&expr->access);
-    collect_loads(expr->access.dynamic, loads, visited);
-  }
-  for (const Expr& argument : expr->args) collect_loads(argument, loads, visited);
-}
-
-}  // namespace
 
 void Emitter::emit_if(Value* condition, const std::function<void()>& then) {
   if (const auto* known = llvm::dyn_cast<llvm::ConstantInt>(condition)) {
@@ -133,12 +118,12 @@ void Emitter::emit_serial(const For& loop) {
 void Emitter::emit_vector(const For& loop) {
   const int size = block_size(loop.body);
   std::vector<const Access*> loads;
-  Visited visited;
+  std::unordered_set<const ExprNode*> visited;
   for (const Statement& statement : loop.body) {
     const Store* stored = std::get_if<Store>(&statement.node);
     check_internal(stored != nullptr, "a vector loop holds something else than stores");
-    collect_loads(stored->value, loads, visited);
-    collect_loads(stored->access.dynamic, loads, visited);
+    collect_loads(stored->value, visited, loads);
+    collect_loads(stored->access.dynamic, visited, loads);
   }
   const auto run = [&](Value* base, int64_t plus, int lanes, Value* mask) {
     with_lanes(loop.var, {base, plus, depth_}, lanes, mask, [&] {
@@ -330,8 +315,8 @@ bool Emitter::emit_column_reductions(const For& loop) {
     const std::optional<Dim> stride = reduce->target.offset.coefficient(loop.var);
     if (!stride || !stride->is_constant(1)) return false;
     std::vector<const Access*> own;
-    Visited visited;
-    collect_loads(reduce->value, own, visited);
+    std::unordered_set<const ExprNode*> visited;
+    collect_loads(reduce->value, visited, own);
     bool runs_along_columns = false;
     for (const Access* access : own) {
       const std::optional<Dim> column = access->offset.coefficient(loop.var);

@@ -107,10 +107,13 @@ class TemporaryDirectory {
 };
 
 void write_file(const std::string& path, std::span<const uint8_t> bytes) {
+  errno = 0;
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   file.close();
-  if (!file) throw CompileError({.stage = "link", .what = "cannot write " + path + ": " + std::strerror(errno)});
+  // A stream may fail without a word of the system.
+  if (!file)
+    throw CompileError({.stage = "link", .what = "cannot write " + path + ": " + std::strerror(errno != 0 ? errno : EIO)});
 }
 
 std::string read_text(const std::string& path) {
@@ -202,9 +205,9 @@ void link_objects(const std::string& path, const ObjectCode& code, std::span<con
   put_in_place(linked, path);
 }
 
-}  // namespace
-
 std::string library_getter(const std::string& prefix) { return prefix + "kernel_library_get"; }
+
+}  // namespace
 
 void write_shared_object(const std::string& path, const ObjectCode& code, std::span<const uint8_t> file, uint64_t program_hash) {
   link_objects(path, code, library_object(code, file, program_hash, MORU_KERNEL_LIBRARY_SYMBOL),

@@ -16,7 +16,8 @@ namespace moru {
 /// ld.lld or ld; throws CompileError naming the Debian package where there is none, or with the linker's message.
 void write_shared_object(const std::string& path, const ObjectCode& code, std::span<const uint8_t> file, uint64_t program_hash);
 
-/// Writes `path`, a relocatable object with the same contents, whose getter is called `library_getter(code.prefix)`.
+/// Writes `path`, a relocatable object with the same contents, whose getter is called
+/// "<prefix>kernel_library_get": for the default prefix as in shared objects.
 void write_static_object(const std::string& path, const ObjectCode& code, std::span<const uint8_t> file, uint64_t program_hash);
 
 /// Writes `path`, an archive of the kernels' objects and of one that defines the functions (standalone_object.h).
@@ -26,9 +27,6 @@ void write_static_library(const std::string& path, const ObjectCode& code, std::
 /// (`__heap_base`) and the functions named. Uses wasm-ld-19 or wasm-ld.
 void write_wasm_module(const std::string& path, const ObjectCode& code, std::span<const uint8_t> functions,
                        const std::vector<std::string>& exported);
-
-/// "<prefix>kernel_library_get"; for the default prefix the name that shared objects export.
-std::string library_getter(const std::string& prefix);
 
 /// A header that declares the getter, for C and C++; `what` is the first line of its comment, a model's name perhaps.
 std::string c_header(const std::string& prefix, const std::vector<std::string>& entries, const std::string& what);

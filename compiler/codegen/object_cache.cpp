@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -77,14 +78,15 @@ void ObjectCache::keep(const std::string& key, const std::vector<std::vector<uin
   std::error_code error;
   std::filesystem::create_directories(directory_, error);
   const std::string path = directory_ + "/" + key + ".objects";
-  const std::string temporary = path + "." + std::to_string(getpid());
-  {
-    std::ofstream file(temporary, std::ios::binary);
-    file.write(text.data(), static_cast<std::streamsize>(text.size()));
-    if (!file) {
-      std::filesystem::remove(temporary, error);
-      return;
-    }
+  // Of this thread alone: several may compile the same kernels.
+  static std::atomic<uint64_t> next = 0;
+  const std::string temporary = path + "." + std::to_string(getpid()) + "-" + std::to_string(next++);
+  std::ofstream file(temporary, std::ios::binary);
+  file.write(text.data(), static_cast<std::streamsize>(text.size()));
+  file.close();
+  if (!file) {
+    std::filesystem::remove(temporary, error);
+    return;
   }
   std::filesystem::rename(temporary, path, error);
   if (error) std::filesystem::remove(temporary, error);

@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "compiler/ir/likely_batch.h"
+
 namespace moru {
 
 namespace {
@@ -157,7 +159,7 @@ class Parametrizer {
     parameter.is_extent = true;
     parameter.is_symbol = parameter.value.as_symbol().has_value();
     parameter.nominal = parameter.value.evaluate([&](std::string_view name) -> int64_t {
-      return std::find(symbols_.begin(), symbols_.end(), name) != symbols_.end() ? 32 : 0;
+      return std::find(symbols_.begin(), symbols_.end(), name) != symbols_.end() ? small_batch : 0;
     });
   }
 

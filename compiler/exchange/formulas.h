@@ -14,6 +14,7 @@ Value divide_integers(Value a, Value b);
 /// a to the power b, of floats, for negative bases too where b is whole.
 Value raise(Value a, Value b);
 
+/// exp(x - max) / sum of it along `axis`, or its logarithm. A negative axis counts from the end.
 Value softmax_along(Value x, int64_t axis, bool logarithm);
 /// Sum or mean over axes with the axes kept as extents of 1.
 Value kept_sum(Value x, const std::vector<int64_t>& axes);
@@ -22,19 +23,21 @@ Value kept_mean(Value x, const std::vector<int64_t>& axes);
 /// The product of matrices, numpy's rule: stacks of matrices broadcast, vectors stand for one row or column.
 Value matmul(Value a, Value b);
 
-/// A permutation that brings `axis` to the back, and the one that undoes it.
+/// The permutation of 0 .. rank-1 that brings `axis`, counted from the front, to the back: of 4 axes and 1, (0, 2, 3, 1).
 std::vector<int64_t> axis_to_back(size_t rank, int64_t axis);
+/// inverse[permutation[i]] = i
 std::vector<int64_t> inverse_permutation(const std::vector<int64_t>& permutation);
 
 /// Integers 0, 1, ... along `axis` of a shape.
 Value iota(Builder& b, const Shape& shape, int64_t axis, DType dtype = DType::i64);
-/// Negative indices count from the end of an axis of extent `extent`; what is outside is clamped.
+/// i < 0 ? i + extent : i, in the dtype of the indices: negative ones count from the end. Nothing is clamped here.
 Value wrapped_indices(Value indices, Dim extent);
 /// A dimension as a scalar of `dtype`.
 Value dim_scalar(Builder& b, Dim dim, DType dtype);
 
-/// Shape of [..] with every extent but that of `axis` set to 1.
+/// The shape with every extent but that of `axis` set to 1. Throws CompileError where there is no such axis.
 Shape only_axis(const Shape& shape, int64_t axis);
+/// shape[begin] * ... * shape[end - 1]; 1 of none.
 Dim product(const Shape& shape, size_t begin, size_t end);
 
 /// The flat, row-major positions in a tensor of `shape` of elements whose index along `axis` is data and whose other indices

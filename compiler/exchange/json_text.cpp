@@ -4,21 +4,14 @@
 #include <cmath>
 #include <limits>
 
-#include "compiler/support/error.h"
+#include "compiler/exchange/refusal.h"
 
 namespace moru {
 namespace {
 
 constexpr int max_depth = 200;
 
-[[noreturn]] void refuse(std::string_view source, std::string what, std::string hint = {}) {
-  throw CompileError({.stage = "import",
-                      .node = {},
-                      .op = {},
-                      .what = std::string(source) + ": " + what,
-                      .detail = {},
-                      .hint = std::move(hint)});
-}
+using exchange::refuse;
 
 std::string place_of(std::string_view text, size_t offset) {
   const std::string_view before = text.substr(0, std::min(offset, text.size()));
@@ -128,8 +121,10 @@ std::string print_json(const Json& value) {
 
 std::string json_text(const Json& value) {
   std::string text = print_json(value);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
+  if (text.size() <= 60) return text;
+  size_t end = 57;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a character
+  return text.substr(0, end) + "...";
 }
 
 }  // namespace moru

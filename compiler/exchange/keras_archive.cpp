@@ -5,8 +5,8 @@
 #include "compiler/exchange/keras_json.h"
 #include "compiler/exchange/keras_training.h"
 #include "compiler/exchange/keras_weights.h"
+#include "compiler/exchange/refusal.h"
 #include "compiler/exchange/zip_file.h"
-#include "compiler/support/error.h"
 
 namespace moru {
 namespace {
@@ -14,9 +14,7 @@ namespace {
 // What a file is taken to be written by: the newest Keras whose layout it has.
 constexpr const char* exported_keras_version = "3.5.0";
 
-[[noreturn]] void refuse(const std::string& source, std::string what, std::string hint = {}) {
-  throw CompileError({.stage = "import", .what = source + ": " + std::move(what), .hint = std::move(hint)});
-}
+using exchange::refuse;
 
 std::string_view text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -100,8 +98,6 @@ Model import_keras_tree(const Hdf5Group& root, const std::string& source, SavedT
   if (training != nullptr) *training = read_legacy_training(root, root.text("keras_version"), source);
   return model;
 }
-
-bool is_keras_file(std::span<const std::byte> bytes) { return is_zip(bytes) || is_hdf5(bytes); }
 
 Model import_keras_file(std::span<const std::byte> bytes, const std::string& source, SavedTraining* training) {
   if (is_zip(bytes)) return import_archive(bytes, source, training);

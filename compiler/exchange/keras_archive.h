@@ -17,9 +17,6 @@
 
 namespace moru {
 
-/// Whether the bytes begin like a file that import_keras_file takes: a zip archive or HDF5.
-bool is_keras_file(std::span<const std::byte> bytes);
-
 /// Reads a model with its weights. Throws CompileError: for files of another kind or damaged ones, for weights without
 /// a model, and as import_keras_json does.
 /// `training`, if given, gets what compile() was told and the optimizer's variables.

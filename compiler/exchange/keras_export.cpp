@@ -137,7 +137,7 @@ Json export_layer(const Layer& layer, Problems& problems) {
     const Type type = input_layer_type(layer);
     Json config = Json::object();
     config["batch_shape"] = export_shape(type.shape);
-    config["dtype"] = keras_dtype_name(type.dtype);
+    config["dtype"] = numpy_name(type.dtype);
     config["sparse"] = false;
     config["ragged"] = false;
     config["name"] = layer.name;
@@ -185,7 +185,7 @@ Json export_tensor(const Model& model, TensorRef ref, const std::vector<int64_t>
   tensor["class_name"] = "__keras_tensor__";
   const Type& type = model.type(ref);
   tensor["config"]["shape"] = export_shape(type.shape);
-  tensor["config"]["dtype"] = keras_dtype_name(type.dtype);
+  tensor["config"]["dtype"] = numpy_name(type.dtype);
   tensor["config"]["keras_history"] =
       Json::array({model.layers[model.nodes[ref.node].layer].name, calls[ref.node], ref.output});
   return tensor;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "compiler/exchange/keras_config.h"
+#include "compiler/exchange/refusal.h"
 #include "compiler/model/functional.h"
 #include "compiler/model/infer_model.h"
 #include "compiler/ops/names.h"
@@ -14,17 +15,7 @@
 namespace moru {
 namespace {
 
-[[noreturn]] void refuse(const std::string& source, const std::string& what, std::string hint = {}) {
-  throw CompileError(
-      {.stage = "import", .node = {}, .op = {}, .what = source + ": " + what, .detail = {}, .hint = std::move(hint)});
-}
-
-std::string quoted_list(const std::vector<std::string>& names) {
-  constexpr size_t most = 8;
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), most); ++i) text += (i > 0 ? ", '" : "'") + names[i] + "'";
-  return names.size() > most ? text + ", ..." : text;
-}
+using exchange::refuse;
 
 void check_problems(const KerasConfig& config, const std::string& source) {
   if (config.problems.empty()) return;
@@ -259,7 +250,7 @@ class ModelConnector {
       const std::string& name = config.layers[calls[id].first].name;
       if (missing[id] > 0 && (waiting.empty() || waiting.back() != name)) waiting.push_back(name);
     }
-    refuse(source_, "the layers " + quoted_list(waiting) + " wait for each other's outputs (a cycle)");
+    refuse(source_, "the layers " + quoted_list(waiting, 8) + " wait for each other's outputs (a cycle)");
   }
 };
 
@@ -333,9 +324,8 @@ void assign_weight(Model& model, std::string_view layer_path, std::string_view n
       throw CompileError({.stage = "import",
                           .node = candidate.layer->name,
                           .op = candidate.layer->class_name,
-                          .what = "its weight '" + parameter.name + "' is " +
-                                  shape_text(Shape(parameter.shape.begin(), parameter.shape.end())) +
-                                  " but the given one is " + shape_text(Shape(shape.begin(), shape.end())),
+                          .what = "its weight '" + parameter.name + "' is " + shape_text(parameter.shape) +
+                                  " but the given one is " + shape_text(shape),
                           .detail = {},
                           .hint = {}});
     }

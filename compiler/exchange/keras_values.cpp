@@ -298,24 +298,6 @@ std::optional<DType> find_keras_dtype(std::string_view name) {
   return std::nullopt;
 }
 
-std::string keras_dtype_name(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return "float32";
-    case DType::f64:
-      return "float64";
-    case DType::i32:
-      return "int32";
-    case DType::i64:
-      return "int64";
-    case DType::boolean:
-      return "bool";
-    case DType::bf16:
-      return "bfloat16";
-  }
-  return "?";
-}
-
 Json keras_object(const char* module, const std::string& class_name, Json config) {
   Json object = Json::object();
   object["module"] = module;

@@ -46,7 +46,6 @@ Json keras_object(const char* module, const std::string& class_name, Json config
 
 // As Keras 3 writes them. Throw KerasValueError for what Keras 3 cannot say.
 Json export_value(const AttributeValue& value, const AttributeSpec& spec);
-std::string keras_dtype_name(DType dtype);
 Json export_shape(const Shape& shape);  // open dimensions are null
 
 }  // namespace moru

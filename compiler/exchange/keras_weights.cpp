@@ -4,6 +4,7 @@
 #include <set>
 
 #include "compiler/exchange/keras_weight_order.h"
+#include "compiler/exchange/refusal.h"
 #include "compiler/model/functional.h"
 #include "compiler/model/initializers.h"
 #include "compiler/support/error.h"
@@ -11,11 +12,7 @@
 namespace moru {
 namespace {
 
-[[noreturn]] void refuse(const std::string& source, std::string what, std::string hint = {}) {
-  throw CompileError({.stage = "import", .what = source + ": " + std::move(what), .hint = std::move(hint)});
-}
-
-std::string sizes_text(const std::vector<int64_t>& shape) { return shape_text(Shape(shape.begin(), shape.end())); }
+using exchange::refuse;
 
 const char* const other_model_hint = "these are the weights of another model, or the model was changed since";
 
@@ -24,8 +21,8 @@ void set_values(Parameter& parameter, const Layer& layer, const Hdf5Dataset& dat
     throw CompileError({.stage = "import",
                         .node = layer.name,
                         .op = layer.class_name,
-                        .what = "its weight '" + parameter.name + "' is " + sizes_text(parameter.shape) +
-                                " but in the file it is " + sizes_text(dataset.shape),
+                        .what = "its weight '" + parameter.name + "' is " + shape_text(parameter.shape) +
+                                " but in the file it is " + shape_text(dataset.shape),
                         .detail = "it stands in " + where,
                         .hint = other_model_hint});
   if (dataset.integer)

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compiler/exchange/json_text.h"
+#include "compiler/exchange/refusal.h"
 #include "compiler/ops/op.h"
 #include "compiler/support/error.h"
 #include "compiler/support/narrow_elements.h"
@@ -14,14 +15,7 @@
 namespace moru {
 namespace {
 
-[[noreturn]] void refuse(const std::string& source, std::string what, std::string hint = {}, std::string detail = {}) {
-  throw CompileError({.stage = "import",
-                      .what = source + ": " + std::move(what),
-                      .detail = std::move(detail),
-                      .hint = std::move(hint)});
-}
-
-std::string text_of(std::span<const int64_t> shape) { return shape_text(Shape(shape.begin(), shape.end())); }
+using exchange::refuse;
 
 struct SafetensorsType {
   std::string_view name;
@@ -112,8 +106,8 @@ void assign_named_weights(Model& model, std::span<const NamedTensor> tensors, co
     used.insert(&tensor);
     pairs.emplace_back(path.parameter, &tensor);
     if (tensor.shape != path.parameter->shape)
-      problems.push_back("'" + path.path + "' is " + text_of(path.parameter->shape) + " in the model but " +
-                         text_of(tensor.shape) + " in the file");
+      problems.push_back("'" + path.path + "' is " + shape_text(path.parameter->shape) + " in the model but " +
+                         shape_text(tensor.shape) + " in the file");
     else if (is_float(tensor.type.dtype) != is_float(path.parameter->dtype) ||
              (!is_float(tensor.type.dtype) && tensor.type.dtype != path.parameter->dtype))
       problems.push_back("'" + path.path + "' has another element type than in the model");

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 
+#include "compiler/exchange/refusal.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -17,9 +18,7 @@ constexpr zip_int64_t max_entries = 10000;
 constexpr zip_uint64_t max_expansion = 1100;
 constexpr zip_uint64_t max_total_bytes = zip_uint64_t{1} << 38;
 
-[[noreturn]] void refuse(const std::string& source, const std::string& what, std::string hint = {}) {
-  throw CompileError({.stage = "import", .what = source + ": " + what, .hint = std::move(hint)});
-}
+using exchange::refuse;
 
 bool leads_out(std::string_view name) {
   if (name.empty() || name.front() == '/' || name.front() == '\\') return true;

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "compiler/ir/scalar_arithmetic.h"
+#include "compiler/ir/scan_view.h"
 #include "compiler/ops/tensor_loops.h"
 #include "compiler/support/error.h"
 
@@ -13,8 +14,6 @@ namespace moru {
 namespace {
 
 using Symbols = std::map<std::string, int64_t, std::less<>>;
-
-std::string extents_text(const std::vector<int64_t>& shape) { return shape_text(Shape(shape.begin(), shape.end())); }
 
 int64_t evaluate(const Dim& dim, const Symbols& symbols) {
   return dim.evaluate([&](std::string_view name) -> int64_t {
@@ -75,7 +74,7 @@ Symbols bind_symbols(const Graph& graph, std::span<const HostTensor> inputs, Sym
     throw CompileError({.stage = "interpret",
                         .what = "input " + input_name(graph, i) + " must be " +
                                 type_text(graph.type(graph.inputs[i].value)) + " but got " +
-                                std::string(dtype_name(inputs[i].dtype)) + extents_text(inputs[i].shape)});
+                                std::string(dtype_name(inputs[i].dtype)) + shape_text(inputs[i].shape)});
   };
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Type& type = graph.type(graph.inputs[i].value);
@@ -226,19 +225,17 @@ class Interpreter {
       if (outputs[i].dtype != type.dtype || outputs[i].shape != step.shapes[i] ||
           outputs[i].elements() != element_count(std::span<const int64_t>(step.shapes[i])))
         throw InternalError(name + ": the reference's output " + std::to_string(i) + " is " +
-                            std::string(dtype_name(outputs[i].dtype)) + extents_text(outputs[i].shape) +
-                            " but should be " + std::string(dtype_name(type.dtype)) + extents_text(step.shapes[i]));
+                            std::string(dtype_name(outputs[i].dtype)) + shape_text(outputs[i].shape) +
+                            " but should be " + std::string(dtype_name(type.dtype)) + shape_text(step.shapes[i]));
     }
   }
 
   std::vector<HostTensor> scan(const Plan::Step& step, std::vector<HostTensor>& arguments) {
-    const Attributes& attributes = step.attributes;
-    const auto carries = static_cast<size_t>(attributes.integer("carries"));
-    const auto sequences = static_cast<size_t>(attributes.integer("sequences"));
-    const std::vector<int64_t>& axes = attributes.integers("axes");
-    const std::vector<int64_t>& output_axes = attributes.integers("output_axes");
+    const ScanView view(*step.node);
+    const size_t carries = view.carries, sequences = view.sequences;
+    const std::vector<int64_t>&axes = view.axes, &output_axes = view.output_axes;
     const int64_t trip =
-        sequences > 0 ? arguments[carries].shape[static_cast<size_t>(axes[0])] : attributes.shape("trip")[0].constant();
+        sequences > 0 ? arguments[carries].shape[static_cast<size_t>(axes[0])] : step.attributes.shape("trip")[0].constant();
 
     std::vector<HostTensor> inputs(arguments.size());
     for (size_t i = 0; i < carries; ++i) inputs[i] = arguments[i];
@@ -258,7 +255,7 @@ class Interpreter {
                                     : make_tensor(body.type(body.results[i].value).dtype, step.shapes[i]));
     }
     for (int64_t round = 0; round < trip; ++round) {
-      const int64_t time = attributes.boolean("reverse") ? trip - 1 - round : round;
+      const int64_t time = view.reverse ? trip - 1 - round : round;
       for (size_t i = 0; i < sequences; ++i) {
         const HostTensor& sequence = arguments[carries + i];
         HostTensor slice = make_tensor(sequence.dtype, slice_shapes[i]);

@@ -42,4 +42,19 @@ void AccessVisitor::store(const Store& s) {
   access(s.access, s.accumulate ? AccessKind::update : AccessKind::write);
 }
 
+void collect_loads(const Expr& expr, std::unordered_set<const ExprNode*>& seen, std::vector<const Access*>& loads) {
+  if (!expr || !seen.insert(expr.get()).second) return;
+  if (expr->op == ExprOp::load) {
+    loads.push_back(&expr->access);
+    collect_loads(expr->access.dynamic, seen, loads);
+  }
+  for (const Expr& argument : expr->args) collect_loads(argument, seen, loads);
+}
+
+std::vector<int> count_accesses(const Kernel& kernel) {
+  std::vector<int> counts(kernel.buffers.size(), 0);
+  AccessVisitor([&](const Access& access, AccessKind) { ++counts[access.buffer]; })(kernel.body);
+  return counts;
+}
+
 }  // namespace moru

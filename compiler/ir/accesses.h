@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <unordered_set>
+#include <vector>
 
 #include "compiler/ir/kernels.h"
 
@@ -26,5 +27,11 @@ class AccessVisitor {
   void access(const Access& a, AccessKind kind);
   void store(const Store& s);
 };
+
+/// Appends every access that an expression reads, each once; `seen` is for several expressions together.
+void collect_loads(const Expr& expr, std::unordered_set<const ExprNode*>& seen, std::vector<const Access*>& loads);
+
+/// How often the statements below name each buffer, by buffer.
+std::vector<int> count_accesses(const Kernel& kernel);
 
 }  // namespace moru

@@ -142,4 +142,8 @@ Value operator*(double a, Value b) { return scalar_like(b, a) * b; }
 Value operator/(Value a, double b) { return a / scalar_like(a, b); }
 Value operator/(double a, Value b) { return scalar_like(b, a) / b; }
 
+Value call(std::string_view op, Value x) { return x.builder->call(op, {x}); }
+Value at_least(Value x, double bound) { return x.builder->call("maximum", {x, scalar_like(x, bound)}); }
+Value at_most(Value x, double bound) { return x.builder->call("minimum", {x, scalar_like(x, bound)}); }
+
 }  // namespace moru

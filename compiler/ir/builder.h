@@ -78,4 +78,9 @@ Value operator*(double a, Value b);
 Value operator/(Value a, double b);
 Value operator/(double a, Value b);
 
+/// Ops of one value: call("exp", x).
+Value call(std::string_view op, Value x);
+Value at_least(Value x, double bound);  // elementwise
+Value at_most(Value x, double bound);
+
 }  // namespace moru

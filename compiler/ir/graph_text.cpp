@@ -1,12 +1,11 @@
 // The text of graphs: printer and parser.
-#include <cctype>
-#include <cstdio>
-#include <cstdlib>
+#include <charconv>
 #include <map>
 #include <sstream>
 
 #include "compiler/ir/graph.h"
 #include "compiler/ops/op.h"
+#include "compiler/support/ascii.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -96,7 +95,7 @@ class Parser {
     throw CompileError({.stage = "parse", .what = "graph text, line " + std::to_string(line) + ": " + what});
   }
   void skip() {
-    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
+    while (at_ < text_.size() && is_space(text_[at_])) ++at_;
   }
   bool take(char c) {
     skip();
@@ -110,7 +109,7 @@ class Parser {
   std::string name() {
     skip();
     size_t begin = at_;
-    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_')) ++at_;
+    while (at_ < text_.size() && is_word(text_[at_])) ++at_;
     if (begin == at_) error("expected a name");
     return std::string(text_.substr(begin, at_ - begin));
   }
@@ -118,8 +117,7 @@ class Parser {
     skip();
     if (text_.substr(at_, word.size()) != word) return false;
     size_t after = at_ + word.size();
-    if (after < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[after])) || text_[after] == '_'))
-      return false;
+    if (after < text_.size() && is_word(text_[after])) return false;
     at_ = after;
     return true;
   }
@@ -145,7 +143,7 @@ class Parser {
     std::string digits = name();
     uint64_t value = 0;
     for (char c : digits) {
-      if (!std::isdigit(static_cast<unsigned char>(c)) || value > 100'000'000) error("expected a number");
+      if (!is_digit(c) || value > 100'000'000) error("expected a number");
       value = value * 10 + static_cast<uint64_t>(c - '0');
     }
     return static_cast<uint32_t>(value);
@@ -153,7 +151,7 @@ class Parser {
   int64_t long_number() {
     int64_t value = 0;
     for (char c : name()) {
-      if (!std::isdigit(static_cast<unsigned char>(c)) || __builtin_mul_overflow(value, int64_t{10}, &value) ||
+      if (!is_digit(c) || __builtin_mul_overflow(value, int64_t{10}, &value) ||
           __builtin_add_overflow(value, int64_t{c - '0'}, &value))
         error("expected a number");
     }
@@ -230,11 +228,9 @@ class Parser {
     if (take_word("initial")) {
       skip();
       size_t begin = at_;
-      while (at_ < text_.size() && !std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
-      const std::string number_text(text_.substr(begin, at_ - begin));
-      char* number_end = nullptr;
-      result.initial = std::strtod(number_text.c_str(), &number_end);
-      if (number_text.empty() || *number_end != '\0') error("expected a number");
+      while (at_ < text_.size() && !is_space(text_[at_])) ++at_;
+      const char* end = text_.data() + at_;
+      if (std::from_chars(text_.data() + begin, end, result.initial).ptr != end || begin == at_) error("expected a number");
     }
     if (take_word("constraint")) {
       skip();
@@ -356,8 +352,8 @@ std::string module_text(const Module& module) {
     if (slot.index_limit) out += " limit " + std::to_string(slot.index_limit);
     if (slot.initial != 0.0) {
       char number[40];
-      std::snprintf(number, sizeof number, " initial %.17g", slot.initial);
-      out += number;
+      out += " initial ";
+      out.append(number, std::to_chars(number, number + sizeof number, slot.initial).ptr);
     }
     if (const auto* constraint = std::get_if<AttributeValue::Nested>(&slot.constraint.value); constraint && *constraint)
       out += " constraint " + (*constraint)->text();

@@ -1,5 +1,6 @@
 #include "compiler/ir/kernels.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <unordered_set>
@@ -462,6 +463,24 @@ Expr operator-(double a, Expr b) {
 Expr operator*(Expr a, double b) {
   Expr constant = expr::constant(b, a->type);
   return std::move(a) * std::move(constant);
+}
+
+namespace {
+
+void add_origins(std::span<const Statement> statements, std::vector<std::string>& names) {
+  for (const Statement& statement : statements) {
+    if (!statement.origin.empty() && std::find(names.begin(), names.end(), statement.origin) == names.end())
+      names.push_back(statement.origin);
+    if (const For* loop = std::get_if<For>(&statement.node)) add_origins(loop->body, names);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> list_origins(std::span<const Statement> statements) {
+  std::vector<std::string> names;
+  add_origins(statements, names);
+  return names;
 }
 
 }  // namespace moru

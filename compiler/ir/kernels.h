@@ -34,6 +34,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -174,6 +175,9 @@ struct Statement {
   std::variant<Store, Reduce, For, Contraction, Transpose> node;
   std::string origin;  // the user's nodes it computes, for errors, profiles and dumps
 };
+
+/// The origins of the statements and of those inside, each once, in the order in which they stand.
+std::vector<std::string> list_origins(std::span<const Statement> statements);
 
 struct Kernel {
   std::string entry;

@@ -6,6 +6,7 @@
 
 #include "compiler/ir/expr_types.h"
 #include "compiler/ir/kernels.h"
+#include "compiler/support/ascii.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -58,9 +59,6 @@ class Parser {
     throw CompileError({.stage = "parse_kernel",
                         .what = "line " + std::to_string(line) + " of the kernel text: " + what +
                                 (rest.empty() ? ", at the end" : ", at '" + rest + "'")});
-  }
-  static bool is_word(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
   }
   void skip() {
     while (at_ < text_.size()) {

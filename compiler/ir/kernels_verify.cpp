@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "compiler/ir/access_overlap.h"
+#include "compiler/ir/accesses.h"
 #include "compiler/ir/expr_types.h"
 #include "compiler/ir/kernels.h"
 #include "compiler/ir/statement_label.h"
@@ -13,16 +14,6 @@
 namespace moru {
 
 namespace {
-
-/// Every access that an expression reads, each once.
-void collect_loads(const Expr& expr, std::unordered_set<const ExprNode*>& seen, std::vector<const Access*>& loads) {
-  if (!expr || !seen.insert(expr.get()).second) return;
-  if (expr->op == ExprOp::load) {
-    loads.push_back(&expr->access);
-    collect_loads(expr->access.dynamic, seen, loads);
-  }
-  for (const Expr& arg : expr->args) collect_loads(arg, seen, loads);
-}
 
 /// True where the expression's value can depend on the variable.
 bool depends_on(const Expr& expr, const std::string& var, std::unordered_set<const ExprNode*>& seen) {

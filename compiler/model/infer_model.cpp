@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "compiler/ir/substitute_symbol.h"
+#include "compiler/model/initializers.h"
 #include "compiler/ops/layer.h"
 #include "compiler/support/error.h"
 
@@ -424,6 +425,7 @@ void infer_again(Model& model) {
 std::vector<Parameter> make_parameters(const std::vector<ParameterSpec>& specs, const Layer& layer) {
   std::vector<Parameter> parameters;
   for (const ParameterSpec& spec : specs) {
+    check_initializer(spec.initializer, layer.name + "/" + spec.name);
     Parameter parameter{.name = spec.name,
                         .shape = {},
                         .data = {},

@@ -16,7 +16,7 @@ namespace moru {
 namespace {
 
 // FNV-1a, 64 bits (Fowler, Noll, Vo): a stream of random numbers for each path.
-uint64_t hash_text(std::string_view text) {
+uint64_t path_hash(std::string_view text) {
   uint64_t hash = 0xcbf29ce484222325;
   for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   return hash;
@@ -71,7 +71,7 @@ struct Request {
   }
   Draws draws() const {
     if (arguments.has("seed")) return Draws(static_cast<uint64_t>(arguments.integer("seed")), 0);
-    return Draws(seed, hash_text(path));
+    return Draws(seed, path_hash(path));
   }
 };
 

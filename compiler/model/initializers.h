@@ -11,7 +11,8 @@
 
 namespace moru {
 
-/// Fans of a weight, as Keras computes them: [in, out], convolution kernels [..., in, out], [n] is n and n.
+/// Fans of a weight, as keras.initializers computes them:
+///   [..., in, out]: in * product of what is before, and out * the same;   [n]: n and n;   []: 1 and 1
 struct Fans {
   double in = 1.0, out = 1.0;
 };

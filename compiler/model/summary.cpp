@@ -9,6 +9,13 @@
 #include "compiler/model/infer_model.h"
 
 namespace moru {
+
+std::string with_commas(int64_t number) {
+  std::string digits = std::to_string(number);
+  for (size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
+  return digits;
+}
+
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -48,12 +55,6 @@ Counts count_parameters(const Model& model, bool trainable) {
     counts.trainable += of_layer.trainable;
   }
   return counts;
-}
-
-std::string with_commas(int64_t number) {
-  std::string digits = std::to_string(number);
-  for (size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
-  return digits;
 }
 
 std::string size_text(int64_t elements) {
@@ -243,27 +244,9 @@ class Table {
   }
 };
 
-std::string numpy_dtype(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return "float32";
-    case DType::f64:
-      return "float64";
-    case DType::i32:
-      return "int32";
-    case DType::i64:
-      return "int64";
-    case DType::boolean:
-      return "bool";
-    case DType::bf16:
-      return "bfloat16";
-  }
-  return "?";
-}
-
 Json tensor_json(const Type& type) {
   Json json = Json::object();
-  json["dtype"] = numpy_dtype(type.dtype);
+  json["dtype"] = numpy_name(type.dtype);
   json["shape"] = Json::array();
   json["dims"] = Json::array();
   for (const Dim& dim : type.shape) {

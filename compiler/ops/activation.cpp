@@ -23,167 +23,180 @@ constexpr double gelu_cubic = 0.044715;
 double softplus(double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
 
 void add_exponential(std::vector<Op>& ops) {
-  UnaryOp exponential = activation("exponential", "y = e^x, elementwise.  x, y: [...]");
-  exponential.cheap = false;
-  exponential.reference = [](double x) { return std::exp(x); };
-  exponential.lower = [](Expr x, Attrs) { return exp_expr(x); };
-  exponential.gradient = [](Value dy, Value, Value y, Attrs) { return dy * y; };
-  ops.push_back(elementwise(std::move(exponential)));
-
-  UnaryOp elu = activation("elu", "y = x where x > 0, else alpha * (e^x - 1), elementwise.  x, y: [...]");
-  elu.attributes = {{.name = "alpha",
-                     .type = AttributeType::real,
-                     .default_value = 1.0,
-                     .least = 0.0,
-                     .doc = "minus the limit at -infinity"}};
-  elu.cheap = false;
-  elu.reference_with = [](Attrs attributes) {
-    return [alpha = attributes.real("alpha")](double x) { return x > 0 ? x : alpha * std::expm1(x); };
-  };
-  elu.lower = [](Expr x, Attrs attributes) {
-    return expr::select(positive(x), x, expm1_expr(x) * number_like(x, attributes.real("alpha")));
-  };
-  elu.gradient = [](Value dy, Value, Value y, Attrs attributes) {
-    return where_positive(y, dy, dy * (y + attributes.real("alpha")));
-  };
-  elu.variants = {{{"alpha", 0.3}}, {{"alpha", 2.0}}};
-  ops.push_back(elementwise(std::move(elu)));
-
-  UnaryOp selu = activation("selu",
-                            "y = 1.0507 * (x where x > 0, else 1.6733 * (e^x - 1)), elementwise (Klambauer et "
-                            "al. 2017).  x, y: [...]");
-  selu.cheap = false;
-  selu.reference = [](double x) { return selu_scale * (x > 0 ? x : selu_alpha * std::expm1(x)); };
-  selu.lower = [](Expr x, Attrs) {
-    const Expr below = expm1_expr(x) * number_like(x, selu_scale * selu_alpha);
-    return expr::select(positive(x), x * number_like(x, selu_scale), below);
-  };
-  selu.gradient = [](Value dy, Value, Value y, Attrs) {
-    return where_positive(y, dy * selu_scale, dy * (y + selu_scale * selu_alpha));
-  };
-  ops.push_back(elementwise(std::move(selu)));
-
-  UnaryOp softplus_op = activation("softplus", "y = log(1 + e^x), elementwise.  x, y: [...]");
-  softplus_op.cheap = false;
-  softplus_op.reference = softplus;
-  softplus_op.lower = [](Expr x, Attrs) { return softplus_expr(x); };
-  softplus_op.gradient = [](Value dy, Value x, Value, Attrs) { return dy * x.builder->call("sigmoid", {x}); };
-  ops.push_back(elementwise(std::move(softplus_op)));
-
-  UnaryOp softsign = activation("softsign", "y = x / (1 + |x|), elementwise.  x, y: [...]");
-  softsign.cheap = false;
-  softsign.reference = [](double x) { return x / (1.0 + std::fabs(x)); };
-  softsign.lower = [](Expr x, Attrs) { return x / (expr::unary(ExprOp::abs, x) + number_like(x, 1.0)); };
-  softsign.gradient = [](Value dy, Value, Value y, Attrs) {
-    return dy * y.builder->call("square", {1.0 - y.builder->call("abs", {y})});
-  };
-  ops.push_back(elementwise(std::move(softsign)));
+  ops.push_back(activation({
+      .name = "exponential",
+      .doc = "y = e^x, elementwise.  x, y: [...]",
+      .reference = [](double x) { return std::exp(x); },
+      .lower = [](Expr x, Attrs) { return exp_expr(x); },
+      .gradient = [](Value dy, Value, Value y, Attrs) { return dy * y; },
+      .cheap = false,
+  }));
+  ops.push_back(activation({
+      .name = "elu",
+      .doc = "y = x where x > 0, else alpha * (e^x - 1), elementwise.  x, y: [...]",
+      .attributes = {{.name = "alpha",
+                      .type = AttributeType::real,
+                      .default_value = 1.0,
+                      .least = 0.0,
+                      .doc = "minus the limit at -infinity"}},
+      .reference_with = [](Attrs attributes) {
+        return [alpha = attributes.real("alpha")](double x) { return x > 0 ? x : alpha * std::expm1(x); };
+      },
+      .lower = [](Expr x, Attrs attributes) {
+        return expr::select(positive(x), x, expm1_expr(x) * number_like(x, attributes.real("alpha")));
+      },
+      .gradient = [](Value dy, Value, Value y, Attrs attributes) {
+        return where_positive(y, dy, dy * (y + attributes.real("alpha")));
+      },
+      .cheap = false,
+      .variants = {{{"alpha", 0.3}}, {{"alpha", 2.0}}},
+  }));
+  ops.push_back(activation({
+      .name = "selu",
+      .doc =
+          "y = 1.0507 * (x where x > 0, else 1.6733 * (e^x - 1)), elementwise (Klambauer et al. 2017).  "
+          "x, y: [...]",
+      .reference = [](double x) { return selu_scale * (x > 0 ? x : selu_alpha * std::expm1(x)); },
+      .lower = [](Expr x, Attrs) {
+        const Expr below = expm1_expr(x) * number_like(x, selu_scale * selu_alpha);
+        return expr::select(positive(x), x * number_like(x, selu_scale), below);
+      },
+      .gradient = [](Value dy, Value, Value y, Attrs) {
+        return where_positive(y, dy * selu_scale, dy * (y + selu_scale * selu_alpha));
+      },
+      .cheap = false,
+  }));
+  ops.push_back(activation({
+      .name = "softplus",
+      .doc = "y = log(1 + e^x), elementwise.  x, y: [...]",
+      .reference = softplus,
+      .lower = [](Expr x, Attrs) { return softplus_expr(x); },
+      .gradient = [](Value dy, Value x, Value, Attrs) { return dy * x.builder->call("sigmoid", {x}); },
+      .cheap = false,
+  }));
+  ops.push_back(activation({
+      .name = "softsign",
+      .doc = "y = x / (1 + |x|), elementwise.  x, y: [...]",
+      .reference = [](double x) { return x / (1.0 + std::fabs(x)); },
+      .lower = [](Expr x, Attrs) { return x / (expr::unary(ExprOp::abs, x) + number_like(x, 1.0)); },
+      .gradient = [](Value dy, Value, Value y, Attrs) {
+        return dy * y.builder->call("square", {1.0 - y.builder->call("abs", {y})});
+      },
+      .cheap = false,
+  }));
 }
 
 void add_smooth(std::vector<Op>& ops) {
-  UnaryOp silu = activation("silu", "y = x / (1 + e^-x), elementwise (also called swish).  x, y: [...]");
-  silu.cheap = false;
-  silu.reference = [](double x) { return x / (1.0 + std::exp(-x)); };
-  silu.lower = [](Expr x, Attrs) { return x * sigmoid_expr(x); };
-  silu.gradient = [](Value dy, Value x, Value y, Attrs) {
-    const Value s = x.builder->call("sigmoid", {x});
-    return dy * (s + y * (1.0 - s));
-  };
-  ops.push_back(elementwise(std::move(silu)));
-
-  UnaryOp gelu =
-      activation("gelu",
-                 "y = x * P(N(0,1) <= x) = x/2 * (1 + erf(x/sqrt(2))); approximate: x/2 * (1 + "
-                 "tanh(sqrt(2/pi) * (x + 0.044715 x^3))), elementwise (Hendrycks, Gimpel 2016).  x, y: [...]");
-  gelu.attributes = {
-      {.name = "approximate", .type = AttributeType::boolean, .default_value = false, .doc = "the formula with tanh"}};
-  gelu.cheap = false;
-  gelu.reference_with = [](Attrs attributes) -> std::function<double(double)> {
-    if (attributes.boolean("approximate"))
-      return [](double x) { return 0.5 * x * (1.0 + std::tanh(gelu_slope * (x + gelu_cubic * x * x * x))); };
-    return [](double x) { return 0.5 * x * std::erfc(-x / std::numbers::sqrt2); };
-  };
-  gelu.lower = [](Expr x, Attrs attributes) {
-    const Expr half = x * 0.5;
-    if (!attributes.boolean("approximate")) return half + half * erf_expr(x * (1.0 / std::numbers::sqrt2));
-    const Expr inner = (x + x * x * x * gelu_cubic) * gelu_slope;
-    return half + half * tanh_expr(inner);
-  };
-  gelu.gradient = [](Value dy, Value x, Value, Attrs attributes) {
-    Builder& b = *x.builder;
-    if (attributes.boolean("approximate")) {
-      const Value square = x * x;
-      const Value t = b.call("tanh", {x * (square * gelu_cubic + 1.0) * gelu_slope});
-      const Value inner_slope = (square * (3.0 * gelu_cubic) + 1.0) * gelu_slope;
-      return dy * ((t + 1.0) * 0.5 + x * 0.5 * (1.0 - t * t) * inner_slope);
-    }
-    const Value probability = (b.call("erf", {x * (1.0 / std::numbers::sqrt2)}) + 1.0) * 0.5;
-    const Value density = b.call("exp", {x * x * -0.5}) * (0.5 * gelu_slope);
-    return dy * (probability + x * density);
-  };
-  gelu.variants = {{{"approximate", true}}};
-  gelu.extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, -100.0, 1e30, std::nan("")};
-  ops.push_back(elementwise(std::move(gelu)));
-
-  UnaryOp mish = activation("mish", "y = x * tanh(log(1 + e^x)), elementwise (Misra 2019).  x, y: [...]");
-  mish.cheap = false;
-  mish.reference = [](double x) { return x * std::tanh(softplus(x)); };
-  mish.lower = [](Expr x, Attrs) { return x * tanh_expr(softplus_expr(x)); };
-  mish.gradient = [](Value dy, Value x, Value, Attrs) {
-    Builder& b = *x.builder;
-    const Value t = b.call("tanh", {b.call("softplus", {x})});
-    return dy * (t + x * (1.0 - t * t) * b.call("sigmoid", {x}));
-  };
-  ops.push_back(elementwise(std::move(mish)));
-
-  UnaryOp celu = activation("celu", "y = max(x, 0) + alpha * (e^(min(x, 0) / alpha) - 1), elementwise (Barron 2017).  x, y: [...]");
-  celu.attributes = {{.name = "alpha", .type = AttributeType::real, .default_value = 1.0, .least = 1e-6, .doc = "minus the limit at -infinity"}};
-  celu.cheap = false;
-  celu.reference_with = [](Attrs attributes) {
-    return [alpha = attributes.real("alpha")](double x) { return x > 0 ? x : alpha * std::expm1(x / alpha); };
-  };
-  celu.lower = [](Expr x, Attrs attributes) {
-    const double alpha = attributes.real("alpha");
-    return expr::select(positive(x), x, expm1_expr(x * number_like(x, 1.0 / alpha)) * number_like(x, alpha));
-  };
-  celu.gradient = [](Value dy, Value, Value y, Attrs attributes) {
-    return where_positive(y, dy, dy * (y * (1.0 / attributes.real("alpha")) + 1.0));
-  };
-  celu.variants = {{{"alpha", 0.3}}, {{"alpha", 2.0}}};
-  ops.push_back(elementwise(std::move(celu)));
-
-  UnaryOp log_sigmoid = activation("log_sigmoid", "y = -log(1 + e^-x), elementwise.  x, y: [...]");
-  log_sigmoid.cheap = false;
-  log_sigmoid.reference = [](double x) { return std::fmin(x, 0.0) - std::log1p(std::exp(-std::fabs(x))); };
-  log_sigmoid.lower = [](Expr x, Attrs) { return -softplus_expr(-x); };
-  log_sigmoid.gradient = [](Value dy, Value x, Value, Attrs) { return dy * x.builder->call("sigmoid", {-x}); };
-  log_sigmoid.extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, -100.0, 1e30, -1e30};
-  ops.push_back(elementwise(std::move(log_sigmoid)));
-
-  UnaryOp tanh_shrink = activation("tanh_shrink", "y = x - tanh(x), elementwise.  x, y: [...]");
-  tanh_shrink.cheap = false;
-  tanh_shrink.reference = [](double x) { return x - std::tanh(x); };
-  tanh_shrink.lower = [](Expr x, Attrs) { return x - tanh_expr(x); };
-  tanh_shrink.gradient = [](Value dy, Value x, Value y, Attrs) { return dy * x.builder->call("square", {x - y}); };
-  tanh_shrink.extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, -100.0, 1e30, -1e30};
-  ops.push_back(elementwise(std::move(tanh_shrink)));
-
-  UnaryOp squareplus = activation("squareplus", "y = (x + sqrt(x^2 + b)) / 2, elementwise (Barron 2021).  x, y: [...]");
-  squareplus.attributes = {{.name = "b", .type = AttributeType::real, .default_value = 4.0, .least = 0.0, .doc = "how smooth"}};
-  squareplus.cheap = false;
-  squareplus.reference_with = [](Attrs attributes) {
-    return [b = attributes.real("b")](double x) { return 0.5 * (x + std::sqrt(x * x + b)); };
-  };
-  squareplus.lower = [](Expr x, Attrs attributes) {
-    return (x + expr::unary(ExprOp::sqrt, x * x + number_like(x, attributes.real("b")))) * number_like(x, 0.5);
-  };
-  squareplus.gradient = [](Value dy, Value x, Value, Attrs attributes) {
-    const Value root = x.builder->call("sqrt", {x * x + attributes.real("b")});
-    return dy * (x / root + 1.0) * 0.5;
-  };
-  squareplus.variants = {{{"b", 0.5}}};
-  squareplus.extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, 1e15};
-  ops.push_back(elementwise(std::move(squareplus)));
+  ops.push_back(activation({
+      .name = "silu",
+      .doc = "y = x / (1 + e^-x), elementwise (also called swish).  x, y: [...]",
+      .reference = [](double x) { return x / (1.0 + std::exp(-x)); },
+      .lower = [](Expr x, Attrs) { return x * sigmoid_expr(x); },
+      .gradient = [](Value dy, Value x, Value y, Attrs) {
+        const Value s = x.builder->call("sigmoid", {x});
+        return dy * (s + y * (1.0 - s));
+      },
+      .cheap = false,
+  }));
+  ops.push_back(activation({
+      .name = "gelu",
+      .doc =
+          "y = x * P(N(0,1) <= x) = x/2 * (1 + erf(x/sqrt(2))); approximate: x/2 * (1 + "
+          "tanh(sqrt(2/pi) * (x + 0.044715 x^3))), elementwise (Hendrycks, Gimpel 2016).  x, y: [...]",
+      .attributes = {
+          {.name = "approximate", .type = AttributeType::boolean, .default_value = false, .doc = "the formula with tanh"}},
+      .reference_with = [](Attrs attributes) -> std::function<double(double)> {
+        if (attributes.boolean("approximate"))
+          return [](double x) { return 0.5 * x * (1.0 + std::tanh(gelu_slope * (x + gelu_cubic * x * x * x))); };
+        return [](double x) { return 0.5 * x * std::erfc(-x / std::numbers::sqrt2); };
+      },
+      .lower = [](Expr x, Attrs attributes) {
+        const Expr half = x * 0.5;
+        if (!attributes.boolean("approximate")) return half + half * erf_expr(x * (1.0 / std::numbers::sqrt2));
+        const Expr inner = (x + x * x * x * gelu_cubic) * gelu_slope;
+        return half + half * tanh_expr(inner);
+      },
+      .gradient = [](Value dy, Value x, Value, Attrs attributes) {
+        Builder& b = *x.builder;
+        if (attributes.boolean("approximate")) {
+          const Value square = x * x;
+          const Value t = b.call("tanh", {x * (square * gelu_cubic + 1.0) * gelu_slope});
+          const Value inner_slope = (square * (3.0 * gelu_cubic) + 1.0) * gelu_slope;
+          return dy * ((t + 1.0) * 0.5 + x * 0.5 * (1.0 - t * t) * inner_slope);
+        }
+        const Value probability = (b.call("erf", {x * (1.0 / std::numbers::sqrt2)}) + 1.0) * 0.5;
+        const Value density = b.call("exp", {x * x * -0.5}) * (0.5 * gelu_slope);
+        return dy * (probability + x * density);
+      },
+      .cheap = false,
+      .extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, -100.0, 1e30, std::nan("")},
+      .variants = {{{"approximate", true}}},
+  }));
+  ops.push_back(activation({
+      .name = "mish",
+      .doc = "y = x * tanh(log(1 + e^x)), elementwise (Misra 2019).  x, y: [...]",
+      .reference = [](double x) { return x * std::tanh(softplus(x)); },
+      .lower = [](Expr x, Attrs) { return x * tanh_expr(softplus_expr(x)); },
+      .gradient = [](Value dy, Value x, Value, Attrs) {
+        Builder& b = *x.builder;
+        const Value t = b.call("tanh", {b.call("softplus", {x})});
+        return dy * (t + x * (1.0 - t * t) * b.call("sigmoid", {x}));
+      },
+      .cheap = false,
+  }));
+  ops.push_back(activation({
+      .name = "celu",
+      .doc = "y = max(x, 0) + alpha * (e^(min(x, 0) / alpha) - 1), elementwise (Barron 2017).  x, y: [...]",
+      .attributes = {{.name = "alpha", .type = AttributeType::real, .default_value = 1.0, .least = 1e-6, .doc = "minus the limit at -infinity"}},
+      .reference_with = [](Attrs attributes) {
+        return [alpha = attributes.real("alpha")](double x) { return x > 0 ? x : alpha * std::expm1(x / alpha); };
+      },
+      .lower = [](Expr x, Attrs attributes) {
+        const double alpha = attributes.real("alpha");
+        return expr::select(positive(x), x, expm1_expr(x * number_like(x, 1.0 / alpha)) * number_like(x, alpha));
+      },
+      .gradient = [](Value dy, Value, Value y, Attrs attributes) {
+        return where_positive(y, dy, dy * (y * (1.0 / attributes.real("alpha")) + 1.0));
+      },
+      .cheap = false,
+      .variants = {{{"alpha", 0.3}}, {{"alpha", 2.0}}},
+  }));
+  ops.push_back(activation({
+      .name = "log_sigmoid",
+      .doc = "y = -log(1 + e^-x), elementwise.  x, y: [...]",
+      .reference = [](double x) { return std::fmin(x, 0.0) - std::log1p(std::exp(-std::fabs(x))); },
+      .lower = [](Expr x, Attrs) { return -softplus_expr(-x); },
+      .gradient = [](Value dy, Value x, Value, Attrs) { return dy * x.builder->call("sigmoid", {-x}); },
+      .cheap = false,
+      .extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, -100.0, 1e30, -1e30},
+  }));
+  ops.push_back(activation({
+      .name = "tanh_shrink",
+      .doc = "y = x - tanh(x), elementwise.  x, y: [...]",
+      .reference = [](double x) { return x - std::tanh(x); },
+      .lower = [](Expr x, Attrs) { return x - tanh_expr(x); },
+      .gradient = [](Value dy, Value x, Value y, Attrs) { return dy * x.builder->call("square", {x - y}); },
+      .cheap = false,
+      .extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, -100.0, 1e30, -1e30},
+  }));
+  ops.push_back(activation({
+      .name = "squareplus",
+      .doc = "y = (x + sqrt(x^2 + b)) / 2, elementwise (Barron 2021).  x, y: [...]",
+      .attributes = {{.name = "b", .type = AttributeType::real, .default_value = 4.0, .least = 0.0, .doc = "how smooth"}},
+      .reference_with = [](Attrs attributes) {
+        return [b = attributes.real("b")](double x) { return 0.5 * (x + std::sqrt(x * x + b)); };
+      },
+      .lower = [](Expr x, Attrs attributes) {
+        return (x + expr::unary(ExprOp::sqrt, x * x + number_like(x, attributes.real("b")))) * number_like(x, 0.5);
+      },
+      .gradient = [](Value dy, Value x, Value, Attrs attributes) {
+        const Value root = x.builder->call("sqrt", {x * x + attributes.real("b")});
+        return dy * (x / root + 1.0) * 0.5;
+      },
+      .cheap = false,
+      .extremes = {0.0, -0.0, 1e-30, 1.0, -1.0, 100.0, 1e15},
+      .variants = {{{"b", 0.5}}},
+  }));
 }
 
 // Softmax along one axis of a tensor seen as [outer, extent, inner]; `logarithm` gives log softmax.

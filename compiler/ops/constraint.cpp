@@ -10,8 +10,6 @@ namespace moru {
 
 namespace {
 
-Value call(std::string_view op, Value x) { return x.builder->call(op, {x}); }
-
 // ---- norms along axes ----
 
 AttributeSpec norm_axis() {

@@ -21,12 +21,12 @@ struct UnaryOp {
   double (*reference)(double) = nullptr;
   /// Instead of `reference` where attributes matter: the formula for these attributes.
   std::function<std::function<double(double)>(const Attributes&)> reference_with = {};
-  std::function<Expr(Expr, const Attributes&)> lower;
+  std::function<Expr(Expr, const Attributes&)> lower = {};
   std::function<Value(Value dy, Value x, Value y, const Attributes&)> gradient = {};  // none: zero everywhere
   bool cheap = true;
-  std::vector<Example::Tensor> samples;   // gradients are checked here
-  std::vector<double> extremes = {};      // values only
-  std::vector<Attributes> variants = {};  // the first sample is repeated with each
+  std::vector<Example::Tensor> samples = {};  // gradients are checked here
+  std::vector<double> extremes = {};          // values only
+  std::vector<Attributes> variants = {};      // the first sample is repeated with each
 };
 Op elementwise(UnaryOp op);
 

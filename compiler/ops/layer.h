@@ -91,7 +91,9 @@ void refuse_attributes(const OpContext& context, const Op& op, std::initializer_
 void check_activation(const OpContext& context, const Op& op, std::string_view attribute);
 /// What the activation makes of x; fails as check_activation.
 Type activation_type(const OpContext& context, const Op& op, std::string_view attribute, const Type& x);
+/// y = activation(x), of the shape of x, for what check_activation lets through; none leaves x as it is.
 Value apply_activation(Value x, const AttributeValue& activation);
+/// The same by the op's reference, in doubles rounded to the dtype of x.
 HostTensor activation_reference(HostTensor x, const AttributeValue& activation);
 
 /// Axis counted from the front; fails where x has no such axis.

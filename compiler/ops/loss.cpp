@@ -10,12 +10,16 @@
 
 namespace moru {
 
+namespace {
+
 Shape aligned_target(const Shape& y_true, const Shape& y_pred) {
   Shape shape = y_true;
   if (shape.size() + 1 == y_pred.size() && y_pred.back().is_constant(1)) shape.push_back(1);
   if (shape.size() == y_pred.size() + 1 && shape.back().is_constant(1)) shape.pop_back();
   return shape;
 }
+
+}  // namespace
 
 void check_targets(const OpContext& context, const Op& op) {
   const Type &y_true = context.inputs[0], &y_pred = context.inputs[1];
@@ -99,8 +103,6 @@ Value reduce_loss(Value values, Value weight, Value mask, std::string_view reduc
   return divide(total, valid.shape() == values.shape() ? sum(valid) : sum(valid) * (count(values) / count(valid)));
 }
 
-Value at_least(Value x, double bound) { return x.builder->call("maximum", {x, x.builder->constant(bound, x.type().dtype)}); }
-Value at_most(Value x, double bound) { return x.builder->call("minimum", {x, x.builder->constant(bound, x.type().dtype)}); }
 Value clipped_probability(Value p) { return at_most(at_least(p, keras_epsilon), 1.0 - keras_epsilon); }
 double clipped_probability(double p) { return std::clamp(p, keras_epsilon, 1.0 - keras_epsilon); }
 
@@ -195,8 +197,6 @@ std::vector<Example> regression_examples(double low = -2.0, double high = 2.0) {
       {.inputs = {{{4, 1}, low, high}, {{4, 1}, low, high}}},
   };
 }
-
-Value call(std::string_view op, Value x) { return x.builder->call(op, {x}); }
 
 Value with_label_smoothing(Value y_true, const Attributes& a, double towards) {
   double smoothing = a.real("label_smoothing");

@@ -11,15 +11,12 @@
 
 namespace moru {
 
-/// The shape of y_true once an axis of extent 1 at its end was added or removed, so that it has the rank of y_pred.
-Shape aligned_target(const Shape& y_true, const Shape& y_pred);
-
-/// Fails unless y_true, aligned, has the shape of y_pred.
+/// Fails unless y_true has the shape of y_pred, or has it once an axis of extent 1 at its end is added or removed.
 void check_targets(const OpContext& context, const Op& op);
 /// Fails unless y_true is y_pred without its axis of classes (`axis`, where the op has it, or the last), or with 1 in its place.
 void check_class_indices(const OpContext& context, const Op& op);
 
-/// y_true in the dtype of y_pred and aligned.
+/// y_true in the dtype of y_pred and of its rank, by an axis of extent 1 at the end.
 Value align_target(Value y_true, Value y_pred);
 
 /// The type of the target where a loss wants integers that are not of the predictions' shape: classes without their axis.
@@ -38,18 +35,20 @@ Value reduce_loss(Value values, Value weight, Value mask, std::string_view reduc
 
 constexpr double keras_epsilon = 1e-7;  // Keras' backend.epsilon()
 
-Value at_least(Value x, double bound);
-Value at_most(Value x, double bound);
-Value clipped_probability(Value p);  // in [1e-7, 1 - 1e-7]
+/// min(max(p, 1e-7), 1 - 1e-7), of which logarithms are finite.
+Value clipped_probability(Value p);
 double clipped_probability(double p);
+/// y_true (1 - s) + s towards, with s the attribute `label_smoothing`.
 double with_label_smoothing(double y_true, const Attributes& a, double towards);
 
+// The attributes of those names, `axis` the last one by default.
 AttributeSpec from_logits();
 AttributeSpec label_smoothing();
 AttributeSpec class_axis();
 
 /// The attribute `axis`, or the last where there is none, counted from the front.
 size_t loss_axis(const Attributes& attributes, size_t rank);
+/// [batch, 3, 5] without axis 1: [batch, 5].
 Type without_axis(const Type& type, size_t axis);
 
 /// Zeros of the shape of y_pred without `axis`; and its rows along `axis`, each with its place in that shape.

@@ -9,8 +9,6 @@ namespace moru {
 
 namespace {
 
-Value call(std::string_view op, Value x) { return x.builder->call(op, {x}); }
-
 int64_t axis_of(const Attributes& a, Value p) { return static_cast<int64_t>(loss_axis(a, p.rank())); }
 
 // log of the class probabilities along `axis`

@@ -9,8 +9,6 @@ namespace moru {
 
 namespace {
 
-Value call(std::string_view op, Value x) { return x.builder->call(op, {x}); }
-
 // ---- overlap ----
 
 AttributeSpec reduced_axes() {

@@ -2,6 +2,8 @@
 // GroupedQueryAttention (Ainslie et al. 2023), in which groups of query heads share one head of keys and values.
 //
 // The scores, their softmax and the weighted sum stay plain ops of the graph, so that passes may join them.
+#include "compiler/ops/multi_head_attention.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -10,42 +12,7 @@
 
 namespace moru {
 
-namespace {
-
-using T = AttributeType;
-using Integers = std::vector<int64_t>;
-
-constexpr double masked_away = -1e9;  // Keras' score of a key that must not be seen
-
-// The op's inputs.
-enum Input : size_t {
-  query,
-  value,
-  key,
-  attention_mask,
-  query_mask,
-  value_mask,
-  key_mask,
-  seed,
-  step,
-  query_kernel,
-  query_bias,
-  key_kernel,
-  key_bias,
-  gate_kernel,
-  gate_bias,
-  value_kernel,
-  value_bias,
-  output_kernel,
-  output_bias
-};
-
-struct Heads {
-  int64_t query = 1;      // heads of queries
-  int64_t key_value = 1;  // heads of keys and values; the former are a multiple of these
-  int64_t key_dim = 1, value_dim = 1;
-  int64_t group() const { return query / key_value; }
-};
+namespace heads {
 
 Heads heads_of(const Attributes& a) {
   if (a.find("head_dim"))
@@ -55,40 +22,23 @@ Heads heads_of(const Attributes& a) {
   return {heads, heads, key_dim, a.has("value_dim") ? a.integer("value_dim") : key_dim};
 }
 
-// The axes along which queries look for keys, from the front: all between batch and features unless they are given.
 std::vector<size_t> axes_of(const Attributes& a, size_t rank) {
   std::vector<size_t> axes;
-  if (a.find("attention_axes") && a.has("attention_axes"))
+  if (a.has("attention_axes"))
     for (int64_t axis : a.integers("attention_axes")) axes.push_back(normalized_axis(axis, rank));
   else
     for (size_t axis = 1; axis + 1 < rank; ++axis) axes.push_back(axis);
   return axes;
 }
 
-bool contains(const std::vector<size_t>& axes, size_t axis) {
-  return std::find(axes.begin(), axes.end(), axis) != axes.end();
-}
+}  // namespace heads
 
-/// The extents of the scores: batch and other axes, heads, queries, keys.
-template <typename Extent>
-std::vector<Extent> scores_shape(const std::vector<Extent>& q, const std::vector<Extent>& k, const Attributes& a) {
-  const std::vector<size_t> axes = axes_of(a, q.size());
-  std::vector<Extent> shape;
-  for (size_t axis = 0; axis + 1 < q.size(); ++axis)
-    if (!contains(axes, axis)) shape.push_back(q[axis]);
-  shape.push_back(Extent(heads_of(a).query));
-  for (size_t axis : axes) shape.push_back(q[axis]);
-  for (size_t axis : axes) shape.push_back(k[axis]);
-  return shape;
-}
+using namespace heads;
 
-/// The mask's shape with axes of extent 1 in front of the queries' and keys', as many as the scores have.
-template <typename Extent>
-std::vector<Extent> mask_shape(std::vector<Extent> mask, size_t scores_rank, size_t attention_axes) {
-  if (mask.size() < scores_rank && mask.size() >= 2 * attention_axes)
-    mask.insert(mask.end() - static_cast<std::ptrdiff_t>(2 * attention_axes), scores_rank - mask.size(), Extent(1));
-  return mask;
-}
+namespace {
+
+using T = AttributeType;
+using Integers = std::vector<int64_t>;
 
 bool hides_by_position(const Attributes& a) { return a.boolean("use_causal_mask") || a.has("sliding_window"); }
 
@@ -109,6 +59,39 @@ void check_masks(const OpContext& context, const Op& op, const Shape& scores, si
   }
 }
 
+void check_attention_axes(const OpContext& context, const Op& op, const Shape& q) {
+  if (!context.attributes.has("attention_axes")) return;
+  std::vector<size_t> seen;
+  for (int64_t axis : context.attributes.integers("attention_axes")) {
+    const size_t at = checked_axis(context, op, axis, q.size());
+    if (at == 0 || at + 1 == q.size() || contains(seen, at))
+      fail(context, op, "attention_axes name axis " + std::to_string(axis) + " of " + shape_text(q),
+           "name each axis between the batch and the features at most once");
+    seen.push_back(at);
+  }
+  if (seen.empty()) fail(context, op, "attention_axes are empty", "leave them out to attend over all axes");
+}
+
+void check_heads_inputs(const OpContext& context, const Op& op, const std::vector<size_t>& axes, const Type& q, const Type& k,
+                        const Type& v) {
+  const size_t rank = q.shape.size();
+  for (const Type* type : {&q, &v, &k}) {
+    if (!is_float(type->dtype) || type->dtype != q.dtype)
+      fail(context, op, "needs floating point inputs of one type but got " + type_text(q) + " and " + type_text(*type));
+    if (!type->shape.back().is_constant())
+      fail(context, op, "needs a known number of features on the last axis but got " + shape_text(type->shape));
+    bool fits = type->shape.size() == rank;
+    for (size_t axis = 0; fits && axis + 1 < rank; ++axis)
+      fits =
+          contains(axes, axis) ? type == &q || type->shape[axis] == v.shape[axis] : type->shape[axis] == q.shape[axis];
+    if (!fits)
+      fail(context, op,
+           "needs queries, values and keys of equal extents, but that queries may differ along the attention axes and "
+           "all in their features; got " +
+               shape_text(q.shape) + ", " + shape_text(v.shape) + " and " + shape_text(k.shape));
+  }
+}
+
 std::vector<Type> infer_heads(const OpContext& context, const Op& op) {
   const Attributes& a = context.attributes;
   const Heads heads = heads_of(a);
@@ -126,36 +109,9 @@ std::vector<Type> infer_heads(const OpContext& context, const Op& op) {
     fail(context, op,
          std::string("needs queries [batch, time, ") + (grouped ? "" : "..., ") + "features] but got " +
              shape_text(q.shape));
-  const std::vector<size_t> axes = [&] {
-    if (a.find("attention_axes") && a.has("attention_axes")) {
-      Integers seen;
-      for (int64_t axis : a.integers("attention_axes")) {
-        const size_t at = checked_axis(context, op, axis, rank);
-        if (at == 0 || at + 1 == rank || std::count(seen.begin(), seen.end(), static_cast<int64_t>(at)))
-          fail(context, op, "attention_axes name axis " + std::to_string(axis) + " of " + shape_text(q.shape),
-               "name each axis between the batch and the features at most once");
-        seen.push_back(static_cast<int64_t>(at));
-      }
-      if (seen.empty()) fail(context, op, "attention_axes are empty", "leave them out to attend over all axes");
-    }
-    return axes_of(a, rank);
-  }();
-  for (const Type* type : {&q, &v, &k}) {
-    if (!is_float(type->dtype) || type->dtype != q.dtype)
-      fail(context, op, "needs floating point inputs of one type but got " + type_text(q) + " and " + type_text(*type));
-    if (!type->shape.back().is_constant())
-      fail(context, op, "needs a known number of features on the last axis but got " + shape_text(type->shape));
-    bool fits = type->shape.size() == rank;
-    for (size_t axis = 0; fits && axis + 1 < rank; ++axis)
-      fits =
-          contains(axes, axis) ? type == &q || type->shape[axis] == v.shape[axis] : type->shape[axis] == q.shape[axis];
-    if (!fits)
-      fail(context, op,
-           "needs queries, values and keys of equal extents, but that queries may differ along the attention axes and "
-           "all "
-           "in their features; got " +
-               shape_text(q.shape) + ", " + shape_text(v.shape) + " and " + shape_text(k.shape));
-  }
+  check_attention_axes(context, op, q.shape);
+  const std::vector<size_t> axes = axes_of(a, rank);
+  check_heads_inputs(context, op, axes, q, k, v);
   const Shape scores = scores_shape(q.shape, k.shape, a);
   if (hides_by_position(a) && axes != std::vector<size_t>{1})
     fail(context, op, "a causal mask or a sliding window needs attention along axis 1 alone",
@@ -164,7 +120,7 @@ std::vector<Type> infer_heads(const OpContext& context, const Op& op) {
   if (has_input(context, seed) != has_input(context, step)) fail(context, op, "needs seed and step, or neither");
   check_parameters(context, op);
   Shape shape(q.shape.begin(), q.shape.end() - 1);
-  if (a.find("output_shape") && a.has("output_shape"))
+  if (a.has("output_shape"))
     for (int64_t extent : a.integers("output_shape")) shape.push_back(extent);
   else
     shape.push_back(q.shape.back());
@@ -198,152 +154,12 @@ std::vector<ParameterSpec> heads_parameters(const OpContext& context) {
   if (a.boolean("use_gate")) add("gate", {q.back()}, {heads.query, heads.value_dim});
   add("value", {v.back()}, {heads.key_value, heads.value_dim});
   Shape out = {q.back()};
-  if (a.find("output_shape") && a.has("output_shape")) {
+  if (a.has("output_shape")) {
     const Integers& extents = a.integers("output_shape");
     out.assign(extents.begin(), extents.end());
   }
   add("attention_output", {heads.query, heads.value_dim}, out);
   return parameters;
-}
-
-// ---- reference ----
-
-// y[row, column] = sum over k of x[row, k] kernel[k, column] + bias[column], for a kernel of `inner` rows.
-std::vector<double> projected(const std::vector<double>& x, const HostTensor& kernel, const HostTensor* bias,
-                              size_t inner) {
-  const size_t columns = kernel.data.size() / inner, rows = x.size() / inner;
-  std::vector<double> y(rows * columns);
-  for (size_t row = 0; row < rows; ++row)
-    for (size_t column = 0; column < columns; ++column) {
-      double sum = bias ? bias->data[column] : 0.0;
-      for (size_t i = 0; i < inner; ++i) sum += x[row * inner + i] * kernel.data[i * columns + column];
-      y[row * columns + column] = sum;
-    }
-  return y;
-}
-
-// All positions of a tensor [..., features], each with its index along every axis but the last.
-std::vector<Integers> positions_of(const std::vector<int64_t>& shape) {
-  std::vector<Integers> positions;
-  const int64_t count = element_count(std::span(shape).first(shape.size() - 1));
-  for (int64_t flat = 0; flat < count; ++flat) {
-    Integers position(shape.size() - 1);
-    int64_t rest = flat;
-    for (size_t axis = position.size(); axis-- > 0; rest /= shape[axis]) position[axis] = rest % shape[axis];
-    positions.push_back(std::move(position));
-  }
-  return positions;
-}
-
-struct Pairs {  // of queries and keys that differ along the attention axes only
-  struct Pair {
-    size_t query, key;
-    Integers score;  // index of the score, with head 0
-  };
-  std::vector<std::vector<Pair>> by_query;
-};
-
-Pairs pairs_of(const HostTensor& q, const HostTensor& k, const std::vector<size_t>& axes) {
-  Pairs pairs;
-  const std::vector<Integers> queries = positions_of(q.shape), keys = positions_of(k.shape);
-  for (size_t i = 0; i < queries.size(); ++i) {
-    pairs.by_query.emplace_back();
-    for (size_t j = 0; j < keys.size(); ++j) {
-      Integers score;
-      bool meets = true;
-      for (size_t axis = 0; axis < queries[i].size(); ++axis) {
-        if (contains(axes, axis)) continue;
-        meets = meets && queries[i][axis] == keys[j][axis];
-        score.push_back(queries[i][axis]);
-      }
-      if (!meets) continue;
-      score.push_back(0);
-      for (size_t axis : axes) score.push_back(queries[i][axis]);
-      for (size_t axis : axes) score.push_back(keys[j][axis]);
-      pairs.by_query.back().push_back({i, j, std::move(score)});
-    }
-  }
-  return pairs;
-}
-
-size_t offset_of(const Integers& index, const std::vector<int64_t>& strides) {
-  int64_t offset = 0;
-  for (size_t axis = 0; axis < index.size(); ++axis) offset += index[axis] * strides[axis];
-  return static_cast<size_t>(offset);
-}
-
-std::vector<HostTensor> heads_reference(std::span<const HostTensor> inputs, const Attributes& a) {
-  const Heads heads = heads_of(a);
-  const HostTensor &q = inputs[query], &v = inputs[value];
-  const HostTensor& k = find_input(inputs, key) ? inputs[key] : v;
-  const std::vector<size_t> axes = axes_of(a, q.shape.size());
-  auto project = [&](const HostTensor& x, Input kernel) {
-    return projected(x.data, inputs[kernel], find_input(inputs, kernel + 1), static_cast<size_t>(x.shape.back()));
-  };
-  const std::vector<double> queries = project(q, query_kernel), keys = project(k, key_kernel),
-                            values = project(v, value_kernel);
-  HostTensor scores = make_tensor(q.dtype, scores_shape(q.shape, k.shape, a));
-  const std::vector<int64_t> strides = strides_of(scores.shape);
-  const HostTensor* mask = find_input(inputs, attention_mask);
-  std::vector<int64_t> mask_strides;
-  if (mask) mask_strides = broadcast_strides(mask_shape(mask->shape, scores.shape.size(), axes.size()), scores.shape);
-  const HostTensor *q_mask = find_input(inputs, query_mask), *v_mask = find_input(inputs, value_mask),
-                   *k_mask = find_input(inputs, key_mask);
-  auto visible = [&](const Integers& score) {  // batch ..., head, query ..., key ...
-    if (mask && mask->data[offset_of(score, mask_strides)] == 0.0) return false;
-    const int64_t batch = score[0], i = score[score.size() - 2], j = score.back();
-    if (a.boolean("use_causal_mask") && j > i) return false;
-    if (a.has("sliding_window") && std::abs(i - j) >= a.integer("sliding_window")) return false;
-    auto in = [&](const HostTensor* m, int64_t t) {
-      return !m || m->data[static_cast<size_t>(batch * m->shape[1] + t)] != 0.0;
-    };
-    return in(q_mask, i) && in(v_mask, j) && in(k_mask, j);
-  };
-  const auto query_heads = static_cast<size_t>(heads.query), shared_heads = static_cast<size_t>(heads.key_value);
-  const auto depth = static_cast<size_t>(heads.key_dim), width = static_cast<size_t>(heads.value_dim);
-  const size_t group = query_heads / shared_heads, head_axis = scores.shape.size() - 2 * axes.size() - 1;
-  const Pairs pairs = pairs_of(q, k, axes);
-  for (const auto& seen : pairs.by_query)
-    for (size_t head = 0; head < query_heads; ++head) {
-      double largest = -INFINITY, total = 0.0;
-      std::vector<size_t> places;
-      for (const Pairs::Pair& pair : seen) {
-        double sum = 0.0;
-        for (size_t d = 0; d < depth; ++d)
-          sum += queries[(pair.query * query_heads + head) * depth + d] *
-                 keys[(pair.key * shared_heads + head / group) * depth + d];
-        Integers score = pair.score;
-        score[head_axis] = static_cast<int64_t>(head);
-        places.push_back(offset_of(score, strides));
-        scores.data[places.back()] = visible(score) ? sum / std::sqrt(static_cast<double>(depth)) : masked_away;
-        largest = std::max(largest, scores.data[places.back()]);
-      }
-      for (size_t place : places) total += scores.data[place] = std::exp(scores.data[place] - largest);
-      for (size_t place : places) scores.data[place] /= total;
-    }
-  const HostTensor used = dropped_out(scores, find_input(inputs, seed), find_input(inputs, step), a);
-  std::vector<double> joined(pairs.by_query.size() * query_heads * width);
-  for (const auto& seen : pairs.by_query)
-    for (const Pairs::Pair& pair : seen)
-      for (size_t head = 0; head < query_heads; ++head) {
-        Integers score = pair.score;
-        score[head_axis] = static_cast<int64_t>(head);
-        for (size_t d = 0; d < width; ++d)
-          joined[(pair.query * query_heads + head) * width + d] +=
-              used.data[offset_of(score, strides)] * values[(pair.key * shared_heads + head / group) * width + d];
-      }
-  if (a.boolean("use_gate")) {
-    const std::vector<double> gate = project(q, gate_kernel);
-    for (size_t i = 0; i < joined.size(); ++i) joined[i] /= 1.0 + std::exp(-gate[i]);
-  }
-  const HostTensor& kernel = inputs[output_kernel];
-  std::vector<int64_t> shape(q.shape.begin(), q.shape.end() - 1);
-  shape.insert(shape.end(), kernel.shape.begin() + 2, kernel.shape.end());
-  HostTensor y = make_tensor(q.dtype, shape);
-  y.data = projected(joined, kernel, find_input(inputs, output_bias), query_heads * width);
-  std::vector<HostTensor> outputs = {std::move(y)};
-  if (a.boolean("return_attention_scores")) outputs.push_back(std::move(scores));
-  return outputs;
 }
 
 // ---- expansion ----
@@ -571,13 +387,11 @@ std::vector<Op> multi_head_attention_ops() {
   std::vector<Op> ops;
   ops.push_back(attention_with_heads(
       "multi_head_attention", "MultiHeadAttention",
-      "For each head h: q, k, v = the inputs times their kernels plus biases; w = softmax over keys of q.k / "
-      "sqrt(key_dim), "
-      "-1e9 in its place where the mask is false; y = output kernel times (w v) plus bias, over all heads.   query: "
-      "[batch, "
-      "queries, features]   value: [batch, keys, values]   key: [batch, keys, ...], by default the values   "
-      "attention_mask: "
-      "[batch, queries, keys]   ->   y: [batch, queries, features], scores w: [batch, heads, queries, keys]",
+      "For each head h: q, k, v = the inputs times their kernels plus biases; "
+      "w = softmax over keys of q.k / sqrt(key_dim), -1e9 in its place where the mask is false; "
+      "y = output kernel times (w v) plus bias, over all heads.   "
+      "query: [batch, queries, features]   value: [batch, keys, values]   key: [batch, keys, ...], by default the values   "
+      "attention_mask: [batch, queries, keys]   ->   y: [batch, queries, features], scores w: [batch, heads, queries, keys]",
       {{.name = "num_heads", .type = T::integer, .least = 1},
        {.name = "key_dim", .type = T::integer, .least = 1, .doc = "of each head of queries and keys"},
        {.name = "value_dim",
@@ -594,11 +408,9 @@ std::vector<Op> multi_head_attention_ops() {
       multi_head_examples()));
   ops.push_back(attention_with_heads(
       "grouped_query_attention", "GroupedQueryAttention",
-      "As MultiHeadAttention, but query head h looks at head h / (num_query_heads / num_key_value_heads) of keys and "
-      "values. "
-      "  query: [batch, queries, features]   value: [batch, keys, values]   ->   y: [batch, queries, features], "
-      "scores: "
-      "[batch, num_query_heads, queries, keys]",
+      "As MultiHeadAttention, but query head h looks at head h / (num_query_heads / num_key_value_heads) of keys and values.   "
+      "query: [batch, queries, features]   value: [batch, keys, values]   "
+      "->   y: [batch, queries, features], scores: [batch, num_query_heads, queries, keys]",
       {{.name = "head_dim", .type = T::integer, .least = 1},
        {.name = "num_query_heads", .type = T::integer, .least = 1, .doc = "a multiple of num_key_value_heads"},
        {.name = "num_key_value_heads", .type = T::integer, .least = 1}},

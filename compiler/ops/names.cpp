@@ -123,6 +123,12 @@ std::string snake_case(std::string_view name) {
   return text;
 }
 
+std::string quoted_list(const std::vector<std::string>& names, size_t most) {
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), most); ++i) text += (i > 0 ? ", '" : "'") + names[i] + "'";
+  return names.size() > most ? text + ", ..." : text;
+}
+
 std::vector<std::string> near_names(std::string_view name, const std::vector<std::string>& known) {
   std::vector<std::pair<size_t, std::string>> near;
   std::string wanted = snake_case(name);

@@ -1,6 +1,7 @@
 // Names as Keras users write them, and the ops they mean. Unknown names are CompileErrors that list near ones.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,9 @@ std::string activation_op_for(std::string_view keras_name);
 
 /// "MeanSquaredError" -> "mean_squared_error", "LeakyReLU" -> "leaky_relu", "LSTM" -> "lstm"; snake case stays as it is.
 std::string snake_case(std::string_view name);
+
+/// "'a', 'b', ...": the first `most`.
+std::string quoted_list(const std::vector<std::string>& names, size_t most = SIZE_MAX);
 
 /// The names in `known` that `name` may have been meant to be, nearest first: at most three, each at a distance of at most
 /// a third of its length.

@@ -1,6 +1,7 @@
 #include "compiler/ops/op.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <unordered_map>
 
@@ -139,8 +140,7 @@ std::string_view type_name(AttributeType type) {
 
 std::string number_text(double value) {
   char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
 std::string range_text(const AttributeSpec& spec) {

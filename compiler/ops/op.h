@@ -3,7 +3,8 @@
 //
 // An op has `expand` (it is a composite: rewritten into simpler ops before differentiation) or it is a primitive, with
 // `gradient` where it is differentiable and, if it is elementwise, `lower`. Primitives that are not elementwise are
-// lowered by passes/lower.cpp by the shape of their access (view, contraction, reduction, gather, loop).
+// lowered by passes/lowering.h by the shape of their access: lower_groups.cpp (views, reductions, gathers),
+// lower_contraction.cpp, lower_control.cpp (loops).
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,7 @@ struct HostTensor {
   std::vector<double> data;
   int64_t elements() const { return static_cast<int64_t>(data.size()); }
 };
+/// A shape is not checked: the caller knows that no extent is negative and that memory holds the product of all.
 HostTensor make_tensor(DType dtype, std::vector<int64_t> shape, double fill = 0.0);
 int64_t element_count(std::span<const int64_t> shape);
 
@@ -209,9 +211,9 @@ std::vector<Type> infer_node(const Op& op, std::span<const Type> inputs, std::sp
 /// The shape two operands broadcast to, numpy's rule; nullopt if they do not. Symbolic extents must be equal or 1.
 std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b);
 
-// The families. Each returns its entries; all_ops.cpp concatenates them.
+// The families, each of the file of its name; all_ops.cpp concatenates them.
 std::vector<Op> elementwise_ops();
-std::vector<Op> trigonometry_ops();  // and the quotient of integers
+std::vector<Op> trigonometry_ops();
 std::vector<Op> narrow_ops();
 std::vector<Op> activation_ops();
 std::vector<Op> contraction_ops();
@@ -221,27 +223,27 @@ std::vector<Op> window_ops();
 std::vector<Op> indexing_ops();
 std::vector<Op> random_ops();
 std::vector<Op> control_ops();
-std::vector<Op> dense_ops();  // dense, embedding, flatten, reshape_layer, ... : core layers
+std::vector<Op> dense_ops();
 std::vector<Op> activation_layer_ops();
 std::vector<Op> merging_ops();
 std::vector<Op> convolution_ops();
-std::vector<Op> pooling_ops();  // and what pads and crops space
+std::vector<Op> pooling_ops();
 std::vector<Op> adaptive_pooling_ops();
 std::vector<Op> resizing_ops();
 std::vector<Op> einsum_dense_ops();
-std::vector<Op> regularization_ops();  // dropout
-std::vector<Op> normalization_ops();   // batch, layer, group, rms, unit
-std::vector<Op> preprocessing_ops();   // normalization, rescaling
-std::vector<Op> augmentation_ops();    // random_flip, random_rotation, ...
-std::vector<Op> encoding_ops();        // of numbers as categories and of categories as numbers
-std::vector<Op> attention_ops();             // of queries and keys as they are
-std::vector<Op> multi_head_attention_ops();  // of their projections
+std::vector<Op> regularization_ops();
+std::vector<Op> normalization_ops();
+std::vector<Op> preprocessing_ops();
+std::vector<Op> augmentation_ops();
+std::vector<Op> encoding_ops();
+std::vector<Op> attention_ops();
+std::vector<Op> multi_head_attention_ops();
 std::vector<Op> recurrent_ops();
-std::vector<Op> wrapper_ops();  // bidirectional, time_distributed
+std::vector<Op> wrapper_ops();
 std::vector<Op> loss_ops();
 std::vector<Op> metric_ops();
 std::vector<Op> optimizer_ops();
 std::vector<Op> schedule_ops();
-std::vector<Op> constraint_ops();  // and regularizers
+std::vector<Op> constraint_ops();
 
 }  // namespace moru

@@ -11,6 +11,9 @@ std::array<uint32_t, 2> philox_2x32_10(std::array<uint32_t, 2> counter, uint32_t
   return counter;
 }
 
+namespace {
+
+// `key` of the header's formula.
 uint32_t random_key(int64_t seed, int64_t step, int64_t stream, int64_t element) {
   uint32_t h = 0;
   auto mix = [&h](uint64_t w) {
@@ -26,6 +29,8 @@ uint32_t random_key(int64_t seed, int64_t step, int64_t stream, int64_t element)
   mix(static_cast<uint64_t>(step) >> 32);
   return h + 0x85ebca6bu * static_cast<uint32_t>(static_cast<uint64_t>(element) >> 32);
 }
+
+}  // namespace
 
 float random_uniform(int64_t seed, int64_t step, int64_t stream, int64_t element) {
   const std::array<uint32_t, 2> words = philox_2x32_10(

@@ -23,9 +23,6 @@ constexpr int philox_rounds = 10;
 /// One round: with the 64-bit product multiplier * counter[0], the new counter is (high ^ key ^ counter[1], low).
 std::array<uint32_t, 2> philox_2x32_10(std::array<uint32_t, 2> counter, uint32_t key);
 
-/// `key` of the formula above.
-uint32_t random_key(int64_t seed, int64_t step, int64_t stream, int64_t element);
-
 /// `uniform` of the formula above.
 float random_uniform(int64_t seed, int64_t step, int64_t stream, int64_t element);
 

@@ -4,128 +4,14 @@
 
 #include <algorithm>
 
-#include "compiler/ops/layer.h"
-#include "compiler/ops/recurrent_cells.h"
 #include "compiler/ops/recurrent_loop.h"
-#include "compiler/support/error.h"
+#include "compiler/ops/recurrent_parts.h"
 
 namespace moru {
 
+using namespace recurrent;
+
 namespace {
-
-using Integers = std::vector<int64_t>;
-
-// A cell of a layer. SimpleRNN, LSTM, GRU and ConvLSTM have one, whose attributes are the layer's own; RNN runs any number,
-// each on the output of the one before.
-struct Part {
-  const Cell* cell = nullptr;
-  Attributes attributes;
-  std::string prefix = {};  // of its weights' names: "cell/", "cells/0/"
-};
-using Parts = std::vector<Part>;
-
-constexpr std::string_view stacked = "StackedRNNCells";
-
-Part resolve_cell(Attributes nested, std::string prefix, std::string_view node) {
-  const std::string class_name = nested.has("class") ? nested.string("class") : "";
-  const Cell* cell = class_name.ends_with("Cell") ? find_cell(class_name) : nullptr;
-  if (!cell)
-    throw CompileError({.stage = "infer_shapes",
-                        .node = std::string(node),
-                        .op = "RNN",
-                        .what = "runs a cell of the class '" + class_name + "', which is unsupported",
-                        .detail = {},
-                        .hint = "use SimpleRNNCell, LSTMCell, GRUCell or StackedRNNCells of them"});
-  for (std::string_view name : {"class", "name", "trainable", "dtype"}) nested.erase(name);
-  return {cell, check_attributes(get_op(cell->op), std::move(nested), node), std::move(prefix)};
-}
-
-Parts parts_of(const Op& op, const Attributes& attributes, std::string_view node) {
-  if (op.name != "rnn") return Parts{Part{find_cell(op.name), attributes}};
-  const Attributes& cell = attributes.nested("cell");
-  if (!cell.has("class") || cell.string("class") != stacked) return Parts{resolve_cell(cell, "cell/", node)};
-  Parts parts;
-  for (size_t i = 0; cell.has("cell_" + std::to_string(i)); ++i)
-    parts.push_back(resolve_cell(cell.nested("cell_" + std::to_string(i)), "cells/" + std::to_string(i) + "/", node));
-  if (parts.empty())
-    throw CompileError({.stage = "infer_shapes",
-                        .node = std::string(node),
-                        .op = "RNN",
-                        .what = "has StackedRNNCells without cells",
-                        .detail = {},
-                        .hint = "give it at least one cell, as cell_0"});
-  return parts;
-}
-
-// The shapes of all states in order, from that of one step of the input; and of what each part reads.
-struct StepShapes {
-  std::vector<Shape> states, inputs;
-};
-StepShapes shapes_of(const Parts& parts, Shape x) {
-  StepShapes shapes;
-  for (const Part& part : parts) {
-    shapes.inputs.push_back(x);
-    x = part.cell->state(*part.cell, x, part.attributes);
-    shapes.states.insert(shapes.states.end(), part.cell->states, x);
-  }
-  return shapes;
-}
-
-Shape step_of(const Shape& sequence) {
-  Shape step = sequence;
-  if (step.size() > 1) step.erase(step.begin() + 1);
-  return step;
-}
-
-size_t state_count(const Parts& parts) {
-  size_t count = 0;
-  for (const Part& part : parts) count += part.cell->states;
-  return count;
-}
-
-size_t weight_count(const Part& part) { return part.attributes.boolean("use_bias") ? 3 : 2; }
-
-// An op's inputs by what they are. A layer with one cell has them by name: x, the initial states, kernel, recurrent kernel,
-// bias, mask, seed, step. RNN has x, mask, seed, step, then the initial states and the weights of all cells.
-struct Places {
-  size_t mask = 0, seed = 0, states = 0, weights = 0;
-};
-Places places_of(const Op& op, const Parts& parts, size_t inputs) {
-  const size_t states = state_count(parts);
-  if (op.name != "rnn") return {.mask = states + 4, .seed = states + 5, .states = 1, .weights = states + 1};
-  size_t weights = 0;
-  for (const Part& part : parts) weights += weight_count(part);
-  // When a model is drawn, weights are not given yet.
-  const size_t given = std::max<size_t>(inputs, 4) - 4;
-  return {.mask = 1, .seed = 2, .states = 4, .weights = 4 + (given >= weights ? given - weights : given)};
-}
-
-template <typename Item>
-struct Arguments {
-  Item x, mask;
-  std::span<const Item> random;  // seed and step, or nothing
-  std::vector<Item> states;      // as many as there are, or none
-  std::vector<std::vector<Item>> weights;  // by part: kernel, recurrent kernel, bias or nothing
-};
-
-bool is_given(const Value& value) { return static_cast<bool>(value); }
-const HostTensor* or_null(const HostTensor& tensor) { return find_input(std::span<const HostTensor>(&tensor, 1), 0); }
-bool is_given(const HostTensor& tensor) { return or_null(tensor) != nullptr; }
-
-template <typename Item>
-Arguments<Item> arguments_of(const Op& op, const Parts& parts, std::span<const Item> inputs) {
-  const Places places = places_of(op, parts, inputs.size());
-  const auto at = [&](size_t i) { return i < inputs.size() ? inputs[i] : Item{}; };
-  Arguments<Item> a{.x = at(0), .mask = at(places.mask), .random = {}, .states = {}, .weights = {}};
-  if (is_given(at(places.seed))) a.random = inputs.subspan(places.seed, 2);
-  for (size_t i = places.states; i < places.weights && is_given(at(i)); ++i) a.states.push_back(at(i));
-  size_t next = places.weights;
-  for (const Part& part : parts) {
-    a.weights.push_back({at(next), at(next + 1), weight_count(part) == 3 ? at(next + 2) : Item{}});
-    next += weight_count(part);
-  }
-  return a;
-}
 
 // ---- states that are kept ----
 
@@ -158,51 +44,24 @@ std::vector<std::string> replaced_states(const Op& op, const Attributes& attribu
 
 // ---- dropout ----
 
-// Keras' cells leave a rate of 1 out.
-bool drops(const Attributes& attributes, std::string_view rate) {
-  return attributes.real(rate) > 0.0 && attributes.real(rate) < 1.0;
+// What dropout leaves: 1 / (1 - rate) or 0; no value where nothing is dropped.
+Value drawn(Builder& builder, std::span<const Value> random, const Draw& draw, DType dtype) {
+  if (random.empty() || draw.shape.empty()) return {};
+  const Value uniform = builder.call_all("random_uniform", random, {{"shape", draw.shape}, {"stream", draw.stream}})[0];
+  const Value kept = builder.call("greater_equal", {uniform, builder.constant(draw.rate, uniform.type().dtype)});
+  return builder.select(kept, builder.constant(1.0 / (1.0 - draw.rate), dtype), builder.constant(0.0, dtype));
 }
 
-// Keras draws numbers for each gate with implementation 1, which recurrent dropout turns on; else one for all of them.
-int64_t dropout_gates(const Part& part) {
-  const AttributeValue* implementation = part.attributes.find("implementation");  // ConvLSTM has one, as if it were 1
-  const bool each = !implementation || part.attributes.integer("implementation") == 1 || part.attributes.real("recurrent_dropout") > 0.0;
-  return each ? part.cell->gates : 1;
-}
-
-// [batch, ...] as [batch, gates, ...]
-template <typename Extent>
-std::vector<Extent> for_gates(std::vector<Extent> shape, int64_t gates) {
-  shape.insert(shape.begin() + 1, Extent(gates));
+// [batch, ...] as [batch, 1, ...]
+Shape with_gate(Shape shape) {
+  shape.insert(shape.begin() + 1, Dim(1));
   return shape;
-}
-
-// What dropout leaves, drawn once for the sequence: 1 / (1 - rate) or 0.
-Value kept_part(Builder& builder, std::span<const Value> random, const Shape& shape, double rate, int64_t stream, DType dtype) {
-  const Value uniform = builder.call_all("random_uniform", random, {{"shape", shape}, {"stream", stream}})[0];
-  const DType drawn = uniform.type().dtype;
-  const Value kept = builder.call("greater_equal", {uniform, builder.constant(rate, drawn)});
-  return builder.select(kept, builder.constant(1.0 / (1.0 - rate), dtype), builder.constant(0.0, dtype));
-}
-
-HostTensor kept_part(std::span<const HostTensor> random, const Integers& shape, double rate, int64_t stream) {
-  const Op& op = get_op("random_uniform");
-  const Attributes attributes = check_attributes(op, {{"shape", Shape(shape.begin(), shape.end())}, {"stream", stream}}, {});
-  HostTensor kept = op.reference(random, attributes).at(0);
-  for (double& value : kept.data) value = value >= rate ? 1.0 / (1.0 - rate) : 0.0;
-  return kept;
-}
-
-// Every part of a call has two streams: of its input and of its state.
-int64_t stream_of(const Attributes& layer, const Parts& parts, size_t part, bool state) {
-  const auto count = static_cast<int64_t>(parts.size());
-  return 2 * (layer.integer("stream") * count + static_cast<int64_t>(part)) + (state ? 1 : 0);
 }
 
 // One step x times what is kept of it, [batch, gates, ...] where each gate has numbers of its own.
 Value dropped(Builder& builder, Value x, Value kept) {
   if (kept.dim(1).is_constant(1)) return x * builder.reshape(kept, x.shape());
-  return builder.reshape(x, for_gates(x.shape(), 1)) * kept;
+  return builder.reshape(x, with_gate(x.shape())) * kept;
 }
 
 // The same for all steps of [batch, time, ...].
@@ -284,15 +143,11 @@ std::vector<Value> expand_recurrent(const Op& op, Builder& builder, std::span<co
 
   // All numbers of dropout are drawn outside of the loop, which multiplies by them; the input of the first cell is
   // multiplied out here as well.
-  std::vector<Value> kept_x(parts.size()), kept_h(parts.size());
-  for (size_t p = 0; p < parts.size() && !arguments.random.empty(); ++p) {
-    const Attributes& a = parts[p].attributes;
-    const auto draw = [&](const Shape& shape, int64_t gates, const char* rate, bool state) {
-      return kept_part(builder, arguments.random, for_gates(shape, gates), a.real(rate), stream_of(attributes, parts, p, state), dtype);
-    };
-    if (drops(a, "dropout")) kept_x[p] = draw(shapes.inputs[p], dropout_gates(parts[p]), "dropout", false);
-    if (drops(a, "recurrent_dropout"))
-      kept_h[p] = draw(parts[p].cell->state(*parts[p].cell, shapes.inputs[p], a), parts[p].cell->gates, "recurrent_dropout", true);
+  const Draws draws = draws_of(parts, shapes, attributes);
+  std::vector<Value> kept_x, kept_h;
+  for (size_t p = 0; p < parts.size(); ++p) {
+    kept_x.push_back(drawn(builder, arguments.random, draws.x[p], dtype));
+    kept_h.push_back(drawn(builder, arguments.random, draws.h[p], dtype));
   }
   if (kept_x[0]) loop.x = dropped_sequence(builder, loop.x, kept_x[0]);
   kept_x[0] = {};
@@ -331,87 +186,6 @@ std::vector<Value> expand_recurrent(const Op& op, Builder& builder, std::span<co
   std::vector<Value> outputs = {run[0]};
   for (const char* flag : {"return_state", "stateful"})
     if (attributes.boolean(flag)) outputs.insert(outputs.end(), run.begin() + 1, run.end());
-  return outputs;
-}
-
-// ---- reference ----
-
-Integers concrete(const Shape& shape) {
-  Integers extents;
-  for (const Dim& dim : shape) extents.push_back(dim.constant());
-  return extents;
-}
-
-// One step of [batch, time, ...].
-HostTensor step_at(const HostTensor& sequence, int64_t t) {
-  HostTensor step = sequence;
-  const auto batch = static_cast<size_t>(sequence.shape[0]), time = static_cast<size_t>(sequence.shape[1]);
-  const size_t width = sequence.data.size() / (batch * time);
-  step.shape.erase(step.shape.begin() + 1);
-  step.data.clear();
-  for (size_t b = 0; b < batch; ++b) {
-    const auto row = sequence.data.begin() + static_cast<std::ptrdiff_t>((b * time + static_cast<size_t>(t)) * width);
-    step.data.insert(step.data.end(), row, row + static_cast<std::ptrdiff_t>(width));
-  }
-  return step;
-}
-
-std::vector<HostTensor> recurrent_reference(const Op& op, std::span<const HostTensor> inputs, const Attributes& attributes) {
-  const Parts parts = parts_of(op, attributes, {});
-  const Arguments<HostTensor> arguments = arguments_of<HostTensor>(op, parts, inputs);
-  HostTensor x = arguments.x;
-  x.dtype = float_dtype(x.dtype);
-  const HostTensor* mask = or_null(arguments.mask);
-  const int64_t batch = x.shape[0], time = x.shape[1];
-  const StepShapes shapes = shapes_of(parts, step_of(Shape(x.shape.begin(), x.shape.end())));
-  std::vector<HostTensor> states = arguments.states;
-  for (size_t i = states.size(); i < shapes.states.size(); ++i) states.push_back(make_tensor(x.dtype, concrete(shapes.states[i])));
-
-  std::vector<HostTensor> kept_x(parts.size()), kept_h(parts.size());
-  for (size_t p = 0; p < parts.size() && !arguments.random.empty(); ++p) {
-    const Attributes& a = parts[p].attributes;
-    const Integers in = concrete(shapes.inputs[p]), state = concrete(parts[p].cell->state(*parts[p].cell, shapes.inputs[p], a));
-    if (drops(a, "dropout"))
-      kept_x[p] = kept_part(arguments.random, for_gates(in, dropout_gates(parts[p])), a.real("dropout"), stream_of(attributes, parts, p, false));
-    if (drops(a, "recurrent_dropout"))
-      kept_h[p] = kept_part(arguments.random, for_gates(state, parts[p].cell->gates), a.real("recurrent_dropout"), stream_of(attributes, parts, p, true));
-  }
-  const size_t output_state = states.size() - parts.back().cell->states;
-  HostTensor output = make_tensor(x.dtype, states[output_state].shape);
-  const size_t width = output.data.size() / static_cast<size_t>(batch);
-  Integers sequence_shape = output.shape;
-  sequence_shape.insert(sequence_shape.begin() + 1, time);
-  HostTensor sequence = make_tensor(x.dtype, sequence_shape);
-  for (int64_t step = 0; step < time; ++step) {
-    const int64_t t = attributes.boolean("go_backwards") ? time - 1 - step : step;
-    HostTensor flowing = step_at(x, t);
-    std::vector<HostTensor> next;
-    for (size_t p = 0; p < parts.size(); ++p) {
-      std::vector<const HostTensor*> weights;
-      for (const HostTensor& weight : arguments.weights[p]) weights.push_back(or_null(weight));
-      const CellStep now{flowing, std::span<const HostTensor>(states).subspan(next.size(), parts[p].cell->states),
-                         or_null(kept_x[p]), or_null(kept_h[p])};
-      std::vector<HostTensor> of_part = parts[p].cell->reference_step(now, weights, parts[p].attributes);
-      flowing = of_part[0];
-      for (HostTensor& state : of_part) next.push_back(std::move(state));
-    }
-    for (size_t b = 0; b < static_cast<size_t>(batch); ++b) {
-      const bool real = !mask || mask->data[b * static_cast<size_t>(time) + static_cast<size_t>(t)] != 0.0;
-      for (size_t i = 0; real && i < states.size(); ++i) {
-        const size_t row = states[i].data.size() / static_cast<size_t>(batch);
-        std::copy_n(next[i].data.begin() + static_cast<std::ptrdiff_t>(b * row), row, states[i].data.begin() + static_cast<std::ptrdiff_t>(b * row));
-      }
-      for (size_t k = 0; k < width; ++k) {
-        double& element = output.data[b * width + k];
-        if (real) element = flowing.data[b * width + k];
-        if (!real && attributes.boolean("zero_output_for_mask")) element = 0.0;
-        sequence.data[(b * static_cast<size_t>(time) + static_cast<size_t>(step)) * width + k] = element;
-      }
-    }
-  }
-  std::vector<HostTensor> outputs = {attributes.boolean("return_sequences") ? sequence : output};
-  for (const char* flag : {"return_state", "stateful"})
-    if (attributes.boolean(flag)) outputs.insert(outputs.end(), states.begin(), states.end());
   return outputs;
 }
 

@@ -12,14 +12,12 @@ namespace {
 using Number = double (*)(double step, const Attributes&);
 using Formula = Value (*)(Value step, const Attributes&);  // step as f32
 
-Value call(std::string_view op, Value x) { return x.builder->call(op, {x}); }
 Value power(Value base, double exponent) {
   return base.builder->call("power", {base, base.builder->constant(exponent, base.type().dtype)});
 }
 Value power(double base, Value exponent) {
   return exponent.builder->call("power", {exponent.builder->constant(base, exponent.type().dtype), exponent});
 }
-Value at_most(Value x, double bound) { return x.builder->call("minimum", {x, x.builder->constant(bound, x.type().dtype)}); }
 
 AttributeSpec number(std::string_view name, std::optional<double> value = {}, std::optional<double> least = 0.0) {
   AttributeSpec spec{.name = name, .type = AttributeType::real, .least = least};

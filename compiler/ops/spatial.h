@@ -13,8 +13,10 @@ namespace moru {
 std::vector<int64_t> per_axis(const Attributes& attributes, std::string_view name, size_t rank);
 void check_per_axis(const OpContext& context, const Op& op, std::string_view name, size_t rank, int64_t least = 1);
 
+/// Whether the attribute `data_format` says that channels come before space.
 bool channels_first(const Attributes& attributes);
-/// [batch, channels, space...] as [batch, space..., channels] and back; views.
+/// [batch, channels, space...] as [batch, space..., channels] and back: of values transpositions, which passes take away
+/// where they can; of shapes and host tensors the same. At least two axes.
 Value channels_to_back(Value x);
 Value channels_to_front(Value x);
 Shape channels_to_back(const Shape& shape);

@@ -251,11 +251,6 @@ Expr softplus_expr(Expr x) {
   return expr::binary(ExprOp::max, x, number(x, 0.0)) + log1p_expr(decay);
 }
 
-Expr rsqrt_expr(Expr x) {
-  const Expr one = number(x, 1.0);
-  return one / expr::unary(ExprOp::sqrt, std::move(x));
-}
-
 // exp(y log|x|) in f64, whose rounding errors are far below those of f32; f64 operands lose |y log x| / 2^52.
 Expr pow_expr(Expr x, Expr y) {
   const DType type = x->type;

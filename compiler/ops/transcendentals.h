@@ -25,7 +25,6 @@ Expr tanh_expr(Expr x);
 Expr sigmoid_expr(Expr x);  // 1 / (1 + exp(-x)); results below 1.5 * 2^-127, which are denormal, may be 0
 Expr erf_expr(Expr x);
 Expr softplus_expr(Expr x);  // log(1 + exp(x))
-Expr rsqrt_expr(Expr x);     // 1 / sqrt(x), a root and a quotient
 
 /// x to the power y. Computed in f64: f32 results are within 1 ulp, whatever the operands, f64 results lose as many
 /// bits as |y log(x)| has. Special cases are those of IEEE 754: x^0 = 1^y = 1, even for NaN; a negative x has powers

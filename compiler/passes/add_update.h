@@ -13,8 +13,9 @@ namespace moru {
 ///   clipvalue: clamp to +-c
 ///   the optimizer's op; use_ema: the moving average of what it made; the slot's constraint
 ///   loss_scale: where a gradient is not finite, or would not be if scaled, nothing of the above happens, step included
-/// A parameter that the step itself replaces is updated from its new value. With a schedule the step also writes the learning rate of the next step. With use_ema there is an entry
-/// finish_training that puts the averages in the place of the parameters.
+/// A parameter that the step itself replaces is updated from its new value. With a schedule the step also writes the
+/// learning rate of the next step. With use_ema there is an entry finish_training that puts the averages in the place of
+/// the parameters.
 void add_update(Module& module, const TrainingSpec& training);
 
 }  // namespace moru

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "compiler/ir/accesses.h"
+#include "compiler/ir/likely_batch.h"
 #include "compiler/ir/substitution.h"
 #include "compiler/passes/carry_sums.h"
 
@@ -27,15 +28,13 @@ constexpr int64_t far_apart = 4096;  // bytes: rows at this distance fall into t
 int64_t nominal(const Dim& dim, const std::vector<std::string>& variables) {
   return std::max<int64_t>(1, dim.evaluate([&](std::string_view name) -> int64_t {
     if (name == "worker" || std::find(variables.begin(), variables.end(), name) != variables.end()) return 0;
-    return name == "workers" ? 1 : 128;
+    return name == "workers" ? 1 : likely_batch;
   }));
 }
 
 class Blocker {
  public:
-  Blocker(Kernel& kernel, int64_t l2_bytes) : kernel_(kernel), l2_bytes_(l2_bytes), accesses_(kernel.buffers.size(), 0) {
-    AccessVisitor([&](const Access& access, AccessKind) { ++accesses_[access.buffer]; })(kernel.body);
-  }
+  Blocker(Kernel& kernel, int64_t l2_bytes) : kernel_(kernel), l2_bytes_(l2_bytes), accesses_(count_accesses(kernel)) {}
 
   void run(Block& block) {
     Block out;

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "compiler/ir/builder.h"
+#include "compiler/ir/scan_view.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/choose_residuals.h"
 #include "compiler/passes/rewrite.h"
@@ -48,32 +49,6 @@ std::vector<bool> dependents(const Graph& graph, size_t node_count, const std::v
 
 void backpropagate(Builder& b, size_t node_count, const std::vector<bool>& depends, GradientMap& gradients);
 
-struct ScanParts {
-  size_t carries, sequences, invariants, stacks;
-  std::vector<int64_t> axes, output_axes;
-  bool reverse, recompute;
-  std::string over;
-};
-
-ScanParts parts_of(const Node& node) {
-  ScanParts parts;
-  parts.carries = static_cast<size_t>(node.attributes.integer("carries"));
-  parts.sequences = static_cast<size_t>(node.attributes.integer("sequences"));
-  parts.invariants = node.inputs.size() - parts.carries - parts.sequences;
-  parts.stacks = node.outputs.size() - parts.carries;
-  parts.axes = node.attributes.integers("axes");
-  parts.output_axes = node.attributes.integers("output_axes");
-  parts.reverse = node.attributes.boolean("reverse");
-  parts.recompute = node.attributes.has("recompute") && node.attributes.boolean("recompute");
-  if (node.attributes.has("over")) parts.over = node.attributes.string("over");
-  return parts;
-}
-
-Dim trip_count(const Graph& graph, const Node& node, const ScanParts& parts) {
-  if (parts.sequences > 0) return graph.type(node.inputs[parts.carries]).shape[static_cast<size_t>(parts.axes[0])];
-  return node.attributes.shape("trip")[0];
-}
-
 // Makes the forward scan also stack `value` of its body, time first, and returns that stack in the outer graph.
 ValueId stack_output(Graph& graph, size_t node_index, ValueId body_value, const Dim& trip) {
   Node& node = graph.nodes[node_index];
@@ -92,146 +67,190 @@ ValueId stack_output(Graph& graph, size_t node_index, ValueId body_value, const 
   return stack;
 }
 
-void backpropagate_scan(Builder& b, size_t node_index, const std::vector<bool>& depends, GradientMap& gradients) {
-  Graph& graph = b.graph();
-  const ScanParts parts = parts_of(graph.nodes[node_index]);
-  const Dim trip = trip_count(graph, graph.nodes[node_index], parts);
-  const std::vector<ValueId> inputs = graph.nodes[node_index].inputs;
-  const std::vector<ValueId> outputs = graph.nodes[node_index].outputs;
-  const Graph forward = graph.nodes[node_index].bodies[0];  // a copy: stacking below adds results to the original
+// The gradient of a scan: a scan in the other direction, over stacks of what the forward one carried and kept. Its carries
+// are the gradients of the carries and the sums of those of the invariants; it stacks the gradients of the sequences.
+class BackwardScan {
+ public:
+  BackwardScan(Builder& b, size_t node_index, GradientMap& gradients)
+      : b_(b),
+        graph_(b.graph()),
+        node_index_(node_index),
+        gradients_(gradients),
+        view_(graph_.nodes[node_index]),
+        trip_(scan_trip_count(graph_, graph_.nodes[node_index])),
+        inputs_(graph_.nodes[node_index].inputs),
+        outputs_(graph_.nodes[node_index].outputs),
+        forward_(graph_.nodes[node_index].bodies[0]),
+        mapped_(forward_.types.size(), no_value),
+        carry_gradients_(view_.carries) {
+    body_.name = "backward";
+  }
 
-  // What flows: carries are differentiated if they are floating point, since their dependence is circular.
-  auto is_real = [&](ValueId v) { return is_float(graph.type(v).dtype); };
-  std::vector<size_t> carries, sequences, invariants, stacks;
-  for (size_t i = 0; i < parts.carries; ++i)
-    if (is_real(inputs[i])) carries.push_back(i);
-  for (size_t i = 0; i < parts.sequences; ++i)
-    if (is_real(inputs[parts.carries + i]) && depends[inputs[parts.carries + i]]) sequences.push_back(i);
-  for (size_t i = 0; i < parts.invariants; ++i) {
-    ValueId v = inputs[parts.carries + parts.sequences + i];
-    if (is_real(v) && depends[v]) invariants.push_back(i);
+  void run(const std::vector<bool>& depends) {
+    choose_flows(depends);
+    add_carries();
+    add_sequences();
+    add_invariants();
+    copy_forward();
+    differentiate_body();
+    const std::vector<Value> results = call();
+    size_t at = 0;
+    for (size_t i : carries_) gradients_.add(inputs_[i], results[at++]);
+    for (size_t i : invariants_) gradients_.add(outer_invariant(i), results[at++]);
+    for (size_t i : sequences_) gradients_.add(outer_sequence(i), results[at++]);
   }
-  for (size_t i = 0; i < parts.stacks; ++i)
-    if (gradients.find(outputs[parts.carries + i])) stacks.push_back(i);
 
-  Graph body;
-  body.name = "backward";
-  Builder bb(body);
-  std::vector<Value> operands;  // of the backward scan: carries, sequences, invariants
-  std::vector<Value> carry_gradients(parts.carries), sum_carries;
-  for (size_t i : carries) {
-    const Type type = graph.type(inputs[i]);
-    Value seed = gradients.find(outputs[i]);
-    operands.push_back(seed ? seed : b.fill(0.0, type.shape, type.dtype));
-    carry_gradients[i] = bb.input(type);
-  }
-  for (size_t i : invariants) {
-    const Type type = graph.type(inputs[parts.carries + parts.sequences + i]);
-    operands.push_back(b.fill(0.0, type.shape, type.dtype));
-    sum_carries.push_back(bb.input(type));
-  }
-  const size_t carry_count = operands.size();
+ private:
+  Builder& b_;
+  Graph& graph_;
+  const size_t node_index_;
+  GradientMap& gradients_;
+  const ScanView view_;
+  const Dim trip_;
+  const std::vector<ValueId> inputs_, outputs_;
+  const Graph forward_;  // a copy: stacking adds results to the original
+  std::vector<size_t> carries_, sequences_, invariants_, stacks_;  // those through which gradients flow
 
-  std::vector<Value> sequence_operands;
-  std::vector<int64_t> axes;
-  auto add_sequence = [&](ValueId outer, int64_t axis, const Type& slice) {
-    sequence_operands.push_back(b.value(outer));
-    axes.push_back(axis);
-    return bb.input(slice);
-  };
-  // From the forward body's values to the backward body's.
-  std::vector<ValueId> mapped(forward.types.size(), no_value);
-  for (size_t i = 0; i < parts.carries; ++i) {
-    ValueId carry_in = forward.inputs[i].value;
-    mapped[carry_in] = add_sequence(stack_output(graph, node_index, carry_in, trip), 0, forward.type(carry_in)).id;
+  Graph body_;
+  Builder in_body_{body_};
+  std::vector<ValueId> mapped_;  // from the forward body's values to the backward body's
+  std::vector<Value> operands_;  // of the backward scan: carries, sequences, invariants
+  size_t carry_count_ = 0, sequence_count_ = 0;
+  std::vector<int64_t> axes_;  // of its sequences
+  std::vector<Value> carry_gradients_, sum_carries_, stack_gradients_;
+  GradientMap body_gradients_{in_body_};
+
+  ValueId outer_sequence(size_t i) const { return inputs_[view_.carries + i]; }
+  ValueId outer_invariant(size_t i) const { return inputs_[view_.carries + view_.sequences + i]; }
+  ValueId sequence(size_t i) const { return forward_.inputs[view_.carries + i].value; }
+  ValueId invariant(size_t i) const { return forward_.inputs[view_.carries + view_.sequences + i].value; }
+  ValueId stacked(size_t i) const { return forward_.results[view_.carries + i].value; }
+
+  // Carries are differentiated if they are floating point, since their dependence is circular.
+  void choose_flows(const std::vector<bool>& depends) {
+    const auto is_real = [&](ValueId v) { return is_float(graph_.type(v).dtype); };
+    for (size_t i = 0; i < view_.carries; ++i)
+      if (is_real(inputs_[i])) carries_.push_back(i);
+    for (size_t i = 0; i < view_.sequences; ++i)
+      if (is_real(outer_sequence(i)) && depends[outer_sequence(i)]) sequences_.push_back(i);
+    for (size_t i = 0; i < view_.invariants; ++i)
+      if (is_real(outer_invariant(i)) && depends[outer_invariant(i)]) invariants_.push_back(i);
+    for (size_t i = 0; i < view_.stacks; ++i)
+      if (gradients_.find(outputs_[view_.carries + i])) stacks_.push_back(i);
   }
-  for (size_t i = 0; i < parts.sequences; ++i) {
-    ValueId slice = forward.inputs[parts.carries + i].value;
-    mapped[slice] = add_sequence(inputs[parts.carries + i], parts.axes[i], forward.type(slice)).id;
+
+  void add_carries() {
+    for (size_t i : carries_) {
+      const Type type = graph_.type(inputs_[i]);
+      const Value seed = gradients_.find(outputs_[i]);
+      operands_.push_back(seed ? seed : b_.fill(0.0, type.shape, type.dtype));
+      carry_gradients_[i] = in_body_.input(type);
+    }
+    for (size_t i : invariants_) {
+      const Type type = graph_.type(outer_invariant(i));
+      operands_.push_back(b_.fill(0.0, type.shape, type.dtype));
+      sum_carries_.push_back(in_body_.input(type));
+    }
+    carry_count_ = operands_.size();
   }
-  std::vector<Value> stack_gradients;
-  for (size_t i : stacks) {
-    ValueId value = forward.results[parts.carries + i].value;
-    stack_gradients.push_back(
-        add_sequence(gradients.find(outputs[parts.carries + i]).id, parts.output_axes[i], forward.type(value)));
+
+  Value add_sequence(ValueId outer, int64_t axis, const Type& slice) {
+    operands_.push_back(b_.value(outer));
+    axes_.push_back(axis);
+    ++sequence_count_;
+    return in_body_.input(slice);
   }
-  for (size_t n = 0; n < forward.nodes.size(); ++n)
-    if (!parts.recompute && is_residual(forward.nodes[n]))
-      for (ValueId output : forward.nodes[n].outputs)
-        mapped[output] = add_sequence(stack_output(graph, node_index, output, trip), 0, forward.type(output)).id;
-  const size_t sequence_count = sequence_operands.size();
-  operands.insert(operands.end(), sequence_operands.begin(), sequence_operands.end());
-  for (size_t i = 0; i < parts.invariants; ++i) {
-    ValueId value = forward.inputs[parts.carries + parts.sequences + i].value;
-    operands.push_back(b.value(inputs[parts.carries + parts.sequences + i]));
-    mapped[value] = bb.input(forward.type(value)).id;
+  void add_stack(ValueId of_body) {
+    mapped_[of_body] = add_sequence(stack_output(graph_, node_index_, of_body, trip_), 0, forward_.type(of_body)).id;
   }
+
+  void add_sequences() {
+    for (size_t i = 0; i < view_.carries; ++i) add_stack(forward_.inputs[i].value);
+    for (size_t i = 0; i < view_.sequences; ++i)
+      mapped_[sequence(i)] = add_sequence(outer_sequence(i), view_.axes[i], forward_.type(sequence(i))).id;
+    for (size_t i : stacks_)
+      stack_gradients_.push_back(add_sequence(gradients_.find(outputs_[view_.carries + i]).id, view_.output_axes[i],
+                                              forward_.type(stacked(i))));
+    if (view_.recompute) return;
+    for (const Node& node : forward_.nodes)
+      if (is_residual(node))
+        for (ValueId output : node.outputs) add_stack(output);
+  }
+
+  void add_invariants() {
+    for (size_t i = 0; i < view_.invariants; ++i) {
+      operands_.push_back(b_.value(outer_invariant(i)));
+      mapped_[invariant(i)] = in_body_.input(forward_.type(invariant(i))).id;
+    }
+  }
+
   // The backward body recomputes what was not kept. Kept nodes stay in the list, with fresh outputs nobody reads, so
   // that their gradient finds inputs and outputs; drop_dead removes the recomputation.
-  std::vector<size_t> body_nodes;
-  for (const Node& node : forward.nodes) {
-    Node copy = node;
-    for (ValueId& input : copy.inputs)
-      if (input != no_value) input = mapped[input];
-    for (ValueId& output : copy.outputs) {
-      ValueId fresh = body.add_value(forward.type(output));
-      if (mapped[output] == no_value) mapped[output] = fresh;
-      output = fresh;
+  void copy_forward() {
+    for (const Node& node : forward_.nodes) {
+      Node copy = node;
+      for (ValueId& input : copy.inputs)
+        if (input != no_value) input = mapped_[input];
+      for (ValueId& output : copy.outputs) {
+        const ValueId fresh = body_.add_value(forward_.type(output));
+        if (mapped_[output] == no_value) mapped_[output] = fresh;
+        output = fresh;
+      }
+      body_.nodes.push_back(std::move(copy));
     }
-    body.nodes.push_back(std::move(copy));
   }
-  // Differentiate with the kept values in place of recomputed ones: gradients gather on mapped ids, and the node list
-  // handed to backpropagate carries the mapped outputs.
-  const size_t forward_count = body.nodes.size();
-  std::vector<std::vector<ValueId>> fresh_outputs(forward_count);
-  for (size_t n = 0; n < forward_count; ++n) {
-    fresh_outputs[n] = body.nodes[n].outputs;
-    for (size_t k = 0; k < fresh_outputs[n].size(); ++k) body.nodes[n].outputs[k] = mapped[forward.nodes[n].outputs[k]];
-  }
-  std::vector<ValueId> sources;
-  for (size_t i : carries) sources.push_back(mapped[forward.inputs[i].value]);
-  for (size_t i : sequences) sources.push_back(mapped[forward.inputs[parts.carries + i].value]);
-  for (size_t i : invariants) sources.push_back(mapped[forward.inputs[parts.carries + parts.sequences + i].value]);
-  std::vector<bool> body_depends = dependents(body, forward_count, sources);
-  GradientMap body_gradients(bb);
-  for (size_t i : carries) body_gradients.add(mapped[forward.results[i].value], carry_gradients[i]);
-  for (size_t k = 0; k < stacks.size(); ++k)
-    body_gradients.add(mapped[forward.results[parts.carries + stacks[k]].value], stack_gradients[k]);
-  backpropagate(bb, forward_count, body_depends, body_gradients);
-  // An inner scan got further outputs, its stacks, behind those it had.
-  for (size_t n = 0; n < forward_count; ++n)
-    std::copy(fresh_outputs[n].begin(), fresh_outputs[n].end(), body.nodes[n].outputs.begin());
 
-  auto gradient_or_zero = [&](ValueId value) {
-    Value g = body_gradients.find(value);
-    return g ? g : bb.fill(0.0, body.type(value).shape, body.type(value).dtype);
-  };
-  for (size_t i : carries) bb.result(gradient_or_zero(mapped[forward.inputs[i].value]));
-  for (size_t k = 0; k < invariants.size(); ++k) {
-    Value g = body_gradients.find(mapped[forward.inputs[parts.carries + parts.sequences + invariants[k]].value]);
-    bb.result(g ? sum_carries[k] + g : sum_carries[k]);
+  // With the kept values in place of recomputed ones: gradients gather on mapped ids, and the node list handed to
+  // backpropagate carries the mapped outputs.
+  void differentiate_body() {
+    const size_t forward_count = body_.nodes.size();
+    std::vector<std::vector<ValueId>> fresh_outputs(forward_count);
+    for (size_t n = 0; n < forward_count; ++n) {
+      fresh_outputs[n] = body_.nodes[n].outputs;
+      for (size_t k = 0; k < fresh_outputs[n].size(); ++k)
+        body_.nodes[n].outputs[k] = mapped_[forward_.nodes[n].outputs[k]];
+    }
+    std::vector<ValueId> sources;
+    for (size_t i : carries_) sources.push_back(mapped_[forward_.inputs[i].value]);
+    for (size_t i : sequences_) sources.push_back(mapped_[sequence(i)]);
+    for (size_t i : invariants_) sources.push_back(mapped_[invariant(i)]);
+    for (size_t i : carries_) body_gradients_.add(mapped_[forward_.results[i].value], carry_gradients_[i]);
+    for (size_t k = 0; k < stacks_.size(); ++k) body_gradients_.add(mapped_[stacked(stacks_[k])], stack_gradients_[k]);
+    backpropagate(in_body_, forward_count, dependents(body_, forward_count, sources), body_gradients_);
+    // An inner scan got further outputs, its stacks, behind those it had.
+    for (size_t n = 0; n < forward_count; ++n)
+      std::copy(fresh_outputs[n].begin(), fresh_outputs[n].end(), body_.nodes[n].outputs.begin());
   }
-  std::vector<int64_t> output_axes;
-  for (size_t i : sequences) {
-    bb.result(gradient_or_zero(mapped[forward.inputs[parts.carries + i].value]));
-    output_axes.push_back(parts.axes[i]);
+
+  Value gradient_or_zero(ValueId value) {
+    const Value gradient = body_gradients_.find(value);
+    return gradient ? gradient : in_body_.fill(0.0, body_.type(value).shape, body_.type(value).dtype);
   }
-  Attributes attributes = {{"carries", static_cast<int64_t>(carry_count)},
-                           {"sequences", static_cast<int64_t>(sequence_count)},
-                           {"axes", axes},
-                           {"output_axes", output_axes},
-                           {"reverse", !parts.reverse},
-                           {"recompute", parts.recompute}};
-  if (!parts.over.empty()) attributes.set("over", parts.over);
-  if (sequence_count == 0) attributes.set("trip", Shape{trip});
-  std::vector<Graph> bodies;
-  bodies.push_back(std::move(body));
-  std::vector<Value> results = b.call_all("scan", operands, attributes, std::move(bodies));
-  size_t at = 0;
-  for (size_t i : carries) gradients.add(inputs[i], results[at++]);
-  for (size_t i : invariants) gradients.add(inputs[parts.carries + parts.sequences + i], results[at++]);
-  for (size_t i : sequences) gradients.add(inputs[parts.carries + i], results[at++]);
-}
+
+  std::vector<Value> call() {
+    for (size_t i : carries_) in_body_.result(gradient_or_zero(mapped_[forward_.inputs[i].value]));
+    for (size_t k = 0; k < invariants_.size(); ++k) {
+      const Value gradient = body_gradients_.find(mapped_[invariant(invariants_[k])]);
+      in_body_.result(gradient ? sum_carries_[k] + gradient : sum_carries_[k]);
+    }
+    std::vector<int64_t> output_axes;
+    for (size_t i : sequences_) {
+      in_body_.result(gradient_or_zero(mapped_[sequence(i)]));
+      output_axes.push_back(view_.axes[i]);
+    }
+    Attributes attributes = {{"carries", static_cast<int64_t>(carry_count_)},
+                             {"sequences", static_cast<int64_t>(sequence_count_)},
+                             {"axes", axes_},
+                             {"output_axes", output_axes},
+                             {"reverse", !view_.reverse},
+                             {"recompute", view_.recompute}};
+    if (!view_.over.empty()) attributes.set("over", view_.over);
+    if (sequence_count_ == 0) attributes.set("trip", Shape{trip_});
+    std::vector<Graph> bodies;
+    bodies.push_back(std::move(body_));
+    return b_.call_all("scan", operands_, attributes, std::move(bodies));
+  }
+};
 
 void backpropagate(Builder& b, size_t node_count, const std::vector<bool>& depends, GradientMap& gradients) {
   for (size_t n = node_count; n-- > 0;) {
@@ -243,7 +262,7 @@ void backpropagate(Builder& b, size_t node_count, const std::vector<bool>& depen
     if (!arrives || !needed) continue;
     b.set_origin(node.origin);
     if (node.op->name == "scan") {
-      backpropagate_scan(b, n, depends, gradients);
+      BackwardScan(b, n, gradients).run(depends);
       continue;
     }
     if (!node.op->gradient) {

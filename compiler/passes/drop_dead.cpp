@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/ir/scan_view.h"
 #include "compiler/ir/symbols.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/rewrite.h"

@@ -1,6 +1,7 @@
 // The planning half of lowering one graph: what needs memory, what is computed together, where it lies.
 #include <algorithm>
 
+#include "compiler/ir/scan_view.h"
 #include "compiler/ops/contraction.h"
 #include "compiler/passes/lowering.h"
 #include "compiler/passes/rewrite.h"

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "compiler/ir/accesses.h"
+#include "compiler/ir/likely_batch.h"
 #include "compiler/ir/substitution.h"
 #include "compiler/passes/carry_sums.h"
 
@@ -18,7 +19,7 @@ namespace {
 constexpr int64_t least_inner_rows = 16, least_inner_depth = 32;
 
 int64_t nominal(const Dim& dim) {
-  return std::max<int64_t>(1, dim.evaluate([](std::string_view name) -> int64_t { return name == "batch" ? 128 : 0; }));
+  return std::max<int64_t>(1, dim.evaluate([](std::string_view name) -> int64_t { return name == "batch" ? likely_batch : 0; }));
 }
 
 int64_t constant_product(const std::vector<ContractionAxis>& axes, size_t without) {
@@ -204,9 +205,7 @@ std::optional<Dim> rows_of(const Statement& statement) {
 class RowFuser {
  public:
   RowFuser(Kernel& kernel, int64_t l2_bytes)
-      : kernel_(kernel), l2_bytes_(l2_bytes), accesses_(kernel.buffers.size(), 0) {
-    AccessVisitor([&](const Access& access, AccessKind) { ++accesses_[access.buffer]; })(kernel.body);
-  }
+      : kernel_(kernel), l2_bytes_(l2_bytes), accesses_(count_accesses(kernel)) {}
 
   void run(Block& block, bool in_parallel = false) {
     for (Statement& statement : block)

@@ -1,9 +1,9 @@
 // Lowering of loops: scans, and batch tiles with their parallel partitions.
 #include <algorithm>
 
+#include "compiler/ir/scan_view.h"
 #include "compiler/ir/substitution.h"
 #include "compiler/passes/lowering.h"
-#include "compiler/passes/rewrite.h"
 #include "compiler/passes/share_loops.h"
 #include "compiler/support/error.h"
 

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "compiler/ops/random_expr.h"
+#include "compiler/ops/tensor_loops.h"
 #include "compiler/passes/lower.h"
 #include "compiler/passes/lowering.h"
 #include "compiler/passes/rewrite.h"
@@ -11,6 +12,70 @@
 namespace moru {
 
 namespace lowering {
+
+namespace {
+
+std::vector<bool> summed_axes(const Node& node, size_t rank) {
+  std::vector<bool> summed(rank, false);
+  for (int64_t axis : node.attributes.integers("axes")) summed[normalized_axis(axis, rank)] = true;
+  return summed;
+}
+
+// What a reduction starts from in memory: of sums +0, since the first element is added to it.
+Expr identity_of(ReduceOp op, DType dtype) {
+  if (!is_float(dtype)) {
+    const int64_t lowest = dtype == DType::i32 ? INT32_MIN : INT64_MIN,
+                  highest = dtype == DType::i32 ? INT32_MAX : INT64_MAX;
+    return expr::integer(op == ReduceOp::add ? 0 : op == ReduceOp::max ? lowest : highest, dtype);
+  }
+  const double infinity = std::numeric_limits<double>::infinity();
+  return expr::constant(op == ReduceOp::add ? 0.0 : op == ReduceOp::max ? -infinity : infinity, dtype);
+}
+
+// Whether one loop goes over all axes at once: every operand and result lies contiguous in the same order.
+bool is_flat(const Region& r, const Group& group) {
+  if (group.space.size() < 2 || element_count(group.space).is_constant(1)) return false;
+  const Graph& g = *r.graph;
+  const uint32_t group_index = r.group_of[group.members[0]];
+  for (ValueId read : group.reads) {
+    const Shape& shape = g.type(read).shape;
+    if (element_count(shape).is_constant(1)) continue;
+    const uint32_t n = r.producer[read];
+    if (n != UINT32_MAX && r.group_of[n] == group_index) continue;
+    if (shape != group.space || !r.storage[read] || !is_row_major(*r.storage[read], shape)) return false;
+  }
+  for (uint32_t n : group.members) {
+    const Node& node = g.nodes[n];
+    if (node.op->family == OpFamily::reduction || node.op->family == OpFamily::random || is_constant(*node.op) ||
+        node.op->name == "gather")
+      return false;
+    for (ValueId v : node.outputs)
+      if (r.stored[v] && !is_row_major(*r.storage[v], g.type(v).shape)) return false;
+  }
+  // Broadcasts and views inside the group read by axis; a flat loop has only one.
+  std::vector<uint32_t> walk(group.members);
+  std::set<uint32_t> seen;
+  while (!walk.empty()) {
+    const uint32_t n = walk.back();
+    walk.pop_back();
+    if (!seen.insert(n).second) continue;
+    for (ValueId input : g.nodes[n].inputs) {
+      if (input == no_value) continue;
+      const Shape& shape = g.type(input).shape;
+      const bool is_scalar = element_count(shape).is_constant(1);
+      if (shape != group.space && !is_scalar) return false;
+      const uint32_t p = r.producer[input];
+      const bool outside = p == UINT32_MAX || (r.group_of[p] != UINT32_MAX && r.group_of[p] != group_index);
+      if (outside || is_scalar) continue;
+      const Op& op = *g.nodes[p].op;
+      if (is_view(op) || op.name == "iota" || op.family == OpFamily::random || op.name == "gather") return false;
+      walk.push_back(p);
+    }
+  }
+  return true;
+}
+
+}  // namespace
 
 Expr Lowering::load(const View& view, const Index& index, Expr dynamic) const {
   return expr::load(kernel_.buffers[view.buffer], view.buffer, view.at(index), std::move(dynamic));
@@ -36,115 +101,120 @@ Expr Lowering::Reader::read(ValueId value, const Index& index) {
 }
 
 Expr Lowering::Reader::compute(ValueId value, const Index& index) {
-  const Graph& g = *region.graph;
-  const Node& node = g.nodes[region.producer[value]];
-  const Type& type = g.type(value);
-  std::string_view name = node.op->name;
-  auto input_shape = [&](size_t i) -> const Shape& { return g.type(node.inputs[i]).shape; };
-  if (name == "fill") {
-    double number = node.attributes.real("value");
+  const Node& node = region.graph->nodes[region.producer[value]];
+  const Type& type = region.graph->type(value);
+  if (is_constant(*node.op)) return constant(node, type, index);
+  if (node.op->name == "random_uniform") return random(node, type, index);
+  if (node.op->name == "gather") return gather(node, index);
+  if (is_view(*node.op)) return through_view(node, value, index);
+  if (node.op->family == OpFamily::reduction) return small_reduction(node, index);
+  return elementwise(node, type, index);
+}
+
+Expr Lowering::Reader::constant(const Node& node, const Type& type, const Index& index) {
+  if (node.op->name == "fill") {
+    const double number = node.attributes.real("value");
     return is_float(type.dtype) ? expr::constant(number, type.dtype)
                                 : expr::integer(static_cast<int64_t>(number), type.dtype);
   }
-  if (name == "dim_value") {
-    Expr dim = expr::index(node.attributes.shape("dim")[0]);
-    return type.dtype == DType::i64 ? dim : expr::convert(dim, type.dtype);
-  }
-  if (name == "iota") {
-    int64_t axis = node.attributes.integer("axis");
-    Expr at = expr::index(index[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(index.size()) : axis)]);
-    return type.dtype == DType::i64 ? at : expr::convert(at, type.dtype);
-  }
-  if (name == "random_uniform") {
-    Dim flat = 0;
-    Shape strides = row_major_strides(type.shape);
-    for (size_t i = 0; i < index.size(); ++i) flat += index[i] * strides[i];
-    Expr element = expr::index(flat);
-    if (node.inputs.size() > 2 && node.inputs[2] != no_value) element = element + read(node.inputs[2], {});
-    return random_uniform_expr(element, read(node.inputs[0], {}), read(node.inputs[1], {}),
-                               node.attributes.integer("stream"));
-  }
-  if (name == "gather") {
-    size_t rank = input_shape(1).size();
-    Index at(index.begin(), index.begin() + static_cast<std::ptrdiff_t>(rank));
-    Expr row = read(node.inputs[1], at);
-    if (row->type != DType::i64) row = expr::convert(row, DType::i64);
-    // Memory is safe whatever the data: an index out of range reads the nearest row (inputs were checked before the
-    // run).
-    row = expr::binary(ExprOp::max, row, expr::integer(0, DType::i64));
-    row = expr::binary(ExprOp::min, row, expr::index(input_shape(0)[0] - 1));
-    const View& table = *region.storage[node.inputs[0]];
-    Index rest(index.size() - rank + 1, Dim(0));
-    std::copy(index.begin() + static_cast<std::ptrdiff_t>(rank), index.end(), rest.begin() + 1);
-    return lowering.load(table, rest, row * expr::index(table.strides[0]));
-  }
-  if (is_view(*node.op)) {
-    const Shape& from = input_shape(0);
-    Index inner(from.size());
-    if (name == "transpose") {
-      const auto& permutation = node.attributes.integers("permutation");
-      for (size_t i = 0; i < permutation.size(); ++i) inner[static_cast<size_t>(permutation[i])] = index[i];
-    } else if (name == "broadcast_to") {
-      size_t extra = type.shape.size() - from.size();
-      for (size_t i = 0; i < from.size(); ++i) inner[i] = from[i] == type.shape[i + extra] ? index[i + extra] : Dim(0);
-    } else if (name == "reshape") {  // only units come and go; see find_demands
-      size_t k = 0;
-      for (size_t i = 0; i < from.size(); ++i) {
-        if (from[i].is_constant(1)) continue;
-        while (type.shape[k].is_constant(1)) ++k;
-        inner[i] = index[k++];
-      }
-    } else if (name == "window") {
-      int64_t axis = node.attributes.integer("axis");
-      size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(from.size()) : axis);
-      inner = index;
+  const Dim& dim = node.op->name == "dim_value" ? node.attributes.shape("dim")[0]
+                                                : index[normalized_axis(node.attributes.integer("axis"), index.size())];
+  return type.dtype == DType::i64 ? expr::index(dim) : expr::convert(expr::index(dim), type.dtype);
+}
+
+Expr Lowering::Reader::random(const Node& node, const Type& type, const Index& index) {
+  Dim flat = 0;
+  const Shape strides = row_major_strides(type.shape);
+  for (size_t i = 0; i < index.size(); ++i) flat += index[i] * strides[i];
+  Expr element = expr::index(flat);
+  if (node.inputs.size() > 2 && node.inputs[2] != no_value) element = element + read(node.inputs[2], {});
+  return random_uniform_expr(element, read(node.inputs[0], {}), read(node.inputs[1], {}),
+                             node.attributes.integer("stream"));
+}
+
+Expr Lowering::Reader::gather(const Node& node, const Index& index) {
+  const size_t rank = input_shape(node, 1).size();
+  const Index at(index.begin(), index.begin() + static_cast<std::ptrdiff_t>(rank));
+  Expr row = read(node.inputs[1], at);
+  if (row->type != DType::i64) row = expr::convert(row, DType::i64);
+  // Memory is safe whatever the data: an index out of range reads the nearest row (inputs were checked before the
+  // run).
+  row = expr::binary(ExprOp::max, row, expr::integer(0, DType::i64));
+  row = expr::binary(ExprOp::min, row, expr::index(input_shape(node, 0)[0] - 1));
+  const View& table = *region.storage[node.inputs[0]];
+  Index rest(index.size() - rank + 1, Dim(0));
+  std::copy(index.begin() + static_cast<std::ptrdiff_t>(rank), index.end(), rest.begin() + 1);
+  return lowering.load(table, rest, row * expr::index(table.strides[0]));
+}
+
+Expr Lowering::Reader::through_view(const Node& node, ValueId value, const Index& index) {
+  const std::string_view name = node.op->name;
+  const Shape &from = input_shape(node, 0), &to = region.graph->type(value).shape;
+  Index inner(from.size());
+  if (name == "transpose") {
+    const auto& permutation = node.attributes.integers("permutation");
+    for (size_t i = 0; i < permutation.size(); ++i) inner[static_cast<size_t>(permutation[i])] = index[i];
+  } else if (name == "broadcast_to") {
+    const size_t extra = to.size() - from.size();
+    for (size_t i = 0; i < from.size(); ++i) inner[i] = from[i] == to[i + extra] ? index[i + extra] : Dim(0);
+  } else if (name == "reshape") {  // only units come and go; see find_demands
+    size_t k = 0;
+    for (size_t i = 0; i < from.size(); ++i) {
+      if (from[i].is_constant(1)) continue;
+      while (to[k].is_constant(1)) ++k;
+      inner[i] = index[k++];
+    }
+  } else {
+    const size_t at = normalized_axis(node.attributes.integer("axis"), from.size());
+    inner = index;
+    if (name == "window") {
       inner.erase(inner.begin() + static_cast<std::ptrdiff_t>(at) + 1);
       inner[at] = index[at] * node.attributes.integer("stride") + index[at + 1] * node.attributes.integer("dilation");
-    } else {
-      inner = index;
-      int64_t axis = node.attributes.integer("axis");
-      size_t at = static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(from.size()) : axis);
-      if (name == "slice") inner[at] += node.attributes.shape("begin")[0];
-      if (name == "reverse") inner[at] = from[at] - 1 - index[at];
-      if (name == "split") {
-        const auto& sizes = node.attributes.integers("sizes");
-        for (size_t k = 0; node.outputs[k] != value; ++k) inner[at] += Dim(sizes[k]);
-      }
     }
-    return read(node.inputs[0], inner);
+    if (name == "slice") inner[at] += node.attributes.shape("begin")[0];
+    if (name == "reverse") inner[at] = from[at] - 1 - index[at];
+    if (name == "split") {
+      const auto& sizes = node.attributes.integers("sizes");
+      for (size_t k = 0; node.outputs[k] != value; ++k) inner[at] += Dim(sizes[k]);
+    }
   }
-  if (node.op->family == OpFamily::reduction) {  // of a few elements: any other has memory of its own
-    const Shape& from = input_shape(0);
-    bool keep = node.attributes.boolean("keep_dims");
-    std::vector<bool> summed(from.size(), false);
-    for (int64_t axis : node.attributes.integers("axes"))
-      summed[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(from.size()) : axis)] = true;
-    Index inner;
-    int64_t elements = 1;
-    for (size_t i = 0, k = 0; i < from.size(); ++i) {
-      inner.push_back(summed[i] ? Dim(0) : index[k]);
-      k += !summed[i] || keep;
-      if (summed[i]) elements *= from[i].constant();
-    }
-    const ExprOp combine = name == "reduce_sum" ? ExprOp::add : name == "reduce_max" ? ExprOp::max : ExprOp::min;
-    Expr result;
-    for (int64_t element = 0; element < elements; ++element) {
-      int64_t rest = element;
-      for (size_t i = from.size(); i-- > 0;) {
-        if (!summed[i]) continue;
-        inner[i] = rest % from[i].constant();
-        rest /= from[i].constant();
-      }
-      Expr next = read(node.inputs[0], inner);
-      result = result ? expr::binary(combine, result, next) : next;
-    }
-    return result;
+  return read(node.inputs[0], inner);
+}
+
+// Of a few elements: any other has memory of its own.
+Expr Lowering::Reader::small_reduction(const Node& node, const Index& index) {
+  const Shape& from = input_shape(node, 0);
+  const bool keep = node.attributes.boolean("keep_dims");
+  const std::vector<bool> summed = summed_axes(node, from.size());
+  Index inner;
+  int64_t elements = 1;
+  for (size_t i = 0, k = 0; i < from.size(); ++i) {
+    inner.push_back(summed[i] ? Dim(0) : index[k]);
+    k += !summed[i] || keep;
+    if (summed[i]) elements *= from[i].constant();
   }
+  const std::string_view name = node.op->name;
+  const ExprOp combine = name == "reduce_sum" ? ExprOp::add : name == "reduce_max" ? ExprOp::max : ExprOp::min;
+  Expr result;
+  for (int64_t element = 0; element < elements; ++element) {
+    int64_t rest = element;
+    for (size_t i = from.size(); i-- > 0;) {
+      if (!summed[i]) continue;
+      inner[i] = rest % from[i].constant();
+      rest /= from[i].constant();
+    }
+    Expr next = read(node.inputs[0], inner);
+    result = result ? expr::binary(combine, result, next) : next;
+  }
+  return result;
+}
+
+Expr Lowering::Reader::elementwise(const Node& node, const Type& type, const Index& index) {
   check_internal(static_cast<bool>(node.op->lower), "an op that is read as an expression must be elementwise");
   std::vector<Expr> args;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
-    const Shape& shape = input_shape(i);
-    size_t extra = type.shape.size() - shape.size();
+    const Shape& shape = input_shape(node, i);
+    const size_t extra = type.shape.size() - shape.size();
     Index at(shape.size());
     for (size_t k = 0; k < shape.size(); ++k) at[k] = shape[k] == type.shape[k + extra] ? index[k + extra] : Dim(0);
     args.push_back(read(node.inputs[i], at));
@@ -181,162 +251,105 @@ std::vector<uint32_t> store_order(const Region& r, const Group& group) {
   return order;
 }
 
+// The last axis with an extent other than 1 takes the whole flat index: row-major views have stride 1 there.
+Lowering::Loops Lowering::flat_loop(const Shape& shape) {
+  Loops loops{{element_count(shape)}, {fresh_var("i")}, Index(shape.size(), Dim(0))};
+  size_t last = shape.size() - 1;
+  while (shape[last].is_constant(1)) --last;
+  loops.index[last] = Dim::symbol(loops.vars[0]);
+  return loops;
+}
+
 void Lowering::loop_group(Region& r, const Group& group, Block& out) {
   const Graph& g = *r.graph;
-  const uint32_t group_index = r.group_of[group.members[0]];
-  Shape extents;
-  std::vector<std::string> vars;
-  Index index(group.space.size(), Dim(0));
-
-  // One flat loop where every operand and result lies contiguous in the same order.
-  bool flat = group.space.size() > 1;
-  for (ValueId read : group.reads) {
-    const Shape& shape = g.type(read).shape;
-    if (element_count(shape).is_constant(1)) continue;
-    uint32_t n = r.producer[read];
-    if (n != UINT32_MAX && r.group_of[n] == group_index) continue;
-    flat = flat && shape == group.space && r.storage[read] && is_row_major(*r.storage[read], shape);
-  }
-  for (uint32_t n : group.members) {
-    const Node& node = g.nodes[n];
-    flat = flat && node.op->family != OpFamily::reduction && node.op->family != OpFamily::random &&
-           !is_constant(*node.op) && node.op->name != "gather";
-    for (ValueId v : node.outputs)
-      if (r.stored[v]) flat = flat && is_row_major(*r.storage[v], g.type(v).shape);
-  }
-  // Broadcasts and views inside the group read by axis; a flat loop has only one.
-  std::vector<uint32_t> walk(group.members);
-  std::set<uint32_t> seen;
-  while (flat && !walk.empty()) {
-    uint32_t n = walk.back();
-    walk.pop_back();
-    if (!seen.insert(n).second) continue;
-    for (ValueId input : g.nodes[n].inputs) {
-      if (input == no_value) continue;
-      const Shape& shape = g.type(input).shape;
-      if (!(shape == group.space) && !element_count(shape).is_constant(1)) flat = false;
-      uint32_t p = r.producer[input];
-      bool outside = p == UINT32_MAX || (r.group_of[p] != UINT32_MAX && r.group_of[p] != group_index);
-      if (outside || element_count(shape).is_constant(1)) continue;
-      if (is_view(*g.nodes[p].op) || g.nodes[p].op->name == "iota" || g.nodes[p].op->family == OpFamily::random ||
-          g.nodes[p].op->name == "gather")
-        flat = false;
-      walk.push_back(p);
-    }
-  }
-  if (flat) {
-    // The last axis with an extent other than 1 takes the whole flat index: row-major views have stride 1 there.
-    size_t last = group.space.size();
-    while (last > 0 && group.space[last - 1].is_constant(1)) --last;
-    flat = last > 0;
-    if (flat) {
-      extents = {element_count(group.space)};
-      vars = {fresh_var("i")};
-      index[last - 1] = Dim::symbol(vars[0]);
-    }
-  }
-  if (!flat) {
-    Loops loops = loops_over(group.space);
-    extents = std::move(loops.extents);
-    vars = std::move(loops.vars);
-    index = std::move(loops.index);
-  }
-
-  Reader reader{*this, r, group_index};
-  Block stores, folds;
-  std::vector<size_t> real_axes;
-  for (size_t i = 0; i < group.space.size(); ++i)
-    if (!group.space[i].is_constant(1)) real_axes.push_back(i);
+  Loops loops = is_flat(r, group) ? flat_loop(group.space) : loops_over(group.space);
+  Reader reader{*this, r, r.group_of[group.members[0]]};
+  NestParts parts;
   for (uint32_t n : store_order(r, group)) {
     const Node& node = g.nodes[n];
-    ValueId value = node.outputs[0];
-    if (is_fusable(g, node)) {
-      if (!r.stored[value]) continue;
-      const View& view = *r.storage[value];
-      stores.push_back({store_into(view, index, reader.read(value, index)), node.origin});
-      continue;
-    }
-    std::vector<bool> summed(group.space.size(), false);
-    for (int64_t axis : node.attributes.integers("axes"))
-      summed[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(summed.size()) : axis)] = true;
-    bool keep = node.attributes.boolean("keep_dims");
-    Index at;
-    for (size_t i = 0; i < group.space.size(); ++i) {
-      if (!summed[i])
-        at.push_back(index[i]);
-      else if (keep)
-        at.push_back(0);
-    }
-    const View& view = *r.storage[value];
-    Access target{view.buffer, view.at(at), nullptr};
-    ReduceOp op = node.op->name == "reduce_sum"   ? ReduceOp::add
-                  : node.op->name == "reduce_max" ? ReduceOp::max
-                                                  : ReduceOp::min;
-    DType dtype = g.type(value).dtype;
-    auto identity = [&]() -> Expr {
-      if (!is_float(dtype)) {
-        int64_t lowest = dtype == DType::i32 ? INT32_MIN : INT64_MIN,
-                highest = dtype == DType::i32 ? INT32_MAX : INT64_MAX;
-        return expr::integer(op == ReduceOp::add ? 0 : op == ReduceOp::max ? lowest : highest, dtype);
-      }
-      double infinity = std::numeric_limits<double>::infinity();
-      return expr::constant(op == ReduceOp::add ? 0.0 : op == ReduceOp::max ? -infinity : infinity, dtype);
-    };
-    bool last_summed = !real_axes.empty() && summed[real_axes.back()];
-    bool outer_summed = false;
-    for (size_t i = 0; i + 1 < real_axes.size(); ++i) outer_summed |= summed[real_axes[i]];
-    if (outer_summed || (!last_summed && real_axes.empty() == false &&
-                         std::any_of(real_axes.begin(), real_axes.end(), [&](size_t i) { return summed[i]; }))) {
-      // The sum gathers in memory: start it from the identity.
-      Shape kept;
-      std::vector<std::string> kept_vars;
-      Index start;
-      for (size_t i = 0; i < group.space.size(); ++i) {
-        if (summed[i]) {
-          if (keep) start.push_back(0);
-          continue;
-        }
-        if (group.space[i].is_constant(1)) {
-          start.push_back(0);
-          continue;
-        }
-        kept.push_back(group.space[i]);
-        kept_vars.push_back(fresh_var("i"));
-        start.push_back(Dim::symbol(kept_vars.back()));
-      }
-      Block zero;
-      zero.push_back({Store{{view.buffer, view.at(start), nullptr}, identity(), false}, node.origin});
-      for (Statement& s : nest(kept, kept_vars, std::move(zero), true)) out.push_back(std::move(s));
-    }
-    if (last_summed) {
-      Reader fold_reader{*this, r, group_index, no_value, true};
-      Expr element = fold_reader.read(node.inputs[0], index);
-      folds.push_back({Reduce{vars.back(), extents.back(), op, element, target, outer_summed}, node.origin});
-    } else {
-      Expr element = reader.read(node.inputs[0], index);
-      bool any = std::any_of(real_axes.begin(), real_axes.end(), [&](size_t i) { return summed[i]; });
-      if (!any)
-        stores.push_back({Store{target, element, false}, node.origin});
-      else if (op == ReduceOp::add)
-        stores.push_back({Store{target, element, true}, node.origin});
-      else
-        stores.push_back(
-            {Store{target, expr::binary(op == ReduceOp::max ? ExprOp::max : ExprOp::min, load(view, at), element),
-                   false},
-             node.origin});
-    }
+    const ValueId value = node.outputs[0];
+    if (!is_fusable(g, node))
+      reduction(r, node, group.space, loops, reader, parts);
+    else if (r.stored[value])
+      parts.stores.push_back({store_into(*r.storage[value], loops.index, reader.read(value, loops.index)), node.origin});
   }
+  for (Statement& s : parts.before) out.push_back(std::move(s));
   Block inner;
-  if (!extents.empty()) {
-    if (!stores.empty()) inner = nest({extents.back()}, {vars.back()}, std::move(stores), true);
-    for (Statement& fold : folds) inner.push_back(std::move(fold));
-    extents.pop_back();
-    vars.pop_back();
+  if (!loops.extents.empty()) {
+    if (!parts.stores.empty()) inner = nest({loops.extents.back()}, {loops.vars.back()}, std::move(parts.stores), true);
+    for (Statement& fold : parts.folds) inner.push_back(std::move(fold));
+    loops.extents.pop_back();
+    loops.vars.pop_back();
   } else {
-    inner = std::move(stores);
+    inner = std::move(parts.stores);
   }
   if (inner.empty()) return;
-  for (Statement& s : nest(extents, vars, std::move(inner), false)) out.push_back(std::move(s));
+  for (Statement& s : nest(loops, std::move(inner), false)) out.push_back(std::move(s));
+}
+
+void Lowering::reduction(const Region& r, const Node& node, const Shape& space, const Loops& loops, Reader& reader,
+                         NestParts& parts) {
+  const std::vector<bool> summed = summed_axes(node, space.size());
+  const bool keep = node.attributes.boolean("keep_dims");
+  Index at;
+  for (size_t i = 0; i < space.size(); ++i) {
+    if (!summed[i])
+      at.push_back(loops.index[i]);
+    else if (keep)
+      at.push_back(0);
+  }
+  const ValueId value = node.outputs[0];
+  const View& view = *r.storage[value];
+  const Access target{view.buffer, view.at(at), nullptr};
+  const ReduceOp op = node.op->name == "reduce_sum"   ? ReduceOp::add
+                      : node.op->name == "reduce_max" ? ReduceOp::max
+                                                      : ReduceOp::min;
+  std::vector<size_t> real_axes;
+  for (size_t i = 0; i < space.size(); ++i)
+    if (!space[i].is_constant(1)) real_axes.push_back(i);
+  const bool last_summed = !real_axes.empty() && summed[real_axes.back()];
+  bool outer_summed = false;
+  for (size_t i = 0; i + 1 < real_axes.size(); ++i) outer_summed |= summed[real_axes[i]];
+  if (outer_summed)  // it gathers in memory
+    for (Statement& s : start_from_identity(r, node, op, space, summed)) parts.before.push_back(std::move(s));
+  if (last_summed) {
+    Reader fold_reader{*this, r, reader.group, no_value, true};
+    const Expr element = fold_reader.read(node.inputs[0], loops.index);
+    parts.folds.push_back({Reduce{loops.vars.back(), loops.extents.back(), op, element, target, outer_summed}, node.origin});
+    return;
+  }
+  const Expr element = reader.read(node.inputs[0], loops.index);
+  if (!outer_summed)
+    parts.stores.push_back({Store{target, element, false}, node.origin});
+  else if (op == ReduceOp::add)
+    parts.stores.push_back({Store{target, element, true}, node.origin});
+  else
+    parts.stores.push_back(
+        {Store{target, expr::binary(op == ReduceOp::max ? ExprOp::max : ExprOp::min, load(view, at), element), false},
+         node.origin});
+}
+
+Block Lowering::start_from_identity(const Region& r, const Node& node, ReduceOp op, const Shape& space,
+                                    const std::vector<bool>& summed) {
+  Shape kept;
+  std::vector<std::string> vars;
+  Index start;
+  for (size_t i = 0; i < space.size(); ++i) {
+    if (summed[i]) {
+      if (node.attributes.boolean("keep_dims")) start.push_back(0);
+    } else if (space[i].is_constant(1)) {
+      start.push_back(0);
+    } else {
+      kept.push_back(space[i]);
+      vars.push_back(fresh_var("i"));
+      start.push_back(Dim::symbol(vars.back()));
+    }
+  }
+  const ValueId value = node.outputs[0];
+  const View& view = *r.storage[value];
+  Block store;
+  store.push_back({Store{{view.buffer, view.at(start), nullptr}, identity_of(op, r.graph->type(value).dtype), false}, node.origin});
+  return nest(kept, vars, std::move(store), true);
 }
 
 void Lowering::copy_out(Region& r, ValueId value, const View& to, Block& out) {

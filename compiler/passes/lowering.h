@@ -24,14 +24,18 @@ struct View {
   bool operator==(const View&) const = default;
   Dim at(const Index& index) const;
 };
+/// A tensor of `shape` without gaps from `offset` on.
 View row_major_view(BufferId buffer, const Shape& shape, Dim offset = 0);
 
-/// A function, since what makes `value` may throw: g++ 12 then destroys twice what an aggregate holds already.
+/// The statement that stores `value` at `index` of a view, or adds it there. A function, since what makes `value` may throw: g++ 12 then destroys twice what an aggregate holds already.
 Store store_into(const View& to, const Index& index, Expr value, bool accumulate = false);
 /// The same elements under another shape, without moving them; nullopt if the strides do not allow it.
 std::optional<View> reshape_view(const View& view, const Shape& from, const Shape& to);
+/// Where output `output` of a view op (is_view) of shape `to` lies, given where its operand of shape `from` does; nullopt
+/// if its elements have to be moved.
 std::optional<View> view_through(const Node& node, size_t output, const View& operand, const Shape& from,
                                  const Shape& to);
+/// Whether the elements lie without gaps, the last axis innermost, as in row_major_view. Axes of extent 1 do not count.
 bool is_row_major(const View& view, const Shape& shape);
 
 enum class ContractionForm {
@@ -116,6 +120,10 @@ class Lowering {
   void region(const Graph& graph, const std::vector<View>& inputs, const std::vector<Destination>& destinations,
               const std::vector<StateWrite>& state, Block& out);
   void loop_group(Region& region, const Group& group, Block& out);
+  /// What a reduction adds to the loop nest of its group: in front of it, to its innermost loop, and behind that.
+  struct NestParts {
+    Block before, stores, folds;
+  };
   void copy_out(Region& region, ValueId value, const View& to, Block& out);
   Block nest(const Shape& space, const std::vector<std::string>& vars, Block inner, bool vector) const;
 
@@ -128,7 +136,16 @@ class Lowering {
     bool load_stored = false;        // read stored members back from memory
     std::map<std::pair<ValueId, std::vector<std::string>>, Expr> memo = {};
     Expr read(ValueId value, const Index& index);
+
+   private:
     Expr compute(ValueId value, const Index& index);
+    Expr constant(const Node& node, const Type& type, const Index& index);
+    Expr random(const Node& node, const Type& type, const Index& index);
+    Expr gather(const Node& node, const Index& index);
+    Expr through_view(const Node& node, ValueId value, const Index& index);
+    Expr small_reduction(const Node& node, const Index& index);
+    Expr elementwise(const Node& node, const Type& type, const Index& index);
+    const Shape& input_shape(const Node& node, size_t input) const { return region.graph->type(node.inputs[input]).shape; }
   };
   Expr load(const View& view, const Index& index, Expr dynamic = nullptr) const;
 
@@ -159,6 +176,11 @@ class Lowering {
     Index index;
   };
   Loops loops_over(const Shape& shape);
+  Loops flat_loop(const Shape& shape);
+  void reduction(const Region& region, const Node& node, const Shape& space, const Loops& loops, Reader& reader,
+                 NestParts& parts);
+  Block start_from_identity(const Region& region, const Node& node, ReduceOp op, const Shape& space,
+                            const std::vector<bool>& summed);
   Block nest(const Loops& loops, Block inner, bool vector) const {
     return nest(loops.extents, loops.vars, std::move(inner), vector);
   }

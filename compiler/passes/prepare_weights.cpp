@@ -14,10 +14,6 @@ namespace moru {
 
 namespace {
 
-bool has_constant_shape(const Type& type) {
-  return std::all_of(type.shape.begin(), type.shape.end(), [](const Dim& dim) { return dim.is_constant(); });
-}
-
 /// The entry `prepare` on its way. Equal values of several entries are one: they are known by what they say.
 class Preparation {
  public:
@@ -100,7 +96,7 @@ struct Known {
         known &= is_known[input];
         reads |= reads_slots[input];
       }
-      for (ValueId output : node.outputs) known &= has_constant_shape(graph.type(output));
+      for (ValueId output : node.outputs) known &= is_constant(graph.type(output).shape);
       for (ValueId output : node.outputs) {
         is_known[output] = known;
         reads_slots[output] = known && reads;

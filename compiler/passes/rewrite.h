@@ -27,15 +27,6 @@ void replace_uses(Graph& graph, const std::vector<ValueId>& replacement);
 /// cycle.
 void sort_nodes(Graph& graph);
 
-/// A scan's attributes and operand ranges, spelled out.
-struct ScanView {
-  size_t carries = 0, sequences = 0, invariants = 0, stacks = 0;
-  std::vector<int64_t> axes, output_axes;
-  bool reverse = false, recompute = false;
-  explicit ScanView(const Node& node);
-};
-Dim scan_trip_count(const Graph& graph, const Node& node);
-
 /// Applies `pass` to every body inside, innermost first, then to the graph itself.
 void for_each_graph(Graph& graph, const std::function<void(Graph&)>& pass);
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "compiler/ir/builder.h"
+#include "compiler/ir/scan_view.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/rewrite.h"
 

@@ -2,17 +2,15 @@
 
 #include <algorithm>
 
+#include "compiler/ir/likely_batch.h"
 #include "compiler/ir/substitution.h"
 
 namespace moru {
 
 namespace {
 
-// What a symbol is taken for where a loop's length depends on it: a small batch.
-constexpr int64_t nominal_extent = 32;
-
 int64_t nominal(const Dim& dim) {
-  return dim.evaluate([](std::string_view name) { return name == "workers" ? int64_t{1} : nominal_extent; });
+  return dim.evaluate([](std::string_view name) { return name == "workers" ? int64_t{1} : small_batch; });
 }
 
 class Sharer {

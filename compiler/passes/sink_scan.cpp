@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/ir/builder.h"
+#include "compiler/ir/scan_view.h"
 #include "compiler/ops/contraction.h"
 #include "compiler/ops/op.h"
 #include "compiler/passes/drop_dead.h"

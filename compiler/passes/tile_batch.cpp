@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "compiler/ir/builder.h"
+#include "compiler/ir/scan_view.h"
 #include "compiler/ir/substitute_symbol.h"
 #include "compiler/ops/contraction.h"
 #include "compiler/ops/op.h"

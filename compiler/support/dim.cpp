@@ -1,8 +1,8 @@
 #include "compiler/support/dim.h"
 
 #include <algorithm>
-#include <cctype>
 
+#include "compiler/support/ascii.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -358,7 +358,7 @@ class DimParser {
     throw CompileError({.what = std::string(what) + " in the dimension '" + std::string(text_) + "'"});
   }
   void skip() {
-    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
+    while (at_ < text_.size() && is_space(text_[at_])) ++at_;
   }
   bool take(char c) {
     skip();
@@ -393,14 +393,14 @@ class DimParser {
       if (!take(')')) error("missing ')'");
       return inner;
     }
-    if (at_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[at_]))) {
+    if (at_ < text_.size() && is_digit(text_[at_])) {
       int64_t value = 0;
-      while (at_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[at_])))
+      while (at_ < text_.size() && is_digit(text_[at_]))
         value = checked_add(checked_multiply(value, 10), text_[at_++] - '0');
       return value;
     }
     size_t begin = at_;
-    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_')) ++at_;
+    while (at_ < text_.size() && is_word(text_[at_])) ++at_;
     if (at_ == begin) error("expected a number or a name");
     std::string name(text_.substr(begin, at_ - begin));
     if (!take('(')) return Dim::symbol(std::move(name));
@@ -426,6 +426,12 @@ std::string shape_text(const Shape& shape) {
   std::string out = "[";
   for (size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + shape[i].text();
   return out + "]";
+}
+
+std::string shape_text(std::span<const int64_t> shape) { return shape_text(Shape(shape.begin(), shape.end())); }
+
+bool is_constant(const Shape& shape) {
+  return std::all_of(shape.begin(), shape.end(), [](const Dim& dim) { return dim.is_constant(); });
 }
 
 Dim element_count(const Shape& shape) {

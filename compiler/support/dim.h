@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -86,6 +87,8 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 using Shape = std::vector<Dim>;
 std::string shape_text(const Shape& shape);  // "[batch, 24, 11]"
+std::string shape_text(std::span<const int64_t> shape);
+bool is_constant(const Shape& shape);  // every extent is
 Dim element_count(const Shape& shape);
 /// Elements to step over for one step along each axis, row-major.
 Shape row_major_strides(const Shape& shape);

@@ -29,4 +29,11 @@ void append_elements(std::vector<Element>& to, std::span<const std::byte> bytes)
   }
 }
 
+/// Appends the bytes of one element, in this machine's order.
+template <typename Element>
+void append_bytes(std::vector<std::byte>& to, Element element) {
+  const auto* begin = reinterpret_cast<const std::byte*>(&element);
+  to.insert(to.end(), begin, begin + sizeof element);
+}
+
 }  // namespace moru

@@ -16,6 +16,7 @@ namespace moru {
 /// resolve_accuracy.
 std::optional<std::string> find_loss_name(std::string_view name);
 std::optional<std::string> find_metric_name(std::string_view name);
+/// All that the two above return, for hints.
 std::span<const std::string> loss_names();
 std::span<const std::string> metric_names();
 
@@ -25,9 +26,10 @@ std::string resolve_accuracy(std::string_view loss, std::size_t target_width);
 
 /// An optimizer with Keras 3's default hyperparameters, or nothing for a name it does not have.
 std::optional<OptimizerRecipe> make_optimizer_recipe(std::string_view name);
+/// All that it knows: "sgd", "rmsprop", ...
 std::span<const std::string> optimizer_names();
 
-/// Whether the optimizer has the hyperparameter of this name.
+/// Whether the optimizer has the hyperparameter of this name, a field of OptimizerRecipe.
 bool optimizer_has(std::string_view optimizer, std::string_view hyperparameter);
 
 }  // namespace moru

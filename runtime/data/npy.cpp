@@ -43,6 +43,10 @@ constexpr std::array<TypeName, 12> types = {{{NpyType::f4, "f4", 4},
                                             {NpyType::u4, "u4", 4},
                                             {NpyType::u8, "u8", 8}}};
 
+// "f4", "i8", ...: as in the descr, without the byte order.
+std::string_view npy_type_name(NpyType type) { return types[static_cast<std::size_t>(type)].name; }
+std::size_t npy_type_bytes(NpyType type) { return types[static_cast<std::size_t>(type)].bytes; }
+
 struct Header {
   NpyType type = NpyType::f4;
   bool swapped = false;
@@ -318,9 +322,6 @@ std::optional<std::size_t> convert_to(const NpyArray& array, std::span<std::byte
 
 }  // namespace
 
-std::string_view npy_type_name(NpyType type) { return types[static_cast<std::size_t>(type)].name; }
-std::size_t npy_type_bytes(NpyType type) { return types[static_cast<std::size_t>(type)].bytes; }
-
 NpyType npy_type_of(DType dtype) {
   switch (dtype) {
     case DType::f32:
@@ -357,15 +358,19 @@ Result<NpyArray> read_npy(const std::string& path) {
   const auto file_bytes = static_cast<uint64_t>(end);
   std::rewind(file.get());
   std::vector<std::byte> beginning(static_cast<std::size_t>(std::min<uint64_t>(file_bytes, largest_header_bytes + 12)));
-  if (std::fread(beginning.data(), 1, beginning.size(), file.get()) != beginning.size())
-    return file_error("read", path, errno);
+  // Where the file has become shorter, the system names no error.
+  const auto cannot_read = [&] {
+    return std::feof(file.get()) != 0 ? data_error(path + ": ends early\n  hint: something else may be writing to it")
+                                      : file_error("read", path, errno);
+  };
+  if (std::fread(beginning.data(), 1, beginning.size(), file.get()) != beginning.size()) return cannot_read();
   Result<Header> header = parse_header(beginning, file_bytes, path);
   if (!header.ok()) return header.status();
   std::vector<std::byte> data(header->data_bytes);
   const std::size_t had = std::min(beginning.size() - header->data_offset, data.size());
   std::copy_n(beginning.begin() + static_cast<std::ptrdiff_t>(header->data_offset), had, data.begin());
   if (std::fread(data.data() + had, 1, data.size() - had, file.get()) != data.size() - had)
-    return file_error("read", path, errno);
+    return cannot_read();
   return make_array(std::move(header.value()), std::move(data));
 }
 

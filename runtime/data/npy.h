@@ -8,7 +8,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "runtime/mapped_file.h"
@@ -19,9 +18,7 @@ namespace moru {
 
 enum class NpyType : uint8_t { f4, f8, i1, i2, i4, i8, u1, b1, f2, u2, u4, u8 };
 
-/// "f4", "i8", ...: as in the descr, without the byte order.
-std::string_view npy_type_name(NpyType type);
-std::size_t npy_type_bytes(NpyType type);
+/// The type of arrays of that element type.
 NpyType npy_type_of(DType dtype);
 
 /// A dense array in row-major order, in the machine's byte order.

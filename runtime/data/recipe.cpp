@@ -448,6 +448,18 @@ class Reader {
 
 }  // namespace
 
+const TargetRecipe* find_target(const DataRecipe& data, std::string_view output) {
+  for (const TargetRecipe& target : data.targets)
+    if (target.name == output || (target.name.empty() && data.targets.size() == 1)) return &target;
+  return nullptr;
+}
+
+const LossRecipe* find_loss(const FitRecipe& fit, std::string_view output) {
+  for (const LossRecipe& loss : fit.losses)
+    if (loss.output == output || (loss.output.empty() && fit.losses.size() == 1)) return &loss;
+  return nullptr;
+}
+
 std::vector<std::byte> write_recipe(const Recipe& recipe) { return Writer().write(recipe); }
 
 Result<Recipe> read_recipe(std::span<const std::byte> bytes) {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/status.h"
@@ -291,6 +292,11 @@ struct Recipe {
   FitRecipe fit;
   std::optional<Fitted> fitted;  // present once the training part has been seen
 };
+
+/// What the recipe says of the model's output `output`: by name, else the only one if that has no name; null where it says
+/// nothing.
+const TargetRecipe* find_target(const DataRecipe& data, std::string_view output);
+const LossRecipe* find_loss(const FitRecipe& fit, std::string_view output);
 
 /// The FlatBuffer (file identifier "MORR") of a recipe.
 std::vector<std::byte> write_recipe(const Recipe& recipe);

@@ -1,14 +1,112 @@
 #include "runtime/data/recipe_text.h"
 
 #include <algorithm>
-#include <cstdio>
 
+#include "runtime/checksum.h"
 #include "runtime/data/keras_names.h"
 #include "runtime/data/time_text.h"
 #include "runtime/training/json_writer.h"
 
 namespace moru {
 namespace {
+
+// The names of choices.
+
+std::string_view encoding_name(TextEncoding encoding) {
+  switch (encoding) {
+    case TextEncoding::automatic:
+      return "auto";
+    case TextEncoding::utf8:
+      return "utf-8";
+    case TextEncoding::latin1:
+      return "latin-1";
+    case TextEncoding::cp949:
+      return "cp949";
+  }
+  return "?";
+}
+
+std::string_view fill_name(FillKind fill) {
+  switch (fill) {
+    case FillKind::mean:
+      return "mean";
+    case FillKind::median:
+      return "median";
+    case FillKind::constant:
+      return "constant";
+    case FillKind::previous:
+      return "previous";
+  }
+  return "?";
+}
+
+std::string_view encoder_name(EncoderKind encoder) {
+  switch (encoder) {
+    case EncoderKind::numeric:
+      return "numeric";
+    case EncoderKind::one_hot:
+      return "one_hot";
+    case EncoderKind::ordinal:
+      return "ordinal";
+    case EncoderKind::cyclic:
+      return "cyclic";
+    case EncoderKind::date_parts:
+      return "date_parts";
+    case EncoderKind::string_lookup:
+      return "string_lookup";
+    case EncoderKind::hashing:
+      return "hashing";
+  }
+  return "?";
+}
+
+std::string_view scaler_name(ScalerKind scaler) {
+  switch (scaler) {
+    case ScalerKind::none:
+      return "none";
+    case ScalerKind::standard:
+      return "standard";
+    case ScalerKind::minmax:
+      return "minmax";
+  }
+  return "?";
+}
+
+std::string_view split_name(SplitKind kind) {
+  switch (kind) {
+    case SplitKind::chronological:
+      return "chronological";
+    case SplitKind::random:
+      return "random";
+    case SplitKind::column:
+      return "column";
+  }
+  return "?";
+}
+
+std::string_view input_rows_name(InputRows rows) {
+  switch (rows) {
+    case InputRows::row:
+      return "row";
+    case InputRows::window:
+      return "window";
+    case InputRows::target_row:
+      return "target_row";
+  }
+  return "?";
+}
+
+std::string_view monitor_mode_name(MonitorMode mode) {
+  switch (mode) {
+    case MonitorMode::automatic:
+      return "auto";
+    case MonitorMode::min:
+      return "min";
+    case MonitorMode::max:
+      return "max";
+  }
+  return "?";
+}
 
 class RecipePrinter {
  public:
@@ -344,9 +442,7 @@ class RecipePrinter {
     print_fitted_groups("inputs", fitted.inputs);
     print_fitted_groups("targets", fitted.targets);
     integer("training_rows", fitted.training_rows);
-    char hash[17];
-    std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fitted.data_fingerprint));
-    text("data_fingerprint", hash);
+    text("data_fingerprint", hash_text(fitted.data_fingerprint));
     json_.end_object();
   }
 
@@ -356,95 +452,5 @@ class RecipePrinter {
 }  // namespace
 
 std::string recipe_to_json(const Recipe& recipe) { return RecipePrinter().print(recipe); }
-
-std::string_view encoding_name(TextEncoding encoding) {
-  switch (encoding) {
-    case TextEncoding::automatic:
-      return "auto";
-    case TextEncoding::utf8:
-      return "utf-8";
-    case TextEncoding::latin1:
-      return "latin-1";
-    case TextEncoding::cp949:
-      return "cp949";
-  }
-  return "?";
-}
-std::string_view fill_name(FillKind fill) {
-  switch (fill) {
-    case FillKind::mean:
-      return "mean";
-    case FillKind::median:
-      return "median";
-    case FillKind::constant:
-      return "constant";
-    case FillKind::previous:
-      return "previous";
-  }
-  return "?";
-}
-std::string_view encoder_name(EncoderKind encoder) {
-  switch (encoder) {
-    case EncoderKind::numeric:
-      return "numeric";
-    case EncoderKind::one_hot:
-      return "one_hot";
-    case EncoderKind::ordinal:
-      return "ordinal";
-    case EncoderKind::cyclic:
-      return "cyclic";
-    case EncoderKind::date_parts:
-      return "date_parts";
-    case EncoderKind::string_lookup:
-      return "string_lookup";
-    case EncoderKind::hashing:
-      return "hashing";
-  }
-  return "?";
-}
-std::string_view scaler_name(ScalerKind scaler) {
-  switch (scaler) {
-    case ScalerKind::none:
-      return "none";
-    case ScalerKind::standard:
-      return "standard";
-    case ScalerKind::minmax:
-      return "minmax";
-  }
-  return "?";
-}
-std::string_view split_name(SplitKind kind) {
-  switch (kind) {
-    case SplitKind::chronological:
-      return "chronological";
-    case SplitKind::random:
-      return "random";
-    case SplitKind::column:
-      return "column";
-  }
-  return "?";
-}
-std::string_view input_rows_name(InputRows rows) {
-  switch (rows) {
-    case InputRows::row:
-      return "row";
-    case InputRows::window:
-      return "window";
-    case InputRows::target_row:
-      return "target_row";
-  }
-  return "?";
-}
-std::string_view monitor_mode_name(MonitorMode mode) {
-  switch (mode) {
-    case MonitorMode::automatic:
-      return "auto";
-    case MonitorMode::min:
-      return "min";
-    case MonitorMode::max:
-      return "max";
-  }
-  return "?";
-}
 
 }  // namespace moru

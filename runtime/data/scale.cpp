@@ -7,12 +7,6 @@
 
 namespace moru {
 
-ScalerNumbers fit_scaler(ScalerKind kind, std::span<const double> values) {
-  return fit_scalers({&kind, 1}, [&](const auto& use) {
-    for (const double value : values) use(0, value);
-  })[0];
-}
-
 std::vector<ScalerNumbers> fit_scalers(std::span<const ScalerKind> columns, const ValueVisitor& visit) {
   struct Column {
     double low = std::numeric_limits<double>::infinity(), high = -low, sum = 0, mean = 0, squares = 0;

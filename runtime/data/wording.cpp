@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <numeric>
 #include <vector>
@@ -61,12 +62,14 @@ std::string suggest_name(std::string_view name, std::span<const std::string> nam
   return "the " + std::string(what) + " are: " + list_names(names);
 }
 
-std::string quote_cell(std::string_view cell) {
-  if (cell.size() <= 40) return "'" + std::string(cell) + "'";
-  std::size_t end = 40;
-  while (end > 0 && (static_cast<unsigned char>(cell[end]) & 0xC0) == 0x80) --end;  // not inside a character
-  return "'" + std::string(cell.substr(0, end)) + "...'";
+std::string shortened(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return std::string(text);
+  std::size_t end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return std::string(text.substr(0, end)) + "...";
 }
+
+std::string quote_cell(std::string_view cell) { return "'" + shortened(cell, 40) + "'"; }
 
 std::string hex_byte(char byte) {
   char text[8];
@@ -77,6 +80,13 @@ std::string hex_byte(char byte) {
 std::string number_text(double value) {
   char text[32];
   const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  return std::string(text, end);
+}
+
+std::string number_text(double value, int digits) {
+  if (std::isnan(value)) return "nan";
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::general, digits).ptr;
   return std::string(text, end);
 }
 

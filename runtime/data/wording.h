@@ -22,7 +22,10 @@ std::string list_names(std::span<const std::string> names, std::size_t limit = 1
 /// "did you mean 'x'?" where a near name exists, else "the <what> are: a, b, c".
 std::string suggest_name(std::string_view name, std::span<const std::string> names, std::string_view what);
 
-/// A cell as it stands in a message: in quotes, cut after 40 bytes.
+/// `text`, or of a longer one its first `most` bytes, never a part of a character of UTF-8, and "...".
+std::string shortened(std::string_view text, std::size_t most);
+
+/// A cell as it stands in a message: in quotes, shortened to 40 bytes.
 std::string quote_cell(std::string_view cell);
 
 /// "0xB0".
@@ -30,5 +33,7 @@ std::string hex_byte(char byte);
 
 /// The shortest text that reads back as the same number.
 std::string number_text(double value);
+/// The same in at most so many significant digits; NaN has no sign.
+std::string number_text(double value, int digits);
 
 }  // namespace moru

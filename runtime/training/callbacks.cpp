@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/atomic_file.h"
+#include "runtime/data/wording.h"
 #include "runtime/mapped_file.h"
 #include "runtime/training/json_writer.h"
 
@@ -62,9 +63,7 @@ Status set_learning_rate(Session& session, double rate) {
 }
 
 std::string monitored_text(const std::string& name, double value) {
-  std::array<char, 64> text;
-  std::snprintf(text.data(), text.size(), " %.6g", value);
-  return name + text.data();
+  return name + " " + number_text(value, 6);
 }
 
 }  // namespace

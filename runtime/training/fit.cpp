@@ -1,13 +1,13 @@
 #include "runtime/training/fit.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <limits>
 #include <numeric>
 #include <optional>
 #include <utility>
 
+#include "runtime/checksum.h"
 #include "runtime/training/batch_feeder.h"
 #include "runtime/training/interrupt.h"
 #include "runtime/training/metric_entries.h"
@@ -26,12 +26,6 @@ constexpr double seconds_between_looks = 0.01;  // at the clock
 // Checkpoints at the end of epochs are skipped where epochs are so short that writing them would take more than this
 // share of the time. What a resumed run computes does not depend on where it resumes.
 constexpr double largest_checkpoint_share = 0.05;
-
-std::string fingerprint_text(const Dataset& data) {
-  std::array<char, 20> text;
-  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(data.fingerprint()));
-  return text.data();
-}
 
 class Fit {
  public:
@@ -137,7 +131,7 @@ class Fit {
     const auto refuse = [&](const std::string& why, const std::string& hint) {
       return Status(StatusCode::wrong_state, "cannot resume from " + found.path + ": " + why + "\n  hint: " + hint);
     };
-    if (checkpoint.data_fingerprint != fingerprint_text(train_)) {
+    if (checkpoint.data_fingerprint != hash_text(train_.fingerprint())) {
       return refuse("it was trained on other data", "give the same data, or start anew in another run directory");
     }
     for (const SavedCallback& saved : checkpoint.callbacks) {
@@ -358,7 +352,7 @@ class Fit {
     checkpoint.step = state_.step;
     checkpoint.seed = static_cast<int64_t>(seed_);
     checkpoint.history = result_.history.series;
-    checkpoint.data_fingerprint = fingerprint_text(train_);
+    checkpoint.data_fingerprint = hash_text(train_.fingerprint());
     checkpoint.seconds = seconds_so_far();
     checkpoint.finished = finished;
     SavedCallback own;

@@ -30,20 +30,6 @@ void append_floats(DType dtype, const std::byte* bytes, std::size_t count, std::
   }
 }
 
-const LossRecipe* find_loss(const Recipe& recipe, const std::string& output) {
-  for (const LossRecipe& loss : recipe.fit.losses) {
-    if (loss.output == output || (recipe.fit.losses.size() == 1 && loss.output.empty())) return &loss;
-  }
-  return recipe.fit.losses.size() == 1 ? &recipe.fit.losses.front() : nullptr;
-}
-
-const TargetRecipe* find_target_recipe(const Recipe& recipe, const std::string& output) {
-  for (const TargetRecipe& target : recipe.data.targets) {
-    if (target.name == output) return &target;
-  }
-  return recipe.data.targets.size() == 1 ? &recipe.data.targets.front() : nullptr;
-}
-
 struct Column {
   std::string name;
   std::vector<std::string> cells;
@@ -146,13 +132,13 @@ std::vector<float> actual_values(const Dataset& data, const std::string& output)
 bool is_classification(const Recipe& recipe, const Dataset& data, const std::string& output) {
   const int target = data.find_target(output);
   if (target >= 0 && data.targets()[static_cast<std::size_t>(target)].is_category) return true;
-  const LossRecipe* loss = find_loss(recipe, output);
+  const LossRecipe* loss = find_loss(recipe.fit, output);
   return loss != nullptr && (loss->name.find("crossentropy") != std::string::npos ||
                              loss->name.find("hinge") != std::string::npos);
 }
 
 std::vector<std::string> class_names(const Recipe& recipe, const std::string& output) {
-  const TargetRecipe* target = find_target_recipe(recipe, output);
+  const TargetRecipe* target = find_target(recipe.data, output);
   if (target == nullptr || target->columns.size() != 1 || !recipe.fitted) return {};
   const ColumnRecipe& column = target->columns.front();
   if (column.encoder != EncoderKind::one_hot && column.encoder != EncoderKind::ordinal) return {};
@@ -167,7 +153,7 @@ int64_t class_number(const float* values, std::size_t count) {
 }
 
 bool has_logits(const Recipe& recipe, const std::string& output) {
-  const LossRecipe* loss = find_loss(recipe, output);
+  const LossRecipe* loss = find_loss(recipe.fit, output);
   return loss != nullptr && loss->from_logits;
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -17,9 +18,10 @@ namespace {
 /// As Keras prints: four decimals, or scientific where those would show nothing.
 std::string measured(const NamedValue& value) {
   const bool small = value.value != 0 && std::fabs(value.value) < 1e-3;
-  std::array<char, 64> text;
-  std::snprintf(text.data(), text.size(), small ? "%.4e" : "%.4f", value.value);
-  return " - " + value.name + ": " + text.data();
+  std::array<char, 400> text;  // the largest number has 309 digits before its point
+  const auto form = small ? std::chars_format::scientific : std::chars_format::fixed;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value.value, form, 4).ptr;
+  return " - " + value.name + ": " + std::string(text.data(), end);
 }
 
 /// `"epoch": 1, "epochs": 3`: from names and numbers that are JSON already.

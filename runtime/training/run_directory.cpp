@@ -9,9 +9,10 @@
 
 #include "runtime/atomic_file.h"
 #include "runtime/checkpoint.h"
+#include "runtime/checksum.h"
+#include "runtime/data/wording.h"
 #include "runtime/moru_file.h"
 #include "runtime/training/json_writer.h"
-#include "runtime/training_section.h"
 #include "runtime/version.h"
 
 namespace moru {
@@ -91,10 +92,10 @@ Status save_model(const Session& session, const Recipe& recipe, const std::strin
   const std::vector<std::byte> bytes = write_recipe(recipe);
   std::vector<MoruSection> sections = (*weighted)->sections();
   std::erase_if(sections, [](const MoruSection& section) {
-    return section.kind == SectionKind::recipe || section.kind == training_section;
+    return section.kind == SectionKind::recipe || section.kind == SectionKind::training;
   });
   sections.push_back({SectionKind::recipe, {std::span<const std::byte>(bytes)}});
-  if (!training.empty()) sections.push_back({training_section, {training}});
+  if (!training.empty()) sections.push_back({SectionKind::training, {training}});
   return write_moru_file(path, sections);
 }
 
@@ -121,9 +122,7 @@ std::string metrics_table(std::span<const NamedMetrics> rows) {
     for (const std::string& name : names) {
       const auto value = std::find_if(row.values.begin(), row.values.end(),
                                       [&](const NamedValue& candidate) { return candidate.name == name; });
-      std::array<char, 32> cell = {"-"};
-      if (value != row.values.end()) std::snprintf(cell.data(), cell.size(), "%.5g", value->value);
-      append_right(cell.data(), width_of(name));
+      append_right(value == row.values.end() ? "-" : number_text(value->value, 5), width_of(name));
     }
     text += '\n';
   }
@@ -163,9 +162,7 @@ std::string RunMetrics::to_json() const {
   }
   json.end_object();
   const auto write_hash = [&](const char* name, uint64_t value) {
-    std::array<char, 20> hash;
-    std::snprintf(hash.data(), hash.size(), "%016llx", static_cast<unsigned long long>(value));
-    json.key(name).text(hash.data());
+    json.key(name).text(hash_text(value));
   };
   write_hash("program_hash", program_hash);
   json.key("target").text(target);

@@ -49,7 +49,7 @@ class RunDirectory {
 };
 
 /// Writes the session's program as a `.moru` with its present weights and `recipe`, what was fitted included; and with
-/// `training` as the section of that name (training_section.h), unless it is empty.
+/// `training` as the section of that name, unless it is empty.
 Status save_model(const Session& session, const Recipe& recipe, const std::string& path,
                   std::span<const std::byte> training = {});
 

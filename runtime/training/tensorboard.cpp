@@ -66,6 +66,13 @@ std::string event(double wall_time, int64_t step) {
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
+/// The event that every file begins with.
+std::string version_event(double wall_time) {
+  std::string out = event(wall_time, 0);
+  append_bytes(out, 3, "brain.Event:2");
+  return out;
+}
+
 /// One event file, appended to and flushed by epoch.
 class EventFile {
  public:
@@ -137,12 +144,6 @@ std::string scalar_event(double wall_time, int64_t step, std::string_view tag, f
   append_little_endian(scalar, std::bit_cast<uint32_t>(value));
   append_bytes(summary, 1, scalar);
   append_bytes(out, 5, summary);
-  return out;
-}
-
-std::string version_event(double wall_time) {
-  std::string out = event(wall_time, 0);
-  append_bytes(out, 3, "brain.Event:2");
   return out;
 }
 

@@ -28,8 +28,7 @@ uint32_t crc32c(std::span<const std::byte> bytes);
 /// One record: framing, checksums and `bytes`.
 std::string tf_record(std::string_view bytes);
 
-/// The bytes of an Event with one scalar, and of the one that every file begins with.
+/// The bytes of an Event with one scalar.
 std::string scalar_event(double wall_time, int64_t step, std::string_view tag, float value);
-std::string version_event(double wall_time);
 
 }  // namespace moru

@@ -6,7 +6,6 @@
 // Before a time is printed the step has run and its loss was checked to be finite and to fall. Medians and minima of 25
 // samples of about 0.05 s. --kernels adds where the time goes, as `moru bench --kernels` does.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -15,6 +14,7 @@
 
 #include "compiler/model/initializers.h"
 #include "tests/bench/workloads.h"
+#include "tests/support/clock.h"
 #include "tools/moru/kernel_profile.h"
 #include "tools/moru/native_program.h"
 
@@ -22,7 +22,7 @@ using namespace moru;
 
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+using moru::test::now;
 
 struct Bound {
   std::vector<std::vector<float>> floats;

@@ -2,7 +2,6 @@
 // interpreter's. Times are minima of repeated runs, since other processes share the machine.
 //   codegen_bench [--target T] [--vector-bytes N] [--optimization N] [--assembly KERNEL] [filter]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,12 +14,13 @@
 #include "compiler/interpret/kernel_interpreter.h"
 #include "compiler/ops/random_expr.h"
 #include "compiler/ops/transcendentals.h"
+#include "tests/support/clock.h"
 
 using namespace moru;
 
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+using moru::test::now;
 
 /// CPU time of this thread: what compiling costs whatever else the machine does.
 double cpu_now() {

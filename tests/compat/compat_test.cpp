@@ -10,7 +10,6 @@
 #include "compiler/io/training_io.h"
 #include "compiler/passes/make_entries.h"
 #include "runtime/moru_file.h"
-#include "runtime/training_section.h"
 
 using namespace moru;
 
@@ -23,7 +22,7 @@ TEST_CASE("compat: small.moru of format version 1 still gives its numbers") {
   CHECK(model.input_names() == std::vector<std::string>{"window"});
   CHECK(model.output_names == std::vector<std::string>{"y"});
   CHECK(model.layers.at(1).class_name == "LSTM");
-  const SavedTraining training = read_training((*file)->section(training_section), "small.moru");
+  const SavedTraining training = read_training((*file)->section(SectionKind::training), "small.moru");
   CHECK(training.compile_config.find("\"adam\"") != std::string::npos);
   CHECK(training.variables.size() == 12);
 

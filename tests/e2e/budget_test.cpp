@@ -4,61 +4,18 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <new>
 
 #include "compiler/codegen/emit.h"
 #include "compiler/model/layers.h"
 #include "runtime/aligned_buffer.h"
 #include "runtime/training/fit.h"
 #include "tests/e2e/workload_session.h"
-
-namespace {
-
-// Counts what goes through operator new in this test binary, which is all that the runtime allocates with.
-std::atomic<int64_t> allocations{0};
-
-void* allocate(size_t bytes, size_t alignment) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  if (alignment <= alignof(std::max_align_t)) return std::malloc(bytes == 0 ? 1 : bytes);
-  return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-}
-
-void* allocate_or_throw(size_t bytes, size_t alignment) {
-  void* memory = allocate(bytes, alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-}  // namespace
-
-// Not inlined: the compiler would otherwise see that `delete` is `free` and warn at every use.
-[[gnu::noinline]] void* operator new(size_t bytes) { return allocate_or_throw(bytes, 1); }
-[[gnu::noinline]] void* operator new[](size_t bytes) { return allocate_or_throw(bytes, 1); }
-[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 1); }
-[[gnu::noinline]] void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 1); }
-[[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t alignment) {
-  return allocate_or_throw(bytes, static_cast<size_t>(alignment));
-}
-[[gnu::noinline]] void* operator new[](size_t bytes, std::align_val_t alignment) {
-  return allocate_or_throw(bytes, static_cast<size_t>(alignment));
-}
-[[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return allocate(bytes, static_cast<size_t>(alignment));
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
+#include "tests/support/clock.h"
+#include "tests/support/count_allocations.h"
 
 using namespace moru;
 using namespace moru::test;
@@ -70,8 +27,6 @@ constexpr bool times_count = true;
 #else
 constexpr bool times_count = false;
 #endif
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// T3 with another number of time steps.
 Model lstm_model(int64_t steps) {

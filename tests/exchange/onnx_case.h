@@ -1,6 +1,7 @@
 // OnnxCase: a small ONNX model that a test writes down node by node, and its answers by native code.
 #pragma once
 
+#include <doctest/doctest.h>
 #include <onnx/onnx_pb.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "compiler/support/error.h"
 #include "runtime/training/predict.h"
 #include "tests/runtime/temporary_directory.h"
+#include "tests/support/need.h"
 #include "tools/moru/native_program.h"
 
 namespace moru::test {
@@ -39,6 +41,17 @@ template <typename T>
 std::vector<T> values_of(const SavedTensor& tensor) {
   const auto* begin = reinterpret_cast<const T*>(tensor.bytes.data());
   return {begin, begin + tensor.bytes.size() / sizeof(T)};
+}
+
+inline void check_close(const std::vector<float>& got, const std::vector<float>& wanted, double tolerance = 1e-6) {
+  REQUIRE(got.size() == wanted.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i);
+    CHECK(got[i] == doctest::Approx(wanted[i]).epsilon(tolerance));
+  }
+}
+inline void check_close(const SavedTensor& got, const std::vector<float>& wanted, double tolerance = 1e-6) {
+  check_close(values_of<float>(got), wanted, tolerance);
 }
 
 inline onnx::NodeProto& add_node(onnx::GraphProto& graph, const std::string& op, const std::vector<std::string>& inputs,
@@ -149,13 +162,6 @@ struct OnnxCase {
       return error.what();
     }
     return "no error";
-  }
-
- private:
-  template <typename T>
-  static T need(Result<T> result) {
-    if (!result) throw std::runtime_error(result.status().message());
-    return *std::move(result);
   }
 };
 

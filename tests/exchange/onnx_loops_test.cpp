@@ -39,11 +39,6 @@ std::vector<float> inputs_of(size_t count) {
   return x;
 }
 
-void check_close(const std::vector<float>& got, const std::vector<float>& wanted) {
-  REQUIRE(got.size() == wanted.size());
-  for (size_t i = 0; i < got.size(); ++i) CHECK(std::abs(got[i] - wanted[i]) < 2e-6f);
-}
-
 void add_weights(OnnxCase& model) {
   add_initializer<float>(model.graph(), "w", onnx_float, {2, 2},
                          {weights[0][0], weights[0][1], weights[1][0], weights[1][1]});

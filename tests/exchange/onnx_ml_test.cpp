@@ -34,11 +34,6 @@ struct MlCase : OnnxCase {
   }
 };
 
-void check_close(const std::vector<float>& got, const std::vector<float>& wanted) {
-  REQUIRE(got.size() == wanted.size());
-  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(wanted[i]).epsilon(1e-6));
-}
-
 }  // namespace
 
 TEST_CASE("onnx ml: columns are chosen, scaled, filled in, cut in two and brought to a length of one") {

@@ -8,11 +8,6 @@
 namespace moru::test {
 namespace {
 
-void check_close(const std::vector<float>& got, const std::vector<float>& wanted, double tolerance) {
-  REQUIRE(got.size() == wanted.size());
-  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(wanted[i]).epsilon(tolerance));
-}
-
 void add_scalar(OnnxCase& model, const std::string& name, float value) {
   add_initializer<float>(model.graph(), name, onnx_float, {}, {value});
 }

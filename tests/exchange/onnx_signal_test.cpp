@@ -8,15 +8,6 @@
 namespace moru::test {
 namespace {
 
-void check_close(const SavedTensor& got, const std::vector<float>& wanted) {
-  const std::vector<float> values = values_of<float>(got);
-  REQUIRE(values.size() == wanted.size());
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    CAPTURE(i);
-    CHECK(values[i] == doctest::Approx(wanted[i]).epsilon(1e-5));
-  }
-}
-
 void set_integers(onnx::NodeProto& node, const std::string& name, const std::vector<int64_t>& values) {
   onnx::AttributeProto& added = attribute(node, name, onnx::AttributeProto::INTS);
   for (const int64_t value : values) added.add_ints(value);

@@ -17,7 +17,6 @@
 #include "compiler/model/layers.h"
 #include "compiler/support/error.h"
 #include "runtime/moru_file.h"
-#include "runtime/training_section.h"
 
 namespace moru::test {
 namespace {
@@ -175,7 +174,7 @@ Bytes moru_bytes() {
   const Bytes stored = write_model(model), training = write_training(small_training());
   const WeightsSection weights = make_weights_section(model);
   const MoruSection sections[] = {{SectionKind::model, {stored}},
-                                  {training_section, {training}},
+                                  {SectionKind::training, {training}},
                                   {SectionKind::weights, weights.pieces}};
   Result<Bytes> bytes = make_moru_bytes(sections);
   if (!bytes) throw std::logic_error(bytes.status().message());
@@ -188,7 +187,7 @@ void read_moru(std::span<const std::byte> bytes) {
     const auto file = MoruFile::from_memory(bytes);
     if (!file) return;
     read_model((*file)->section(SectionKind::model), (*file)->section(SectionKind::weights), "m.moru");
-    if ((*file)->has(training_section)) read_training((*file)->section(training_section), "m.moru");
+    if ((*file)->has(SectionKind::training)) read_training((*file)->section(SectionKind::training), "m.moru");
   });
 }
 

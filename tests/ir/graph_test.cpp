@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <clocale>
+#include <string>
+
 #include "compiler/ir/builder.h"
 #include "compiler/ops/op.h"
 #include "compiler/support/error.h"
@@ -14,7 +17,7 @@ const char* module_example = R"(module {
   slot input "x": f32[batch, 5, 3]
   slot input "ids": i32[batch] limit 5000000000
   slot parameter "lstm/kernel": f32[3, 4] trainable
-  slot control "rate": f32[] initial 0.10000000000000001
+  slot control "rate": f32[] initial 0.1
   slot output "a \"quoted\" name": f32[batch, 4]
   entry predict {
     %0 = input "x": f32[batch, 5, 3]
@@ -186,6 +189,17 @@ TEST_CASE("graph: a wrong text is refused with its line") {
   check_parse_error("module {\n}\nmore", "unexpected text", "3");
   check_parse_error("module {", "expected", "1");
   check_parse_error("module {\n slot input \"x", "expected '\"'", "2");
+}
+
+TEST_CASE("graph: text is the same in every locale") {
+  const std::string text = "module {\n  slot control \"rate\": f32[] initial 0.001\n}\n";
+  const std::string before = std::setlocale(LC_ALL, nullptr);
+  // With commas for points, where one of them is installed.
+  for (const char* name : {"de_DE.UTF-8", "de_DE", "fr_FR.UTF-8", "ru_RU.UTF-8"})
+    if (std::setlocale(LC_ALL, name) != nullptr) break;
+  CHECK(module_text(parse_module(text)) == text);
+  CHECK(parse_module(text).slots[0].initial == 0.001);
+  std::setlocale(LC_ALL, before.c_str());
 }
 
 TEST_CASE("graph: deeply nested text is refused without exhausting the stack") {

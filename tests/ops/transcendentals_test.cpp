@@ -75,7 +75,6 @@ struct Function {
 
 double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
-double rsqrt(double x) { return 1.0 / std::sqrt(x); }
 
 // The bounds are the ones stated in transcendentals.h.
 const Function functions[] = {
@@ -87,7 +86,6 @@ const Function functions[] = {
     {"sigmoid", sigmoid_expr, sigmoid, 1.81, 0x1.7p-127, 0.0, 1.0},
     {"erf", erf_expr, [](double x) { return std::erf(x); }, 1.42, 0.0, -1.0, 1.0},
     {"softplus", softplus_expr, softplus, 2.34, 0.0, 0.0},
-    {"rsqrt", rsqrt_expr, rsqrt, 1.50},
 };
 
 struct Worst {

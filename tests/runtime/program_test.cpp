@@ -45,7 +45,6 @@ TEST_CASE("program: slots, entries, symbols and outputs are read and found by na
   CHECK(program->find_slot("momentum") == slot_momentum);
   CHECK(program->find_slot("nothing") == std::nullopt);
   CHECK(program->find_entry("train_step") == entry_train_step);
-  CHECK(program->find_output("y") == 0U);
   CHECK(program->outputs()[0].target == slot_y_true);
   CHECK(program->outputs()[0].sample_weight == std::nullopt);
   CHECK(program->workers_symbol() == symbol_workers);

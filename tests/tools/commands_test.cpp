@@ -23,12 +23,6 @@ const std::vector<std::string> commands = {
     "compare", "passes",  "ops",     "dump",    "checkpoint", "report", "backtest", "view",    "explain",
     "gradcheck", "reduce"};
 
-void succeeds(const Outcome& outcome) {
-  CAPTURE(outcome.out);
-  CAPTURE(outcome.err);
-  REQUIRE(outcome.code == 0);
-}
-
 void write_floats(const std::string& path, std::vector<int64_t> shape, const std::vector<float>& values) {
   REQUIRE(write_npy(path, DType::f32, shape, std::as_bytes(std::span(values))).ok());
 }
@@ -101,6 +95,21 @@ TEST_CASE("import gives initial weights that depend on the seed alone, and summa
   succeeds(table);
   CHECK(table.out.find("hidden (Dense)") != std::string::npos);
   CHECK(table.out.find("41") != std::string::npos);  // 3*8 + 8 + 8 + 1
+}
+
+TEST_CASE("summary, dump and view show models whose weights no memory holds") {
+  const SmallProject project;
+  const std::string model = project / "large.json";
+  write_file(model, SmallProject::model_json(SmallProject::input_layer("524288") +
+                                             R"(, {"class_name": "Dense", "config": {"name": "y", "units": 1048576}})"));
+  const Outcome summary = project.moru({"summary", model});
+  succeeds(summary);
+  CHECK(summary.out.find("549,756,862,464") != std::string::npos);  // 2^39 + 2^20
+  const Outcome graph = project.moru({"dump", model});
+  succeeds(graph);
+  CHECK(graph.out.find("f32[524288, 1048576]") != std::string::npos);
+  succeeds(project.moru({"view", model, "-o", project / "large.dot"}));
+  succeeds(project.moru({"explain", model, "--seconds", "0"}));
 }
 
 TEST_CASE("a recipe stands for its model wherever a model is asked for") {
@@ -413,6 +422,16 @@ TEST_CASE("bench measures predictions and training steps") {
     CHECK(result["sizes"]["batch"] == 7);
     CHECK(result["median_us"].get<double>() >= result["min_us"].get<double>());
     CHECK(result["min_us"].get<double>() > 0);
+  }
+}
+
+TEST_CASE("bench refuses sizes that name nothing or are no numbers") {
+  const SmallProject project;
+  for (const char* size : {"=5", "time=", "time=0", "time=99999999999999999999", "time=5x", "time"}) {
+    CAPTURE(size);
+    const Outcome outcome = project.moru({"bench", project / "model.json", "--size", size});
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err.find("--size takes NAME=NUMBER, such as time=24, not '" + std::string(size) + "'") != std::string::npos);
   }
 }
 

@@ -13,12 +13,6 @@ using nlohmann::json;
 
 namespace {
 
-void succeeds(const Outcome& outcome) {
-  CAPTURE(outcome.out);
-  CAPTURE(outcome.err);
-  REQUIRE(outcome.code == 0);
-}
-
 std::string weights_of(const SmallProject& project, const std::string& model) {
   const std::string file = project / "compare.safetensors";
   succeeds(project.moru({"convert", model, file}));

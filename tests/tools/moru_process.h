@@ -1,6 +1,7 @@
 // Runs the real binaries as a user would, and keeps what they said.
 #pragma once
 
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -67,6 +68,13 @@ inline Outcome run_moru(const std::vector<std::string>& arguments, const std::st
   int status = 0;
   ::waitpid(child, &status, 0);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), read_file(out), read_file(err)};
+}
+
+/// Requires that it did what it was asked to.
+inline void succeeds(const Outcome& outcome) {
+  CAPTURE(outcome.out);
+  CAPTURE(outcome.err);
+  REQUIRE(outcome.code == 0);
 }
 
 /// A small regression with a model, a recipe and data: three numeric columns, one output `y`.

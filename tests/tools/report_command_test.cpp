@@ -15,12 +15,6 @@ using nlohmann::json;
 
 namespace {
 
-void succeeds(const Outcome& outcome) {
-  CAPTURE(outcome.out);
-  CAPTURE(outcome.err);
-  REQUIRE(outcome.code == 0);
-}
-
 void fails_with(const Outcome& outcome, const std::string& text) {
   CAPTURE(outcome.err);
   CHECK(outcome.code == 1);

@@ -11,12 +11,6 @@ using namespace moru::test;
 
 namespace {
 
-void succeeds(const Outcome& outcome) {
-  CAPTURE(outcome.out);
-  CAPTURE(outcome.err);
-  REQUIRE(outcome.code == 0);
-}
-
 const std::string columns = R"({"columns": ["a", "b", "c"], "scaler": "standard"})";
 
 std::string recipe(const std::string& model, const std::string& optimizer, const std::string& epochs) {

@@ -11,12 +11,6 @@ using nlohmann::json;
 
 namespace {
 
-void succeeds(const Outcome& outcome) {
-  CAPTURE(outcome.out);
-  CAPTURE(outcome.err);
-  REQUIRE(outcome.code == 0);
-}
-
 size_t count(const std::string& text, const std::string& what) {
   size_t number = 0;
   for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++number;
@@ -158,6 +152,17 @@ TEST_CASE("explain says whose attention runs by blocks, and does not take that f
   CHECK(blocked.at("numbers").at("layers") == 1);
   CHECK(blocked.dump().find("heads") != std::string::npos);
   CHECK(explained.dump().find("over time") == std::string::npos);
+}
+
+TEST_CASE("explain shortens a long list of layers between characters") {
+  const RecurrentProject project;
+  std::string layers = project.input_layer("3");
+  for (const char* name : {"가나다라마바", "사아자차카타", "파하거너더러", "머버서어저처", "커터퍼허고노", "도로모보소오"})
+    layers += R"(, {"class_name": "Activation", "config": {"name": ")" + std::string(name) + R"(", "activation": "tanh"}})";
+  write_file(project / "long.json", project.model_json(layers));
+  const std::string fused = fact(project.explain({project / "long.json", "--seconds", "0"}), "fused").dump();
+  CHECK(fused.find("...") != std::string::npos);
+  CHECK(fused.find("\xEF\xBF\xBD") == std::string::npos);  // U+FFFD, which stands for half a character
 }
 
 TEST_CASE("explain says it in words as well, measures where it is asked to, and names entries that there are not") {

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "runtime/checksum.h"
 #include "runtime/training/json_writer.h"
 #include "runtime/training/train_from_recipe.h"
 #include "tools/moru-run/commands.h"
@@ -24,12 +25,6 @@ void write_slot(JsonWriter& json, const Program& program, uint32_t number) {
   }
   json.end_array();
   json.end_object();
-}
-
-std::string hash_text(uint64_t hash) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
 }
 
 }  // namespace

@@ -8,8 +8,6 @@
 namespace moru::run {
 namespace {
 
-bool is_checkpoint(const std::string& path) { return path.ends_with(".moruckpt"); }
-
 /// The recipe a file carries, if any.
 Result<std::optional<Recipe>> find_recipe(const MoruFile& file) {
   if (!file.has(SectionKind::recipe)) return std::optional<Recipe>();
@@ -61,7 +59,7 @@ Result<Model> open_model(const CommonOptions& common) {
     if (!recipe) return recipe.status();
     model.recipe = *std::move(recipe);
   }
-  if (!common.weights.empty() && !is_checkpoint(common.weights)) {
+  if (!common.weights.empty() && !is_checkpoint_path(common.weights)) {
     const Result<std::shared_ptr<const MoruFile>> file = MoruFile::open(common.weights);
     if (!file) return file.status();
     Result<std::optional<Recipe>> recipe = find_recipe(**file);
@@ -74,7 +72,7 @@ Result<Model> open_model(const CommonOptions& common) {
 Result<std::unique_ptr<Session>> open_session(const CommonOptions& common, const Model& model) {
   Result<std::unique_ptr<Session>> session = Session::create(model.program, {.threads = common.threads});
   if (!session || common.weights.empty()) return session;
-  if (is_checkpoint(common.weights)) {
+  if (is_checkpoint_path(common.weights)) {
     const Result<Checkpoint> checkpoint = read_checkpoint(common.weights);
     if (!checkpoint) return checkpoint.status();
     MORU_RETURN_IF_ERROR(restore_session(*checkpoint, **session));

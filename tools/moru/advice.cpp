@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compiler/support/error.h"
+#include "runtime/data/wording.h"
 #include "runtime/training/json_writer.h"
 #include "tools/moru/recipe_model.h"
 
@@ -50,12 +51,6 @@ std::string activation_of(const Layer& layer) {
   return name ? *name : value->is_none() ? "linear" : "";
 }
 
-const TargetRecipe* find_target_recipe(const Recipe& recipe, const std::string& output) {
-  for (const TargetRecipe& target : recipe.data.targets)
-    if (target.name == output || (target.name.empty() && recipe.data.targets.size() == 1)) return &target;
-  return nullptr;
-}
-
 std::vector<Output> list_outputs(const Model& model, const Recipe& recipe, const Dataset& data) {
   std::vector<Output> list;
   for (size_t i = 0; i < model.outputs.size(); ++i) {
@@ -68,11 +63,10 @@ std::vector<Output> list_outputs(const Model& model, const Recipe& recipe, const
       ref = model.nodes[ref.node].inputs[0];
     output.layer = layer_at(ref);
     output.activation = activation_of(*output.layer);
-    for (const LossRecipe& loss : recipe.fit.losses)
-      if (loss.output == output.name || (loss.output.empty() && model.outputs.size() == 1)) output.loss = &loss;
+    output.loss = find_loss(recipe.fit, output.name);
     output.target_index = data.find_target(output.name);
     if (output.target_index >= 0) output.target = &data.targets()[static_cast<size_t>(output.target_index)];
-    if (const TargetRecipe* target = find_target_recipe(recipe, output.name)) {
+    if (const TargetRecipe* target = find_target(recipe.data, output.name)) {
       output.scaler = target->scaler;
       for (const ColumnRecipe& column : target->columns)
         if (column.scaler != ScalerKind::none) output.scaler = column.scaler;
@@ -109,11 +103,6 @@ const Layer* find_sequence_layer(const Model& model, TensorRef ref) {
     ref = node.inputs[0];
   }
   return nullptr;
-}
-
-Shape without_trailing_ones(Shape shape) {
-  while (!shape.empty() && shape.back().is_constant(1)) shape.pop_back();
-  return shape;
 }
 
 /// Least and largest of a target's training values.
@@ -170,19 +159,13 @@ Range range_of(const Dataset& data, int target) {
   return range;
 }
 
-std::string number_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
-
 /// What an activation cannot yield of the values that the loss compares with.
 void doubt_values(const Output& output, const Dataset& data, std::vector<std::string>& doubts) {
   if (!output.loss || !output.target || data.size() == 0) return;
   Range range = range_of(data, output.target_index);
   if (!range.any || !(range.least < range.most)) return;
   const std::string loss = output.loss->name;
-  std::string seen = "the target has values from " + number_text(range.least) + " to " + number_text(range.most);
+  std::string seen = "the target has values from " + number_text(range.least, 6) + " to " + number_text(range.most, 6);
   if (output.scaler != ScalerKind::none) {
     const bool standard = output.scaler == ScalerKind::standard;
     seen = standard ? "the target is scaled to mean 0 and deviation 1" : "the target is scaled to values from 0 to 1";

@@ -1,5 +1,6 @@
 // moru bench: how long a prediction or a training step takes.
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -30,9 +31,10 @@ std::map<std::string, int64_t> parse_sizes(const Options& options) {
   std::map<std::string, int64_t> sizes;
   for (const std::string& text : options.sizes) {
     const size_t equals = text.find('=');
-    char* end = nullptr;
-    const long long size = equals == std::string::npos ? 0 : std::strtoll(text.c_str() + equals + 1, &end, 10);
-    if (size < 1 || *end != '\0') fail("--size takes NAME=NUMBER, such as time=24, not '" + text + "'");
+    int64_t size = 0;
+    const char* end = text.data() + text.size();
+    if (equals == std::string::npos || equals == 0 || std::from_chars(text.data() + equals + 1, end, size).ptr != end || size < 1)
+      fail("--size takes NAME=NUMBER, such as time=24, not '" + text + "'");
     sizes[text.substr(0, equals)] = size;
   }
   sizes["batch"] = options.batch;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "runtime/checksum.h"
 #include "runtime/data/wording.h"
 #include "runtime/training/json_writer.h"
 #include "tools/moru/commands.h"
@@ -16,12 +17,6 @@ struct Options {
   std::string path;
   bool json = false;
 };
-
-std::string hash_text(uint64_t hash) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
 
 void print_json(const std::string& path, const Checkpoint& checkpoint) {
   JsonWriter json;

@@ -32,8 +32,6 @@ struct Options {
   CompileFlags flags;
 };
 
-std::string ending_of(const std::string& path) { return std::filesystem::path(path).extension().string(); }
-
 /// Looks at the recipe's data where they are at hand: widths are checked, and what was learned of the columns travels
 /// along. Where the file is elsewhere, what is trained on later is checked then.
 void fit_recipe(ModelSource& source) {

@@ -21,7 +21,7 @@ struct Options {
 };
 
 std::string text_of(const Options& options) {
-  ModelSource source = open_model(options.model, {}, options.recipe);
+  ModelSource source = open_drawn_model(options.model, options.recipe);
   const PreparedModel prepared = prepare_model(source, true);
   if (options.drawn) return model_text(source.model);
   CompileOptions compile_options = make_compile_options(options.flags, source.model, prepared.trains ? &prepared.training : nullptr);

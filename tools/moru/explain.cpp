@@ -59,7 +59,7 @@ std::string time_text(const ProfiledEntry& profiled) {
 }
 
 int run(const Options& options) {
-  ModelSource source = open_model(options.model, {}, options.recipe);
+  ModelSource source = open_drawn_model(options.model, options.recipe);
   if (source.program) fail("'" + options.model + "' is compiled already\n  hint: give the model it was compiled from");
   const PreparedModel prepared = prepare_model(source, true);
   const std::string entry = !options.entry.empty() ? options.entry : prepared.trains ? "train_step" : "predict";
@@ -78,8 +78,10 @@ int run(const Options& options) {
     fail("there is no entry '" + entry +
          "'\n  hint: 'predict' is always there; a recipe adds 'train_step' and 'evaluate'");
   std::optional<ProfiledEntry> profiled;
-  if (options.seconds > 0)
+  if (options.seconds > 0) {
+    initialize(source);
     profiled = profile_entry(source, options.flags, prepared, entry, batch, options.threads, options.seconds);
+  }
   std::map<std::string, int64_t, std::less<>> symbols = {{"batch", batch}, {"workers", options.threads}};
   if (profiled) symbols = profiled->symbols;
   const std::vector<Fact> facts = explain_program(snapshots, lowered, entry, symbols);

@@ -6,6 +6,7 @@
 
 #include "compiler/interpret/gradient_check.h"
 #include "compiler/passes/expand.h"
+#include "runtime/data/wording.h"
 #include "runtime/training/batch_feeder.h"
 #include "runtime/training/json_writer.h"
 #include "tools/moru/advice.h"
@@ -51,12 +52,6 @@ std::string position_text(const std::vector<int64_t>& shape, size_t element) {
     element /= static_cast<size_t>(shape[axis]);
   }
   return sizes_text(position);
-}
-
-std::string number_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
 }
 
 /// The first samples of the training part, as training would bring them, or random tensors.
@@ -134,8 +129,8 @@ std::string kink_text(const Row& row) {
   const std::string element = position_text(row.input->shape, probe.element);
   return "note: the loss has a kink at '" + row.input->name + "' " + element +
          (row.kinks.size() > 1 ? " and " + std::to_string(row.kinks.size() - 1) + " other elements" : "") +
-         ": it rises by " + number_text(probe.below) + " to its left and by " + number_text(probe.above) +
-         " to its right (as relu does at 0); the gradient is " + number_text(probe.gradient);
+         ": it rises by " + number_text(probe.below, 6) + " to its left and by " + number_text(probe.above, 6) +
+         " to its right (as relu does at 0); the gradient is " + number_text(probe.gradient, 6);
 }
 
 void print_table(const std::vector<Row>& rows, const std::string& source, double loss) {
@@ -234,7 +229,7 @@ int run(const Options& options) {
   if (!prepared.trains) append_weighted_loss(graph, inputs, options.changes.seed.value_or(0));
   const double loss = interpret_loss(graph, inputs);
   if (!std::isfinite(loss))
-    fail("the loss is " + number_text(loss) + " on " + batch.source + ", so it has no gradient\n  hint: moru compare " +
+    fail("the loss is " + number_text(loss, 6) + " on " + batch.source + ", so it has no gradient\n  hint: moru compare " +
          options.model + " --nodes shows where numbers go wrong");
 
   const std::vector<InputProbes> probes = probe_gradients(
@@ -265,9 +260,9 @@ int run(const Options& options) {
   if (!worst->wrong) return 0;
   const GradientProbe& probe = *worst->worst;
   std::string message = "the gradient with respect to '" + worst->input->name + "' " +
-                        position_text(worst->input->shape, probe.element) + " is " + number_text(probe.gradient) +
-                        ", but finite differences say " + number_text(probe.difference()) + " (relative error " +
-                        number_text(worst->error) + ", more than " + number_text(options.tolerance) + ")";
+                        position_text(worst->input->shape, probe.element) + " is " + number_text(probe.gradient, 6) +
+                        ", but finite differences say " + number_text(probe.difference(), 6) + " (relative error " +
+                        number_text(worst->error, 6) + ", more than " + number_text(options.tolerance, 6) + ")";
   std::string blocking;
   for (const std::string& node : blocking_nodes(graph)) blocking += (blocking.empty() ? "" : ", ") + node;
   if (!blocking.empty()) message += "\n  no gradient passes " + blocking;

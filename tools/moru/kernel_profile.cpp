@@ -18,17 +18,6 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-void add_name(std::vector<std::string>& names, const std::string& name) {
-  if (!name.empty() && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-}
-
-void add_origins(std::span<const Statement> statements, std::vector<std::string>& names) {
-  for (const Statement& statement : statements) {
-    add_name(names, statement.origin);
-    if (const For* loop = std::get_if<For>(&statement.node)) add_origins(loop->body, names);
-  }
-}
-
 std::string joined(const std::vector<std::string>& names, size_t most) {
   std::string text;
   for (size_t i = 0; i < std::min(names.size(), most); ++i) text += (i ? ", " : "") + names[i];
@@ -134,9 +123,7 @@ KernelProfile profile_kernels(const KernelModule& module, std::string_view entry
     if (runs[k] == 0) continue;
     const ProfileRegion& region = plan.regions[measured[k]];
     KernelTime kernel;
-    std::vector<std::string> origins;
-    add_origins(region.statements, origins);
-    kernel.origin = joined(origins, 3);
+    kernel.origin = joined(list_origins(region.statements), 3);
     kernel.what = what_text(region, symbols);
     const BufferId written = first_written(region.statements.front());
     if (written != no_buffer) kernel.writes = region.kernel->buffers[written].name;

@@ -16,7 +16,6 @@
 #include "runtime/atomic_file.h"
 #include "runtime/mapped_file.h"
 #include "runtime/moru_file.h"
-#include "runtime/training_section.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/onnx_recipe.h"
 #include "tools/moru/recipe_model.h"
@@ -36,7 +35,7 @@ void read_sections(ModelSource& source, const MoruFile& file) {
   if (!file.has(SectionKind::model)) fail("'" + source.path + "' holds no model, only " + "other sections");
   source.model = read_model(file.section(SectionKind::model), file.section(SectionKind::weights), source.path);
   source.recipe = find_recipe(file);
-  if (file.has(training_section)) source.training = read_training(file.section(training_section), source.path);
+  if (file.has(SectionKind::training)) source.training = read_training(file.section(SectionKind::training), source.path);
 }
 
 /// Whether JSON text is a recipe rather than a Keras model: recipes may hold comments, and have data.
@@ -59,7 +58,7 @@ void open_json(ModelSource& source, const std::string& path, bool recipe_allowed
 }
 
 void open_file(ModelSource& source, const std::string& path, bool recipe_allowed, const OnnxImportOptions& onnx = {}) {
-  const std::string ending = std::filesystem::path(path).extension().string();
+  const std::string ending = ending_of(path);
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) fail("cannot read '" + path + "': it is a directory");
   source.path = path;
@@ -104,6 +103,8 @@ std::string name_hint(const std::string& name, const std::vector<std::string>& k
 
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
+std::string ending_of(const std::string& path) { return std::filesystem::path(path).extension().string(); }
+
 namespace {
 
 /// Parameters of the recipe's `initial_weights`, by layer and name, where the shapes agree. Others stay as they are.
@@ -130,10 +131,9 @@ void transfer_weights(ModelSource& source) {
          "', the recipe's initial_weights\n  hint: give layers the same names in both models");
 }
 
-}  // namespace
-
-ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, const std::string& recipe_path,
-                       const std::string& weights_path, const OnnxImportOptions& onnx) {
+/// Everything but initial values.
+ModelSource open_source(const std::string& path, const std::string& recipe_path, const std::string& weights_path,
+                        const OnnxImportOptions& onnx) {
   ModelSource source;
   open_file(source, path, true, onnx);
   if (!source.recipe_path.empty()) {
@@ -153,10 +153,26 @@ ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, co
   if (source.recipe && !source.recipe->dtype_policy.empty())
     source.model.dtype_policy = find_dtype_policy(source.recipe->dtype_policy).value();
   if (source.recipe && !source.recipe_path.empty() && !source.recipe->initial_weights.empty()) transfer_weights(source);
-  if (is_checkpoint(weights_path)) take_checkpoint(source, weights_path);
+  if (is_checkpoint_path(weights_path)) take_checkpoint(source, weights_path);
   else if (!weights_path.empty()) read_weights(source.model, weights_path);
-  initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));
   return source;
+}
+
+}  // namespace
+
+ModelSource open_model(const std::string& path, std::optional<uint64_t> seed, const std::string& recipe_path,
+                       const std::string& weights_path, const OnnxImportOptions& onnx) {
+  ModelSource source = open_source(path, recipe_path, weights_path, onnx);
+  initialize(source, seed);
+  return source;
+}
+
+ModelSource open_drawn_model(const std::string& path, const std::string& recipe_path) {
+  return open_source(path, recipe_path, {}, {});
+}
+
+void initialize(ModelSource& source, std::optional<uint64_t> seed) {
+  initialize_parameters(source.model, seed.value_or(source.recipe ? source.recipe->fit.seed : 0));
 }
 
 ModelSource open_training(const std::string& path, const RecipeChanges& changes, const std::string& recipe_path) {
@@ -183,7 +199,7 @@ std::vector<std::byte> moru_bytes(const ModelSource& source) {
   }
   if (!source.training.empty()) {
     training = write_training(source.training);
-    sections.push_back({training_section, {training}});
+    sections.push_back({SectionKind::training, {training}});
   }
   sections.push_back({SectionKind::weights, weights.pieces});
   return need(make_moru_bytes(sections));

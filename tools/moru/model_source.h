@@ -18,7 +18,7 @@ namespace moru::cli {
 
 struct ModelSource {
   std::string path;                        // of the model itself
-  Model model;                             // with weights: those of the file, or initial ones
+  Model model;                             // with weights: those of the file, or initial ones where asked for
   std::optional<Recipe> recipe;            // that the file carries or is
   SavedTraining training = {};             // of a Keras file or a `.moru` made of one
   std::string recipe_path;                 // where the recipe is a file of its own
@@ -31,6 +31,13 @@ struct ModelSource {
 /// CompileError.
 ModelSource open_model(const std::string& path, std::optional<uint64_t> seed = {}, const std::string& recipe_path = {},
                        const std::string& weights_path = {}, const OnnxImportOptions& onnx = {});
+
+/// The same without values for weights that the file lacks: for what looks at shapes only, of models too
+/// whose weights no memory holds.
+ModelSource open_drawn_model(const std::string& path, const std::string& recipe_path = {});
+
+/// Gives initial values to the weights that have none, as open_model does.
+void initialize(ModelSource& source, std::optional<uint64_t> seed = {});
 
 /// What the command line says of a recipe's training instead of the recipe.
 struct RecipeChanges {
@@ -54,5 +61,7 @@ std::string read_text(const std::string& path);
 
 /// "bikes.moru" of "runs/bikes.moru".
 std::string file_name(const std::string& path);
+/// ".moru" of it.
+std::string ending_of(const std::string& path);
 
 }  // namespace moru::cli

@@ -20,12 +20,6 @@ constexpr std::string_view scaler_suffix = "_scaler";
       {.stage = "recipe", .what = std::move(what), .detail = std::move(detail), .hint = std::move(hint)});
 }
 
-std::string quoted_list(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "'" : ", '") + name + "'";
-  return text;
-}
-
 /// The position of `name` among the model's, an empty name meaning the only one. Throws where there is none.
 size_t position_of(const std::string& name, const std::vector<std::string>& names, const char* what) {
   if (name.empty() && names.size() == 1) return 0;
@@ -147,7 +141,6 @@ bool has_scaler_layer(Model& model, const std::string& name, bool training) {
 }
 
 std::string sample_text(const Type& type) { return shape_text(Shape(type.shape.begin() + 1, type.shape.end())); }
-std::string sample_text(const std::vector<int64_t>& sizes) { return shape_text(Shape(sizes.begin(), sizes.end())); }
 
 bool fits(const Shape& wanted, const std::vector<int64_t>& sizes) {
   if (wanted.size() != sizes.size()) return false;
@@ -165,18 +158,12 @@ std::string columns_text(const DatasetArray& array) {
   return text + (array.features.size() > most ? ", ..." : "");
 }
 
-const LossRecipe* find_loss(const Recipe& recipe, const std::vector<std::string>& outputs, size_t output) {
-  for (const LossRecipe& loss : recipe.fit.losses)
-    if (position_of(loss.output, outputs, "output") == output) return &loss;
-  return nullptr;
-}
-
-std::string without_trailing_ones(std::vector<Dim> shape) {
-  while (!shape.empty() && shape.back().is_constant(1)) shape.pop_back();
-  return shape_text(shape);
-}
-
 }  // namespace
+
+Shape without_trailing_ones(Shape shape) {
+  while (!shape.empty() && shape.back().is_constant(1)) shape.pop_back();
+  return shape;
+}
 
 TrainingSpec make_training_spec(const Recipe& recipe, const Model& model) {
   TrainingSpec spec;
@@ -276,7 +263,7 @@ void check_data(const Model& model, const Dataset& data, const Recipe& recipe, c
     const DatasetArray& array = data.inputs()[static_cast<size_t>(found)];
     if (!fits(Shape(type.shape.begin() + 1, type.shape.end()), array.sample_shape))
       refuse("the input '" + inputs[i] + "' of " + model_name + " takes " + sample_text(type) + " per sample, but " +
-                 recipe_name + " gives it " + sample_text(array.sample_shape),
+                 recipe_name + " gives it " + shape_text(array.sample_shape),
              columns_text(array), "change the shape of the model's input, or the recipe's columns and window");
     if (is_integer(type.dtype) && is_float(array.dtype))
       refuse("the input '" + inputs[i] + "' of " + model_name + " takes " + std::string(dtype_name(type.dtype)) +
@@ -284,7 +271,7 @@ void check_data(const Model& model, const Dataset& data, const Recipe& recipe, c
              {}, "set \"dtype\": \"" + std::string(dtype_name(type.dtype)) + "\" for it in the recipe");
   }
   for (size_t i = 0; i < model.outputs.size(); ++i) {
-    const LossRecipe* loss = find_loss(recipe, model.output_names, i);
+    const LossRecipe* loss = find_loss(recipe.fit, model.output_names[i]);
     const int found = data.find_target(model.output_names[i]);
     if (!loss || found < 0) continue;
     Shape wanted(model.type(model.outputs[i]).shape.begin() + 1, model.type(model.outputs[i]).shape.end());
@@ -296,7 +283,7 @@ void check_data(const Model& model, const Dataset& data, const Recipe& recipe, c
     refuse("the output '" + model.output_names[i] + "' of " + model_name + " is " +
                sample_text(model.type(model.outputs[i])) + " per sample" +
                (labels ? ", which with " + loss->name + " needs a label" : "") + ", but the target in " + recipe_name +
-               " is " + sample_text(array.sample_shape),
+               " is " + shape_text(array.sample_shape),
            columns_text(array), "give the last layer as many units as the target has columns, or change the target");
   }
 }

@@ -35,6 +35,9 @@ void freeze_layers(Model& model, const Recipe& recipe);
 void check_data(const Model& model, const Dataset& data, const Recipe& recipe, const std::string& model_name,
                 const std::string& recipe_name);
 
+/// [batch, 3, 1, 1] as [batch, 3].
+Shape without_trailing_ones(Shape shape);
+
 /// Sets the scalers' statistics from the recipe's fitted part, if it has one.
 void set_statistics(Model& model, const Recipe& recipe);
 

@@ -64,7 +64,7 @@ std::string scaled(double value, const char* unit) {
 }
 
 int run(const Options& options) {
-  ModelSource source = open_model(options.model);
+  ModelSource source = open_drawn_model(options.model);
   std::string text =
       options.json ? summary_json(source.model) : summary_text(source.model, {.expand_nested = options.expand_nested, .masks = options.masks});
   if (!text.ends_with('\n')) text += '\n';

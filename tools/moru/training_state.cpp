@@ -53,8 +53,6 @@ std::function<Status(Session&)> continued_training(ModelSource& source) {
   };
 }
 
-bool is_checkpoint(const std::string& path) { return path.ends_with(".moruckpt"); }
-
 void take_checkpoint(ModelSource& source, const std::string& path) {
   const Checkpoint checkpoint = need(read_checkpoint(path));
   const PreparedModel prepared = prepare_model(source, true);  // with the scalers, whose statistics it holds

@@ -19,9 +19,6 @@ SavedTraining saved_training(const TrainingSpec& training, Model& model, std::sp
 /// recipe's optimizer, which is said on stderr. A learning rate that the recipe changes is the recipe's.
 std::function<Status(Session&)> continued_training(ModelSource& source);
 
-/// Whether `path` ends like a checkpoint of a training run.
-bool is_checkpoint(const std::string& path);
-
 /// Gives the model the weights of a checkpoint, and with a recipe what training it was in the middle of. Throws Failure
 /// or CompileError where it is not one of this model.
 void take_checkpoint(ModelSource& source, const std::string& path);

@@ -1,7 +1,6 @@
 // moru view: a model as a drawing, at any stage of the compiler.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <filesystem>
 
 #include "compiler/pipeline.h"
 #include "runtime/atomic_file.h"
@@ -64,10 +63,10 @@ DotGraph draw(const Options& options, ModelSource& source, std::string& caption)
 }
 
 int run(const Options& options) {
-  const std::string ending = std::filesystem::path(options.output).extension().string();
+  const std::string ending = ending_of(options.output);
   if (ending != ".html" && ending != ".svg" && ending != ".dot")
     fail("cannot draw into '" + options.output + "'\n  hint: give a name that ends in .html, .svg or .dot");
-  ModelSource source = open_model(options.model, {}, options.recipe);
+  ModelSource source = open_drawn_model(options.model, options.recipe);
   std::string caption;
   const std::string dot = dot_text(draw(options, source, caption));
   if (ending == ".dot") {

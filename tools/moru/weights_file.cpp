@@ -1,6 +1,5 @@
 #include "tools/moru/weights_file.h"
 
-#include <filesystem>
 
 #include "compiler/exchange/keras_archive.h"
 #include "compiler/exchange/zip_file.h"
@@ -12,8 +11,6 @@
 
 namespace moru::cli {
 namespace {
-
-std::string ending_of(const std::string& path) { return std::filesystem::path(path).extension().string(); }
 
 std::vector<NamedTensor> read_npz(std::span<const std::byte> bytes, const std::string& source) {
   constexpr std::string_view ending = ".npy";

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 
 #include "compiler/model/model.h"
 #include "runtime/data/wording.h"
@@ -62,14 +62,15 @@ Result<Recipe> parse_recipe_json(std::string_view text, const std::string& name,
 }
 
 Result<Recipe> read_recipe_json(const std::string& path) {
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    return data_error(
-        path + ": cannot be read: " + std::strerror(errno) + "\n  hint: give the path of a recipe, a JSON file",
-        StatusCode::file_not_found);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file.is_open() || file.bad()) {
+    return data_error(path + ": cannot be read: " + std::strerror(errno != 0 ? errno : EIO) +
+                          "\n  hint: give the path of a recipe, a JSON file",
+                      StatusCode::file_not_found);
   }
-  return parse_recipe_json(text.str(), path, std::filesystem::path(path).parent_path().string());
+  return parse_recipe_json(text, path, std::filesystem::path(path).parent_path().string());
 }
 
 }  // namespace moru

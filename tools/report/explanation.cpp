@@ -4,7 +4,9 @@
 #include <set>
 
 #include "compiler/codegen/profile.h"
+#include "compiler/ir/scan_view.h"
 #include "compiler/ops/op.h"
+#include "runtime/data/wording.h"
 #include "tools/report/report_text.h"
 
 namespace moru {
@@ -40,12 +42,17 @@ void take_census(const Graph& graph, bool in_scan, Census& census) {
       ++census.contractions;
       if (in_scan) ++census.contractions_in_loops[node.origin];
     }
-    const bool over_time = name == "scan" && !node.attributes.has("over");
-    if (name == "scan" && !over_time) census.attention.insert(node.origin);
-    if (over_time) {
-      ++census.loops;
-      if (node.attributes.has("recompute") && node.attributes.boolean("recompute")) ++census.recomputing;
-      census.stacked += static_cast<int64_t>(node.outputs.size()) - node.attributes.integer("carries");
+    bool over_time = false;
+    if (name == "scan") {
+      const ScanView scan(node);
+      over_time = scan.over.empty();
+      if (over_time) {
+        ++census.loops;
+        census.recomputing += scan.recompute;
+        census.stacked += static_cast<int64_t>(scan.stacks);
+      } else {
+        census.attention.insert(node.origin);
+      }
     }
     if (name == "tile") {
       Census inside;
@@ -95,24 +102,22 @@ struct KernelCensus {
   std::vector<std::pair<size_t, std::string>> largest;  // layers in one nest, and its text
 };
 
-void add_origins(const Statement& statement, std::set<std::string>& names, int64_t& stores) {
-  if (!statement.origin.empty()) names.insert(statement.origin);
-  if (const For* loop = std::get_if<For>(&statement.node)) {
-    for (const Statement& inner : loop->body) add_origins(inner, names, stores);
-  } else {
-    ++stores;
+/// Of those that are no loops.
+int64_t count_statements(std::span<const Statement> statements) {
+  int64_t count = 0;
+  for (const Statement& statement : statements) {
+    const For* loop = std::get_if<For>(&statement.node);
+    count += loop != nullptr ? count_statements(loop->body) : 1;
   }
+  return count;
 }
 
 KernelCensus kernel_census(const KernelModule& module, const std::string& entry) {
   KernelCensus census;
   for (const ProfileRegion& region : plan_profile(module).regions) {
     if (region.kernel->entry != entry) continue;
-    std::set<std::string> origins;
-    int64_t stores = 0;
     bool contracts = false;
     for (const Statement& statement : region.statements) {
-      add_origins(statement, origins, stores);
       if (const Contraction* contraction = std::get_if<Contraction>(&statement.node)) {
         contracts = true;
         ++census.contractions;
@@ -122,13 +127,15 @@ KernelCensus kernel_census(const KernelModule& module, const std::string& entry)
     }
     if (contracts) continue;
     ++census.nests;
+    const int64_t stores = count_statements(region.statements);
     if (stores < 2) continue;
     ++census.fused_nests;
+    std::vector<std::string> origins = list_origins(region.statements);
+    std::sort(origins.begin(), origins.end());
     std::string names;
     for (const std::string& origin : origins) names += (names.empty() ? "" : ", ") + origin;
-    if (names.size() > 90) names = names.substr(0, 87) + "...";
     census.largest.emplace_back(static_cast<size_t>(stores),
-                                count_text(stores, "statement") + " in one loop nest: " + names);
+                                count_text(stores, "statement") + " in one loop nest: " + shortened(names, 90));
   }
   std::stable_sort(census.largest.begin(), census.largest.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
@@ -145,140 +152,160 @@ int64_t slots_in_place(const Module& module, const std::string& entry) {
                        [&](const GraphResult& result) { return reads.contains(result.slot); });
 }
 
+/// The entry before and behind each pass that changed something, and as it was at last.
+class Steps {
+ public:
+  using Step = std::pair<Census, Census>;
+
+  Steps(const std::vector<Snapshot>& snapshots, const std::string& entry) {
+    for (const Snapshot& snapshot : snapshots) {
+      const Census next = census_of(parse_module(snapshot.text), entry);
+      steps_[snapshot.pass] = {last_, next};
+      last_ = next;
+    }
+  }
+  const Census& last() const { return last_; }
+  const Step* find(const char* pass) const {
+    const auto found = steps_.find(pass);
+    return found == steps_.end() ? nullptr : &found->second;
+  }
+  int64_t removed_by(std::initializer_list<const char*> passes) const {
+    int64_t sum = 0;
+    for (const char* pass : passes)
+      if (const Step* step = find(pass)) sum += step->first.nodes - step->second.nodes;
+    return sum;
+  }
+
+ private:
+  std::map<std::string, Step> steps_;
+  Census last_;
+};
+
+Fact expanded_fact(const Steps::Step& expand) {
+  return {"expanded",
+          format("%lld operations as drawn became %lld primitive ones, %lld of them contractions.",
+                 static_cast<long long>(expand.first.nodes), static_cast<long long>(expand.second.nodes),
+                 static_cast<long long>(expand.second.contractions)),
+          {},
+          {{"before", expand.first.nodes}, {"after", expand.second.nodes}}};
+}
+
+Fact differentiated_fact(const Steps::Step& differentiate, const Steps::Step* update) {
+  const int64_t gradients = differentiate.second.nodes - differentiate.first.nodes;
+  const int64_t added = update == nullptr ? 0 : update->second.nodes - update->first.nodes;
+  return {"differentiated",
+          "Gradients added " + count_text(gradients, "operation") + ", the optimizer " + std::to_string(added) + " more.",
+          {},
+          {{"gradients", gradients}, {"update", added}}};
+}
+
+Fact shared_fact(const Steps& steps) {
+  const int64_t shared = steps.removed_by({"share_common", "share_common_2"}),
+                dead = steps.removed_by({"drop_dead", "drop_dead_2", "drop_dead_3"}),
+                simplified = steps.removed_by({"fold_constants", "fold_constants_2", "simplify", "simplify_2"});
+  return {"shared",
+          count_text(shared, "operation") + (shared == 1 ? " that was" : " that were") + " computed twice " +
+              (shared == 1 ? "is" : "are") + " computed once; " + std::to_string(simplified) + " were folded or cancelled, " +
+              std::to_string(dead) + " were read by nobody.",
+          {},
+          {{"shared", shared}, {"simplified", simplified}, {"dead", dead}}};
+}
+
+/// Of the pass that moves contractions out of loops, to a place `where` the loop.
+Fact moved_fact(const Steps::Step* step, const char* topic, const std::string& where) {
+  const int64_t before = step == nullptr ? 0 : sum_of(step->first.contractions_in_loops);
+  const int64_t left = step == nullptr ? 0 : before - sum_of(step->second.contractions_in_loops);
+  return {topic,
+          left > 0 ? std::to_string(left) + " of " + count_text(before, "contraction") +
+                         " left the loops over time and became one each, over all times, " + where + " the loop."
+                   : "No contraction could leave a loop over time " + where + " it.",
+          step == nullptr ? std::vector<std::string>() : left_the_loop(step->first, step->second),
+          {{"before", before}, {"moved", left}}};
+}
+
+Fact kept_fact(const Census& now) {
+  return {"kept",
+          format("%s over time keep%s %lld values for every time step; what the backward loops need besides is computed "
+                 "again.",
+                 count_text(now.loops, "loop").c_str(), now.loops == 1 ? "s" : "", static_cast<long long>(now.stacked)),
+          {},
+          {{"loops", now.loops}, {"stacked", now.stacked}}};
+}
+
+Fact recomputed_fact(const Census& now) {
+  return {"recomputed",
+          now.recomputing > 0 ? count_text(now.recomputing, "loop") + (now.recomputing == 1 ? " runs" : " run") +
+                                    " segments of time again instead of keeping them."
+                              : "No segment of time is run again: no memory budget asks for it.",
+          {},
+          {{"loops", now.recomputing}}};
+}
+
+Fact blocked_fact(const Census& now) {
+  const auto count = static_cast<int64_t>(now.attention.size());
+  return {"blocked",
+          "Attention of " + count_text(count, "layer") +
+              " runs head by head and, where the sequence is long, by blocks of queries: its scores are never stored whole.",
+          {now.attention.begin(), now.attention.end()},
+          {{"layers", count}}};
+}
+
+Fact fused_fact(const Census& now, const KernelCensus& kernels) {
+  std::vector<std::string> largest;
+  for (size_t i = 0; i < std::min<size_t>(kernels.largest.size(), 8); ++i) largest.push_back(kernels.largest[i].second);
+  return {"fused",
+          count_text(now.nodes, "operation") + " became " + count_text(kernels.contractions, "contraction") + " (" +
+              std::to_string(kernels.with_epilogue) + " with what comes before or behind them inside), " +
+              count_text(kernels.nests, "loop nest") + " (" + std::to_string(kernels.fused_nests) +
+              " of several statements) and " + count_text(kernels.transposes, "transposition") + ".",
+          std::move(largest),
+          {{"operations", now.nodes},
+           {"contractions", kernels.contractions},
+           {"with_epilogue", kernels.with_epilogue},
+           {"loop_nests", kernels.nests},
+           {"fused_nests", kernels.fused_nests},
+           {"transposes", kernels.transposes}}};
+}
+
+Fact reused_fact(const MemoryPlan& plan, int64_t in_place, const Sizes& sizes) {
+  int64_t unshared = 0;
+  for (const BufferPlace& place : plan.places) unshared += size_at(place.bytes, sizes);
+  const int64_t total = size_at(plan.total_bytes, sizes);
+  return {"reused",
+          count_text(static_cast<int64_t>(plan.places.size()), "buffer") + " of together " +
+              bytes_text(static_cast<double>(unshared)) + " share " + bytes_text(static_cast<double>(total)) + "; " +
+              count_text(in_place, "slot") + " (weights, state) " + (in_place == 1 ? "is" : "are") + " replaced in place.",
+          {},
+          {{"buffers", plan.places.size()}, {"unshared_bytes", unshared}, {"arena_bytes", total}, {"in_place", in_place}}};
+}
+
 }  // namespace
 
 std::vector<Fact> explain_program(const std::vector<Snapshot>& snapshots, const Lowered& lowered,
-                                  const std::string& entry,
-                                  const std::map<std::string, int64_t, std::less<>>& symbols) {
+                                  const std::string& entry, const Sizes& sizes) {
   std::vector<Fact> facts;
-  // A pass that changed nothing has no snapshot.
-  Census now;
-  std::map<std::string, std::pair<Census, Census>> steps;
-  for (const Snapshot& snapshot : snapshots) {
-    const Census next = census_of(parse_module(snapshot.text), entry);
-    steps[snapshot.pass] = {now, next};
-    now = next;
-  }
-  const auto change = [&](const char* pass) -> const std::pair<Census, Census>* {
-    const auto found = steps.find(pass);
-    return found == steps.end() ? nullptr : &found->second;
-  };
-  if (const auto* expand = change("expand"))
-    facts.push_back({"expanded",
-                     format("%lld operations as drawn became %lld primitive ones, %lld of them contractions.",
-                            static_cast<long long>(expand->first.nodes), static_cast<long long>(expand->second.nodes),
-                            static_cast<long long>(expand->second.contractions)),
-                     {},
-                     {{"before", expand->first.nodes}, {"after", expand->second.nodes}}});
-  if (const auto* differentiate = change("differentiate");
-      differentiate != nullptr && differentiate->second.nodes > differentiate->first.nodes) {
-    const auto* update = change("add_update");
-    const int64_t gradients = differentiate->second.nodes - differentiate->first.nodes;
-    const int64_t added = update == nullptr ? 0 : update->second.nodes - update->first.nodes;
-    facts.push_back({"differentiated",
-                     "Gradients added " + count_text(gradients, "operation") + ", the optimizer " +
-                         std::to_string(added) + " more.",
-                     {},
-                     {{"gradients", gradients}, {"update", added}}});
-  }
-  const auto removed_by = [&](std::initializer_list<const char*> passes) {
-    int64_t sum = 0;
-    for (const char* pass : passes)
-      if (const auto* step = change(pass)) sum += step->first.nodes - step->second.nodes;
-    return sum;
-  };
-  const int64_t shared = removed_by({"share_common", "share_common_2"}),
-                dead = removed_by({"drop_dead", "drop_dead_2", "drop_dead_3"}),
-                simplified = removed_by({"fold_constants", "fold_constants_2", "simplify", "simplify_2"});
-  facts.push_back({"shared",
-                   count_text(shared, "operation") + (shared == 1 ? " that was" : " that were") + " computed twice " + (shared == 1 ? "is" : "are") + " computed once; " +
-                       std::to_string(simplified) + " were folded or cancelled, " + std::to_string(dead) +
-                       " were read by nobody.",
-                   {},
-                   {{"shared", shared}, {"simplified", simplified}, {"dead", dead}}});
-  const auto moved = [&](const char* pass, const char* topic, const char* where) {
-    const auto* step = change(pass);
-    const int64_t before = step == nullptr ? 0 : sum_of(step->first.contractions_in_loops);
-    const int64_t left = step == nullptr ? 0 : before - sum_of(step->second.contractions_in_loops);
-    if (now.loops == 0) return;
-    std::vector<std::string> details;
-    if (step != nullptr) details = left_the_loop(step->first, step->second);
-    facts.push_back({topic,
-                     left > 0 ? std::to_string(left) + " of " + count_text(before, "contraction") +
-                                    " left the loops over time and became one each, over all times, " + where + " the loop."
-                              : std::string("No contraction could leave a loop over time ") + where + " it.",
-                     std::move(details),
-                     {{"before", before}, {"moved", left}}});
-  };
-  moved("hoist_scan", "hoisted", "ahead of");
-  moved("sink_scan", "sunk", "behind");
+  const Steps steps(snapshots, entry);
+  const Census& now = steps.last();
+  if (const Steps::Step* expand = steps.find("expand")) facts.push_back(expanded_fact(*expand));
+  if (const Steps::Step* step = steps.find("differentiate"); step != nullptr && step->second.nodes > step->first.nodes)
+    facts.push_back(differentiated_fact(*step, steps.find("add_update")));
+  facts.push_back(shared_fact(steps));
   if (now.loops > 0) {
-    facts.push_back({"kept",
-                     format("%s over time keep%s %lld values for every time step; what the backward loops need "
-                            "besides is computed again.",
-                            count_text(now.loops, "loop").c_str(), now.loops == 1 ? "s" : "",
-                            static_cast<long long>(now.stacked)),
-                     {},
-                     {{"loops", now.loops}, {"stacked", now.stacked}}});
-    facts.push_back({"recomputed",
-                     now.recomputing > 0
-                         ? count_text(now.recomputing, "loop") + (now.recomputing == 1 ? " runs" : " run") + " segments of time again instead of keeping them."
-                         : std::string("No segment of time is run again: no memory budget asks for it."),
-                     {},
-                     {{"loops", now.recomputing}}});
+    facts.push_back(moved_fact(steps.find("hoist_scan"), "hoisted", "ahead of"));
+    facts.push_back(moved_fact(steps.find("sink_scan"), "sunk", "behind"));
+    facts.push_back(kept_fact(now));
+    facts.push_back(recomputed_fact(now));
   }
-  if (!now.attention.empty()) {
-    const auto count = static_cast<int64_t>(now.attention.size());
-    facts.push_back({"blocked",
-                     "Attention of " + count_text(count, "layer") + " runs head by head and, where the sequence is long, by blocks of queries: its "
-                         "scores are never stored whole.",
-                     {now.attention.begin(), now.attention.end()},
-                     {{"layers", count}}});
-  }
+  if (!now.attention.empty()) facts.push_back(blocked_fact(now));
   if (!now.tiles.empty())
     facts.push_back({"tiled",
                      "The batch is worked through in chunks, so that a chunk's results stay in the cache.",
                      now.tiles,
                      {{"tiles", now.tiles.size()}}});
-
-  const KernelCensus kernels = kernel_census(lowered.kernels, entry);
-  std::vector<std::string> largest;
-  for (size_t i = 0; i < std::min<size_t>(kernels.largest.size(), 8); ++i) largest.push_back(kernels.largest[i].second);
-  facts.push_back({"fused",
-                   count_text(now.nodes, "operation") + " became " + count_text(kernels.contractions, "contraction") +
-                       " (" + std::to_string(kernels.with_epilogue) +
-                       " with what comes before or behind them inside), " + count_text(kernels.nests, "loop nest") +
-                       " (" + std::to_string(kernels.fused_nests) + " of several statements) and " +
-                       count_text(kernels.transposes, "transposition") + ".",
-                   std::move(largest),
-                   {{"operations", now.nodes},
-                    {"contractions", kernels.contractions},
-                    {"with_epilogue", kernels.with_epilogue},
-                    {"loop_nests", kernels.nests},
-                    {"fused_nests", kernels.fused_nests},
-                    {"transposes", kernels.transposes}}});
-
-  const auto value_of = [&](std::string_view symbol) {
-    const auto found = symbols.find(symbol);
-    return found == symbols.end() ? int64_t{1} : found->second;
-  };
-  for (size_t i = 0; i < lowered.plans.size(); ++i) {
-    if (lowered.kernels.kernels[i].entry != entry) continue;
-    int64_t unshared = 0;
-    for (const BufferPlace& place : lowered.plans[i].places) unshared += place.bytes.evaluate(value_of);
-    const int64_t total = lowered.plans[i].total_bytes.evaluate(value_of);
-    const int64_t in_place = slots_in_place(lowered.module, entry);
-    facts.push_back({"reused",
-                     count_text(static_cast<int64_t>(lowered.plans[i].places.size()), "buffer") + " of together " +
-                         bytes_text(static_cast<double>(unshared)) + " share " +
-                         bytes_text(static_cast<double>(total)) + "; " + count_text(in_place, "slot") +
-                         " (weights, state) " + (in_place == 1 ? "is" : "are") + " replaced in place.",
-                     {},
-                     {{"buffers", lowered.plans[i].places.size()},
-                      {"unshared_bytes", unshared},
-                      {"arena_bytes", total},
-                      {"in_place", in_place}}});
-  }
+  facts.push_back(fused_fact(now, kernel_census(lowered.kernels, entry)));
+  for (size_t i = 0; i < lowered.plans.size(); ++i)
+    if (lowered.kernels.kernels[i].entry == entry)
+      facts.push_back(reused_fact(lowered.plans[i], slots_in_place(lowered.module, entry), sizes));
   return facts;
 }
 

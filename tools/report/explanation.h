@@ -1,13 +1,12 @@
 // What the compiler did to one entry of a model, in words and numbers: found by comparing the program behind each pass.
 #pragma once
 
-#include <cstdint>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "compiler/pipeline.h"
+#include "tools/report/memory_facts.h"
 
 namespace moru {
 
@@ -23,7 +22,7 @@ struct Fact {
   nlohmann::ordered_json numbers;
 };
 
-/// `snapshots` are those of the graph passes, in order; `lowered` is the whole program; `symbols` give its sizes.
+/// `snapshots` are those of the graph passes, in order; `lowered` is the whole program.
 ///   expanded    how many primitive operations the layers became
 ///   differentiated  how many the gradients and the update added
 ///   shared      operations that were computed twice and no longer are; constants folded, identities removed
@@ -33,6 +32,6 @@ struct Fact {
 ///   fused       loop nests and contractions that the operations became; contractions with more than a sum in them
 ///   reused      memory that buffers share, and state that is replaced in place
 std::vector<Fact> explain_program(const std::vector<Snapshot>& snapshots, const Lowered& lowered,
-                                  const std::string& entry, const std::map<std::string, int64_t, std::less<>>& symbols);
+                                  const std::string& entry, const Sizes& sizes);
 
 }  // namespace moru

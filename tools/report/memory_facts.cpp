@@ -6,12 +6,14 @@ namespace moru {
 
 using Json = nlohmann::ordered_json;
 
-Json memory_json(const Lowered& lowered, const std::map<std::string, int64_t, std::less<>>& symbols,
-                 std::size_t most_buffers) {
-  const auto value_of = [&](std::string_view symbol) {
-    const auto found = symbols.find(symbol);
-    return found == symbols.end() ? int64_t{1} : found->second;
-  };
+int64_t size_at(const Dim& dim, const Sizes& sizes) {
+  return dim.evaluate([&](std::string_view symbol) {
+    const auto found = sizes.find(symbol);
+    return found == sizes.end() ? int64_t{1} : found->second;
+  });
+}
+
+Json memory_json(const Lowered& lowered, const Sizes& sizes, std::size_t most_buffers) {
   struct Sum {
     int64_t count = 0, bytes = 0;
   };
@@ -21,7 +23,7 @@ Json memory_json(const Lowered& lowered, const std::map<std::string, int64_t, st
         slot.kind == SlotKind::output)
       continue;
     int64_t bytes = dtype_bytes(slot.type.dtype);
-    for (const Dim& dim : slot.type.shape) bytes *= dim.evaluate(value_of);
+    for (const Dim& dim : slot.type.shape) bytes *= size_at(dim, sizes);
     ++kinds[slot.kind].count;
     kinds[slot.kind].bytes += bytes;
   }
@@ -39,7 +41,7 @@ Json memory_json(const Lowered& lowered, const std::map<std::string, int64_t, st
     int64_t unshared = 0;
     for (const BufferPlace& place : plan.places) {
       places.push_back(
-          {kernel.buffers[place.buffer].name, place.bytes.evaluate(value_of), place.offset.evaluate(value_of)});
+          {kernel.buffers[place.buffer].name, size_at(place.bytes, sizes), size_at(place.offset, sizes)});
       unshared += places.back().bytes;
     }
     std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.bytes > b.bytes; });
@@ -47,7 +49,7 @@ Json memory_json(const Lowered& lowered, const std::map<std::string, int64_t, st
     for (std::size_t k = 0; k < std::min(places.size(), most_buffers); ++k)
       buffers.push_back({{"name", places[k].name}, {"bytes", places[k].bytes}, {"offset", places[k].offset}});
     json["entries"].push_back({{"entry", kernel.entry},
-                               {"arena_bytes", plan.total_bytes.evaluate(value_of)},
+                               {"arena_bytes", size_at(plan.total_bytes, sizes)},
                                {"unshared_bytes", unshared},
                                {"buffer_count", places.size()},
                                {"buffers", std::move(buffers)}});

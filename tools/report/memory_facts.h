@@ -10,11 +10,15 @@
 
 namespace moru {
 
+/// Sizes of a program's symbols.
+using Sizes = std::map<std::string, int64_t, std::less<>>;
+/// A dimension at these sizes; a symbol without one is 1.
+int64_t size_at(const Dim& dim, const Sizes& sizes);
+
 /// {"slots": [{"kind": "parameter", "count", "bytes"}, ...], "entries": [{"entry", "arena_bytes", "unshared_bytes",
 /// "buffers": [{"name", "bytes", "offset"}, the largest first, at most `most_buffers`],
-/// "buffer_count"}]} at the sizes given by `symbols`. "unshared_bytes" is what the buffers would take if none shared
+/// "buffer_count"}]} at these sizes. "unshared_bytes" is what the buffers would take if none shared
 /// its place with another. Inputs, targets and outputs are bound from outside and not counted.
-nlohmann::ordered_json memory_json(const Lowered& lowered, const std::map<std::string, int64_t, std::less<>>& symbols,
-                                   std::size_t most_buffers = 12);
+nlohmann::ordered_json memory_json(const Lowered& lowered, const Sizes& sizes, std::size_t most_buffers = 12);
 
 }  // namespace moru

@@ -2,14 +2,10 @@
 
 #include <algorithm>
 
+#include "compiler/model/summary.h"
+
 namespace moru {
 namespace {
-
-std::string with_commas(int64_t number) {
-  std::string digits = std::to_string(number);
-  for (size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
-  return digits;
-}
 
 int64_t parameter_count(const Layer& layer) {
   int64_t count = 0;

@@ -6,6 +6,7 @@
 
 #include "compiler/codegen/profile.h"
 #include "compiler/ir/accesses.h"
+#include "compiler/ir/scan_view.h"
 #include "compiler/ir/work.h"
 #include "compiler/ops/op.h"
 
@@ -71,8 +72,9 @@ class GraphDrawer {
     frame.name = std::string(node.op->name) + (node.origin.empty() ? "" : " of " + node.origin);
     size_t carries = 0;
     if (node.op->name == "scan") {
-      carries = static_cast<size_t>(node.attributes.integer("carries"));
-      if (node.attributes.has("reverse") && node.attributes.boolean("reverse")) frame.name += ", backwards";
+      const ScanView scan(node);
+      carries = scan.carries;
+      if (scan.reverse) frame.name += ", backwards";
     } else if (node.attributes.has("chunk")) {
       frame.name += ", " + std::to_string(node.attributes.integer("chunk")) + " rows at a time";
     }
@@ -94,13 +96,6 @@ class GraphDrawer {
 
   int number_ = 0;
 };
-
-void add_origins(const Statement& statement, std::vector<std::string>& names) {
-  if (!statement.origin.empty() && std::find(names.begin(), names.end(), statement.origin) == names.end())
-    names.push_back(statement.origin);
-  if (const For* loop = std::get_if<For>(&statement.node))
-    for (const Statement& inner : loop->body) add_origins(inner, names);
-}
 
 const Statement* find_loop(const Block& block, const For* loop) {
   for (const Statement& statement : block) {
@@ -155,8 +150,7 @@ DotGraph draw_kernel(const KernelModule& module, const Kernel& kernel) {
     const std::string id = "k" + std::to_string(number++);
     DotNode node{id, describe_statement(region.loops, region.statements.front(), sizes), {}, "layer"};
     if (std::holds_alternative<Contraction>(region.statements.front().node)) node.style = "contract";
-    std::vector<std::string> origins;
-    for (const Statement& statement : region.statements) add_origins(statement, origins);
+    const std::vector<std::string> origins = list_origins(region.statements);
     constexpr size_t most = 6;
     for (size_t i = 0; i < std::min(origins.size(), most); ++i) node.lines.push_back(origins[i]);
     if (origins.size() > most) node.lines.push_back("and " + std::to_string(origins.size() - most) + " more");

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "compiler/exchange/refusal.h"
 #include "compiler/support/elements.h"
 #include "compiler/support/error.h"
 
@@ -12,13 +13,11 @@ namespace moru {
 
 namespace {
 
+using exchange::refuse_file;
+
 constexpr uint64_t least_outside = 4096;  // bytes from which on an initializer's values stay in the file
 constexpr uint64_t window_bytes = 65536;      // that are read at once where fields are small
 constexpr size_t piece_bytes = size_t{1} << 18;
-
-[[noreturn]] void refuse(const std::string& what, const std::string& hint = {}) {
-  throw CompileError({.stage = "import", .what = what, .hint = hint});
-}
 
 // Walks through protobuf's wire format (https://protobuf.dev/programming-guides/encoding) without reading what is
 // skipped.
@@ -32,7 +31,7 @@ class WireReader {
   void skip(uint64_t bytes) { at_ += bytes; }
 
   [[noreturn]] void damaged() const {
-    refuse("'" + whole_.path + "' is no ONNX model, or it is damaged", "an ONNX file holds one ModelProto");
+    refuse_file("'" + whole_.path + "' is no ONNX model, or it is damaged", "an ONNX file holds one ModelProto");
   }
 
   std::string take(uint64_t bytes) {
@@ -129,17 +128,43 @@ std::string skeleton(WireReader& reader, uint64_t end, size_t depth,
   return out;
 }
 
+// Gives `take` the range's bytes in pieces of a few hundred kilobytes, each a multiple of 16 bytes but the last.
+void read_range(const FileRange& range, const std::string& what,
+                const std::function<void(std::span<const std::byte>)>& take) {
+  if (range.content.data() != nullptr) return take(range.content.subspan(range.offset, range.bytes));
+  std::error_code error;
+  const uint64_t size = std::filesystem::file_size(range.path, error);
+  std::ifstream file;
+  file.rdbuf()->pubsetbuf(nullptr, 0);  // pieces go straight to `piece`
+  file.open(range.path, std::ios::binary);
+  if (error || !file)
+    refuse_file(what + " has its values in '" + range.path + "', which cannot be read", "it belongs beside the model");
+  if (range.offset > size || range.bytes > size - range.offset)
+    refuse_file(what + " has its values in '" + range.path + "', which is too short",
+                "it has " + std::to_string(size) + " bytes but " + std::to_string(range.bytes) + " from " +
+                    std::to_string(range.offset) + " are needed");
+  std::vector<std::byte> piece(std::min<uint64_t>(range.bytes, piece_bytes));
+  file.seekg(static_cast<std::streamoff>(range.offset));
+  for (uint64_t left = range.bytes; left > 0;) {
+    const size_t some = std::min<uint64_t>(left, piece.size());
+    if (!file.read(reinterpret_cast<char*>(piece.data()), static_cast<std::streamsize>(some)))
+      refuse_file(what + " has its values in '" + range.path + "', which cannot be read");
+    take(std::span(piece).first(some));
+    left -= some;
+  }
+}
+
 }  // namespace
 
 OnnxFile::OnnxFile(const std::string& path) {
   std::error_code error;
   const uint64_t size = std::filesystem::file_size(path, error);
-  if (error) refuse("cannot read '" + path + "': " + error.message());
+  if (error) refuse_file("cannot read '" + path + "': " + error.message());
   read({path, 0, size});
 }
 
 OnnxFile::OnnxFile(std::span<const std::byte> bytes, const std::string& path) {
-  if (bytes.empty()) refuse("'" + path + "' is empty, and no ONNX model");
+  if (bytes.empty()) refuse_file("'" + path + "' is empty, and no ONNX model");
   read({path, 0, bytes.size(), bytes});
 }
 
@@ -162,37 +187,12 @@ void OnnxFile::read(const FileRange& whole) {
     if (ranges[i].bytes > 0) values[&proto.graph().initializer(static_cast<int>(i))] = std::move(ranges[i]);
 }
 
-void read_range(const FileRange& range, const std::string& what,
-                const std::function<void(std::span<const std::byte>)>& take) {
-  if (range.content.data() != nullptr) return take(range.content.subspan(range.offset, range.bytes));
-  std::error_code error;
-  const uint64_t size = std::filesystem::file_size(range.path, error);
-  std::ifstream file;
-  file.rdbuf()->pubsetbuf(nullptr, 0);  // pieces go straight to `piece`
-  file.open(range.path, std::ios::binary);
-  if (error || !file)
-    refuse(what + " has its values in '" + range.path + "', which cannot be read", "it belongs beside the model");
-  if (range.offset > size || range.bytes > size - range.offset)
-    refuse(what + " has its values in '" + range.path + "', which is too short",
-           "it has " + std::to_string(size) + " bytes but " + std::to_string(range.bytes) + " from " +
-               std::to_string(range.offset) + " are needed");
-  std::vector<std::byte> piece(std::min<uint64_t>(range.bytes, piece_bytes));
-  file.seekg(static_cast<std::streamoff>(range.offset));
-  for (uint64_t left = range.bytes; left > 0;) {
-    const size_t some = std::min<uint64_t>(left, piece.size());
-    if (!file.read(reinterpret_cast<char*>(piece.data()), static_cast<std::streamsize>(some)))
-      refuse(what + " has its values in '" + range.path + "', which cannot be read");
-    take(std::span(piece).first(some));
-    left -= some;
-  }
-}
-
 StoredTensor::StoredTensor(const onnx::TensorProto& tensor, const std::string& folder, std::string what,
                            const FileRange* own)
     : dtype(dtype_of_onnx(tensor.data_type(), what)),
       shape(tensor.dims().begin(), tensor.dims().end()),
       what_(std::move(what)) {
-  if (tensor.has_segment()) refuse(what_ + " is stored in segments, which is not supported");
+  if (tensor.has_segment()) refuse_file(what_ + " is stored in segments, which is not supported");
   elements_ = static_cast<uint64_t>(checked_elements(shape, what_));
   const auto needed = static_cast<uint64_t>(stored_bytes(dtype, static_cast<int64_t>(elements_)));
   uint64_t given = needed;
@@ -207,8 +207,8 @@ StoredTensor::StoredTensor(const onnx::TensorProto& tensor, const std::string& f
     given = inside_.size();
   }
   if (given != needed)
-    refuse(what_ + " is damaged: it has " + std::to_string(given) + " bytes of values but needs " +
-           std::to_string(needed));
+    refuse_file(what_ + " is damaged: it has " + std::to_string(given) + " bytes of values but needs " +
+                std::to_string(needed));
 }
 
 template <typename Element>

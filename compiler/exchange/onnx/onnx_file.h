@@ -20,11 +20,6 @@ struct FileRange {
   std::span<const std::byte> content = {};  // the whole file where it is in memory
 };
 
-/// Gives `take` the range's bytes in pieces of a few hundred kilobytes, each a multiple of 16 bytes but the last.
-/// Throws CompileError that names `what` where the file cannot be read or is too short.
-void read_range(const FileRange& range, const std::string& what,
-                const std::function<void(std::span<const std::byte>)>& take);
-
 /// The place of external data, checked to lie in `folder`.
 FileRange external_range(const onnx::TensorProto& tensor, const std::string& folder, uint64_t needed,
                          const std::string& what);

@@ -10,6 +10,7 @@
 
 #include "compiler/exchange/onnx/onnx_fold.h"
 #include "compiler/exchange/onnx/onnx_record.h"
+#include "compiler/exchange/refusal.h"
 #include "compiler/interpret/reference.h"
 #include "compiler/ir/append_graph.h"
 #include "compiler/model/infer_model.h"
@@ -19,12 +20,10 @@ namespace moru {
 
 namespace {
 
+using exchange::refuse_file;
+
 constexpr int max_depth = 24;            // of functions in functions
 constexpr size_t max_nodes = 1'000'000;  // after functions were put in place of their calls
-
-[[noreturn]] void refuse(const std::string& what, const std::string& hint = {}) {
-  throw CompileError({.stage = "import", .what = what, .hint = hint});
-}
 
 std::string domain_of(const std::string& domain) { return domain == "ai.onnx" ? "" : domain; }
 
@@ -67,14 +66,14 @@ Model OnnxGraph::take() {
   translate_nodes(proto_.graph().node(), scope, versions(proto_.opset_import()), "", 0);
   for (const auto& output : proto_.graph().output()) {
     const auto found = scope.find(output.name());
-    if (found == scope.end()) refuse("'" + path_ + "' is damaged: no node makes its output '" + output.name() + "'");
+    if (found == scope.end()) refuse_file("'" + path_ + "' is damaged: no node makes its output '" + output.name() + "'");
     if (values_[found->second].is_sequence() || values_[found->second].is_absent)
-      refuse("the output '" + output.name() + "' is " + text_of(values_[found->second]) +
-             ", but only tensors can be outputs");
+      refuse_file("the output '" + output.name() + "' is " + text_of(values_[found->second]) +
+                  ", but only tensors can be outputs");
     model_.outputs.push_back(ref_of_output(found->second, output.name()));
     model_.output_names.push_back(output.name());
   }
-  if (model_.outputs.empty()) refuse("'" + path_ + "' is damaged: it has no outputs");
+  if (model_.outputs.empty()) refuse_file("'" + path_ + "' is damaged: it has no outputs");
   prune();
   return std::move(model_);
 }
@@ -99,7 +98,7 @@ void OnnxGraph::check_operators() const {
   const std::function<void(const google::protobuf::RepeatedPtrField<onnx::NodeProto>&,
                            const std::map<std::string, int64_t>&, int)>
       check = [&](const auto& nodes, const auto& sets, int depth) {
-        if (depth > max_depth) refuse("'" + path_ + "' nests its graphs too deep");
+        if (depth > max_depth) refuse_file("'" + path_ + "' nests its graphs too deep");
         for (const onnx::NodeProto& node : nodes) {
           for (const auto& attribute : node.attribute())
             if (attribute.has_g()) check(attribute.g().node(), sets, depth + 1);
@@ -128,7 +127,7 @@ void OnnxGraph::check_operators() const {
 
 void OnnxGraph::count_uses() {
   const std::function<void(const onnx::GraphProto&, int, int)> count = [&](const auto& graph, int times, int depth) {
-    if (depth > max_depth) refuse("'" + path_ + "' nests its graphs too deep");
+    if (depth > max_depth) refuse_file("'" + path_ + "' nests its graphs too deep");
     for (const auto& node : graph.node()) {
       for (const auto& input : node.input()) uses_[input] += times;
       for (const auto& attribute : node.attribute())
@@ -161,7 +160,7 @@ uint32_t OnnxGraph::add_value(Value value) {
 
 Type OnnxGraph::input_type(const onnx::ValueInfoProto& info, Narrow& narrow) {
   const std::string what = "the input '" + info.name() + "'";
-  if (!info.type().has_tensor_type()) refuse(what + " is no tensor, which is not supported");
+  if (!info.type().has_tensor_type()) refuse_file(what + " is no tensor, which is not supported");
   const auto& tensor = info.type().tensor_type();
   const ElementType element = dtype_of_onnx(tensor.elem_type(), what);
   narrow = element.narrow;
@@ -170,7 +169,7 @@ Type OnnxGraph::input_type(const onnx::ValueInfoProto& info, Narrow& narrow) {
   for (const OnnxBinding& b : options_.bindings)
     if (b.name == info.name() || (b.name.empty() && options_.bindings.size() == 1)) binding = &b;
   if (!tensor.has_shape()) {
-    if (!binding) refuse(what + " has no shape", "give the model's inputs, or export it with shapes");
+    if (!binding) refuse_file(what + " has no shape", "give the model's inputs, or export it with shapes");
     type.shape.assign(binding->shape.begin(), binding->shape.end());
     return type;
   }
@@ -220,7 +219,7 @@ void OnnxGraph::add_initializer(const onnx::TensorProto& tensor, Scope& scope) {
 
 void OnnxGraph::add_inputs(Scope& scope) {
   const onnx::GraphProto& graph = proto_.graph();
-  if (graph.sparse_initializer_size() > 0) refuse("'" + path_ + "' has sparse initializers, which are not supported");
+  if (graph.sparse_initializer_size() > 0) refuse_file("'" + path_ + "' has sparse initializers, which are not supported");
   for (const auto& tensor : graph.initializer()) add_initializer(tensor, scope);
   for (const auto& info : graph.input()) {
     if (scope.count(info.name())) continue;  // an initializer fills it
@@ -228,7 +227,7 @@ void OnnxGraph::add_inputs(Scope& scope) {
     const Type type = input_type(info, narrow);
     Layer layer{.name = info.name(), .class_name = "InputLayer", .attributes = input_layer_attributes(type)};
     if (!layer_names_.insert(layer.name).second)
-      refuse("'" + path_ + "' is damaged: two inputs are named '" + layer.name + "'");
+      refuse_file("'" + path_ + "' is damaged: two inputs are named '" + layer.name + "'");
     if (narrow != Narrow::none)
       layer.attributes.set("stored_as", std::vector<std::string>{std::string(narrow_name(narrow))});
     Value value{.name = info.name(), .type = type, .narrow = narrow, .class_name = "InputLayer", .origin = info.name()};
@@ -268,8 +267,8 @@ Known OnnxGraph::find_known(uint32_t id, int depth) {
 
 void OnnxGraph::translate_nodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& nodes, Scope& scope,
                                 const std::map<std::string, int64_t>& sets, const std::string& prefix, int depth) {
-  if (depth > max_depth) refuse("'" + path_ + "' nests its functions too deep");
-  if (++translated_ > max_nodes) refuse("'" + path_ + "' has too many nodes");  // loops of empty bodies end too
+  if (depth > max_depth) refuse_file("'" + path_ + "' nests its functions too deep");
+  if (++translated_ > max_nodes) refuse_file("'" + path_ + "' has too many nodes");  // loops of empty bodies end too
   // A file need not list its nodes in order, though the standard says so.
   for (const onnx::NodeProto& node : nodes) translate_node(node, scope, sets, prefix, depth);
 }
@@ -321,8 +320,8 @@ void OnnxGraph::fail(const Call& call, const std::string& what, const std::strin
 uint32_t OnnxGraph::find_value(const Call& call, const std::string& name) const {
   const auto found = call.scope.find(name);
   if (found == call.scope.end())
-    refuse("'" + path_ + "' is damaged: the node '" + printable(call.node.name()) + "' (" + call.node.op_type() +
-           ") reads '" + printable(name) + "', which no node before it makes");
+    refuse_file("'" + path_ + "' is damaged: the node '" + printable(call.node.name()) + "' (" + call.node.op_type() +
+                ") reads '" + printable(name) + "', which no node before it makes");
   return found->second;
 }
 
@@ -368,7 +367,7 @@ std::vector<uint32_t> OnnxGraph::build_values(const Call& call, const std::vecto
 
 void OnnxGraph::translate_node(const onnx::NodeProto& node, Scope& scope, const std::map<std::string, int64_t>& sets,
                                const std::string& prefix, int depth) {
-  if (++translated_ > max_nodes) refuse("'" + path_ + "' has too many nodes");
+  if (++translated_ > max_nodes) refuse_file("'" + path_ + "' has too many nodes");
   if (const onnx::FunctionProto* function = find_function(node))
     return call_function(*function, node, scope, prefix, depth);
   const Call call{node, scope, sets, prefix, depth};
@@ -382,7 +381,7 @@ void OnnxGraph::translate_node(const onnx::NodeProto& node, Scope& scope, const 
   if (const auto slice = find_slice(call, inputs)) return set_outputs(call, {*slice});
   const auto set = sets.find(domain_of(node.domain()));
   const OnnxOp* op = find_onnx_op(domain_of(node.domain()), node.op_type(), set == sets.end() ? 1 : set->second);
-  if (!op) refuse("the operator " + node.op_type() + " is not supported");
+  if (!op) refuse_file("the operator " + node.op_type() + " is not supported");
   build(call, inputs, [&](OnnxNode& translated) {
     if (!fold_onnx(translated)) op->build(translated);
   });
@@ -418,7 +417,7 @@ void OnnxGraph::call_function(const onnx::FunctionProto& function, const onnx::N
   for (int i = 0; i < function.input_size() && i < node.input_size(); ++i)
     if (!node.input(i).empty()) {
       const auto found = scope.find(node.input(i));
-      if (found == scope.end()) refuse("'" + path_ + "' is damaged: no node makes '" + printable(node.input(i)) + "'");
+      if (found == scope.end()) refuse_file("'" + path_ + "' is damaged: no node makes '" + printable(node.input(i)) + "'");
       inner[function.input(i)] = found->second;
     }
   google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
@@ -431,14 +430,14 @@ void OnnxGraph::call_function(const onnx::FunctionProto& function, const onnx::N
         input.clear();  // an input of the function that its call leaves out
     translate_node(copy, inner, versions(function.opset_import()),
                    prefix + (node.name().empty() ? function.name() : node.name()) + "/", depth + 1);
-    if (depth > max_depth) refuse("'" + path_ + "' nests its functions too deep");
+    if (depth > max_depth) refuse_file("'" + path_ + "' nests its functions too deep");
   }
   for (int i = 0; i < function.output_size() && i < node.output_size(); ++i) {
     if (node.output(i).empty()) continue;
     const auto found = inner.find(function.output(i));
     if (found == inner.end())
-      refuse("'" + path_ + "' is damaged: the function '" + function.name() + "' does not make '" + function.output(i) +
-             "'");
+      refuse_file("'" + path_ + "' is damaged: the function '" + function.name() + "' does not make '" + function.output(i) +
+                  "'");
     scope[node.output(i)] = found->second;
   }
 }

@@ -6,6 +6,7 @@
 #include "compiler/exchange/onnx/onnx_record.h"
 #include "compiler/interpret/reference.h"
 #include "compiler/ir/symbols.h"
+#include "compiler/support/elements.h"
 
 namespace moru {
 
@@ -15,36 +16,28 @@ constexpr int64_t max_folded = int64_t{1} << 20;  // elements of a value that is
 
 std::vector<std::byte> bytes_of(const KnownValue& value) {
   std::vector<std::byte> bytes;
-  auto put = [&](auto element) {
-    const auto* begin = reinterpret_cast<const std::byte*>(&element);
-    bytes.insert(bytes.end(), begin, begin + sizeof element);
-  };
   for (size_t i = 0; i < value.elements(); ++i) {
     switch (value.dtype) {
       case DType::f32:
-        put(static_cast<float>(value.reals[i]));
+        append_bytes(bytes, static_cast<float>(value.reals[i]));
         break;
       case DType::f64:
-        put(value.reals[i]);
+        append_bytes(bytes, value.reals[i]);
         break;
       case DType::i32:
-        put(static_cast<int32_t>(value.dims[i].constant()));
+        append_bytes(bytes, static_cast<int32_t>(value.dims[i].constant()));
         break;
       case DType::i64:
-        put(value.dims[i].constant());
+        append_bytes(bytes, value.dims[i].constant());
         break;
       case DType::boolean:
-        put(static_cast<uint8_t>(value.dims[i].constant() != 0));
+        append_bytes(bytes, static_cast<uint8_t>(value.dims[i].constant() != 0));
         break;
       case DType::bf16:  // held in f32
         break;
     }
   }
   return bytes;
-}
-
-bool is_constant_shape(const Shape& shape) {
-  return std::all_of(shape.begin(), shape.end(), [](const Dim& dim) { return dim.is_constant(); });
 }
 
 Parameter make_table(std::string name, const KnownValue& values) {
@@ -72,7 +65,7 @@ Parameter weight_of(const std::string& name, const StoredTensor& tensor) {
 
 bool has_symbols(const Graph& graph) {
   for (const Type& type : graph.types)
-    if (!is_constant_shape(type.shape)) return true;
+    if (!is_constant(type.shape)) return true;
   return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) { return has_symbols(node.attributes); });
 }
 

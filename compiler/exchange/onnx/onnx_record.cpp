@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "compiler/support/elements.h"
+
 namespace moru {
 
 namespace {
@@ -47,26 +49,22 @@ std::string write_constant(OnnxWriter& writer, const Attributes& record, Narrow 
   const std::vector<int64_t>& shape = record.integers("shape");
   if (!is_float(dtype)) {
     const Shape& dims = record.shape("dims");
-    const bool known = std::all_of(dims.begin(), dims.end(), [](const Dim& dim) { return dim.is_constant(); });
-    if (!known) {
+    if (!is_constant(dims)) {
       const std::string list = writer.reshape(writer.dims(dims), {Dim(static_cast<int64_t>(dims.size()))},
                                               Shape(shape.begin(), shape.end()), true);
       return writer.as_type(list, DType::i64, dtype);
     }
   }
   std::vector<std::byte> bytes;
-  const auto put = [&](auto element) {
-    const auto* begin = reinterpret_cast<const std::byte*>(&element);
-    bytes.insert(bytes.end(), begin, begin + sizeof element);
-  };
   if (is_float(dtype)) {
-    for (double real : record.reals("reals")) dtype == DType::f32 ? put(static_cast<float>(real)) : put(real);
+    for (double real : record.reals("reals"))
+      dtype == DType::f32 ? append_bytes(bytes, static_cast<float>(real)) : append_bytes(bytes, real);
   } else {
     for (const Dim& dim : record.shape("dims")) {
       const int64_t number = dim.constant();
-      if (dtype == DType::i64) put(number);
-      if (dtype == DType::i32) put(static_cast<int32_t>(number));
-      if (dtype == DType::boolean) put(static_cast<uint8_t>(number != 0));
+      if (dtype == DType::i64) append_bytes(bytes, number);
+      if (dtype == DType::i32) append_bytes(bytes, static_cast<int32_t>(number));
+      if (dtype == DType::boolean) append_bytes(bytes, static_cast<uint8_t>(number != 0));
     }
   }
   return writer.initializer(writer.origin() + "/constant", {dtype, narrow}, shape, bytes);

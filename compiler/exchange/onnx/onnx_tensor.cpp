@@ -8,11 +8,14 @@
 #include <fstream>
 
 #include "compiler/exchange/onnx/onnx_file.h"
+#include "compiler/exchange/refusal.h"
 #include "compiler/support/error.h"
 
 namespace moru {
 
 namespace {
+
+using exchange::refuse_file;
 
 using Proto = onnx::TensorProto;
 
@@ -49,10 +52,6 @@ constexpr Named element_types[] = {
     {26, DType::i32, Narrow::i2, 25},
 };
 
-[[noreturn]] void refuse(const std::string& what, const std::string& problem, const std::string& hint = {}) {
-  throw CompileError({.stage = "import", .what = what + " " + problem, .hint = hint});
-}
-
 std::string element_type_name(int32_t type) {
   return Proto::DataType_IsValid(type) ? Proto::DataType_Name(static_cast<Proto::DataType>(type))
                                        : std::to_string(type);
@@ -78,7 +77,7 @@ std::string external_path(const std::string& folder, const std::string& location
   const fs::path root = fs::weakly_canonical(fs::path(folder.empty() ? "." : folder), error);
   const fs::path inside = full.lexically_relative(root);
   if (location.empty() || path.is_absolute() || inside.empty() || *inside.begin() == "..")
-    refuse(what, "has its values in '" + location + "', which is outside of the model's folder");
+    refuse_file(what + " has its values in '" + location + "', which is outside of the model's folder");
   return full.string();
 }
 
@@ -135,7 +134,7 @@ FileRange external_range(const Proto& tensor, const std::string& folder, uint64_
   auto number = [&](const std::string& text) {
     uint64_t value = 0;
     for (char c : text) {
-      if (c < '0' || c > '9' || value > (uint64_t{1} << 56)) refuse(what, "has the impossible place '" + text + "'");
+      if (c < '0' || c > '9' || value > (uint64_t{1} << 56)) refuse_file(what + " has the impossible place '" + text + "'");
       value = value * 10 + static_cast<uint64_t>(c - '0');
     }
     return value;
@@ -150,7 +149,7 @@ FileRange external_range(const Proto& tensor, const std::string& folder, uint64_
 ElementType dtype_of_onnx(int32_t element_type, const std::string& what) {
   for (const Named& named : element_types)
     if (named.type == element_type) return {named.dtype, named.narrow};
-  refuse(what, "has the element type " + element_type_name(element_type) + ", which is not supported");
+  refuse_file(what + " has the element type " + element_type_name(element_type) + ", which is not supported");
 }
 
 int32_t onnx_type_of(ElementType type) {
@@ -174,8 +173,8 @@ Known known_of(const OnnxTensor& tensor) {
 OnnxTensor read_onnx_tensor_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   Proto tensor;
-  if (!file) refuse("'" + path + "'", "cannot be read");
-  if (!tensor.ParseFromIstream(&file)) refuse("'" + path + "'", "holds no ONNX tensor, or it is damaged");
+  if (!file) refuse_file("'" + path + "' cannot be read");
+  if (!tensor.ParseFromIstream(&file)) refuse_file("'" + path + "' holds no ONNX tensor, or it is damaged");
   return read_onnx_tensor(tensor, {}, "'" + path + "'");
 }
 
@@ -188,7 +187,7 @@ void write_onnx_tensor_file(const std::string& path, const std::string& name, El
   const std::vector<std::byte> stored = narrow_elements(bytes, type.narrow);
   tensor.set_raw_data(stored.data(), stored.size());
   std::ofstream file(path, std::ios::binary);
-  if (!file || !tensor.SerializeToOstream(&file) || !file.flush()) refuse("'" + path + "'", "cannot be written");
+  if (!file || !tensor.SerializeToOstream(&file) || !file.flush()) refuse_file("'" + path + "' cannot be written");
 }
 
 bool KnownValue::is_symbolic() const {
@@ -260,7 +259,7 @@ int64_t checked_elements(std::span<const int64_t> shape, const std::string& what
   for (int64_t extent : shape) {
     constexpr int64_t most = int64_t{1} << 40;
     if (extent < 0 || (extent > 0 && elements > most / extent))
-      refuse(what, "has the impossible shape " + shape_text(Shape(shape.begin(), shape.end())));
+      refuse_file(what + " has the impossible shape " + shape_text(shape));
     elements *= extent;
   }
   return elements;

@@ -290,20 +290,6 @@ bool scatter_add(OnnxOpWriter& w) {
 
 // --- loops ---
 
-void declare(onnx::ValueInfoProto& info, const std::string& name, const Type& type) {
-  info.set_name(name);
-  auto& tensor = *info.mutable_type()->mutable_tensor_type();
-  tensor.set_elem_type(onnx_type_of(type.dtype));
-  tensor.mutable_shape();
-  for (const Dim& dim : type.shape) {
-    auto& extent = *tensor.mutable_shape()->add_dim();
-    if (dim.is_constant())
-      extent.set_dim_value(dim.constant());
-    else
-      extent.set_dim_param(dim.text());
-  }
-}
-
 // Invariants are values of the graph around the body, which ONNX lets it see.
 bool scan(OnnxOpWriter& w) {
   const Graph& body = w.bodies[0];
@@ -367,14 +353,14 @@ bool scan(OnnxOpWriter& w) {
         declared.shape[static_cast<size_t>(given.permutation[k])] = type.shape[k];
       if (std::is_sorted(given.permutation.begin(), given.permutation.end())) given.permutation.clear();
     }
-    declare(*inner.add_input(), value, declared);
+    set_type(*inner.add_input(), value, declared);
     values.push_back(given);
   }
-  if (sequences == 0) declare(*inner.add_input(), to.unique_value(name + "/step"), {DType::i64, {}});
+  if (sequences == 0) set_type(*inner.add_input(), to.unique_value(name + "/step"), {DType::i64, {}});
   values.insert(values.end(), invariants.begin(), invariants.end());
   const std::vector<OnnxValue> results = to.write_graph(body, values);
   for (size_t i = 0; i < results.size(); ++i)
-    declare(*inner.add_output(), to.side_node("Identity", {to.plain(results[i])}), body.type(body.results[i].value));
+    set_type(*inner.add_output(), to.side_node("Identity", {to.plain(results[i])}), body.type(body.results[i].value));
   to.leave_body(outer);
 
   return true;

@@ -62,20 +62,6 @@ std::string key_of(const std::string& type, const std::vector<std::string>& inpu
   return node.SerializeAsString();
 }
 
-void set_type(onnx::ValueInfoProto& info, const std::string& name, const Type& type, int64_t element_type) {
-  info.set_name(name);
-  auto& tensor = *info.mutable_type()->mutable_tensor_type();
-  tensor.set_elem_type(static_cast<int32_t>(element_type));
-  tensor.mutable_shape();
-  for (const Dim& dim : type.shape) {
-    auto& extent = *tensor.mutable_shape()->add_dim();
-    if (dim.is_constant())
-      extent.set_dim_value(dim.constant());
-    else
-      extent.set_dim_param(dim.text());
-  }
-}
-
 void rename(onnx::GraphProto& graph, const std::map<std::string, std::string>& renamed) {
   const auto apply = [&](std::string& name) {
     if (const auto found = renamed.find(name); found != renamed.end()) name = found->second;
@@ -121,6 +107,20 @@ std::vector<std::byte> element_bytes(double value, DType dtype) {
 }
 
 }  // namespace
+
+void set_type(onnx::ValueInfoProto& info, const std::string& name, const Type& type, std::optional<int64_t> element_type) {
+  info.set_name(name);
+  auto& tensor = *info.mutable_type()->mutable_tensor_type();
+  tensor.set_elem_type(static_cast<int32_t>(element_type.value_or(onnx_type_of(type.dtype))));
+  tensor.mutable_shape();
+  for (const Dim& dim : type.shape) {
+    auto& extent = *tensor.mutable_shape()->add_dim();
+    if (dim.is_constant())
+      extent.set_dim_value(dim.constant());
+    else
+      extent.set_dim_param(dim.text());
+  }
+}
 
 OnnxWeight transposed(const OnnxWeight& weight, std::span<const int64_t> permutation) {
   OnnxWeight result{{}, std::vector<float>(weight.data.size())};

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -46,6 +47,10 @@ struct OnnxGraphPart {
   std::vector<ValueId> inputs, outputs;
   std::function<std::vector<OnnxValue>(std::span<const OnnxValue>)> write;
 };
+
+/// Names a value of the file and says its type. `element_type` is ONNX's number; without one it is that of type.dtype.
+void set_type(onnx::ValueInfoProto& info, const std::string& name, const Type& type,
+              std::optional<int64_t> element_type = {});
 
 class OnnxWriter {
  public:

@@ -90,22 +90,28 @@ TEST_CASE("split: Keras' validation split is evaluated in double") {
   CHECK(training_samples(10, 0.5) == 5);
 }
 
+static ScalerNumbers scaler_of(ScalerKind kind, const std::vector<double>& values) {
+  return fit_scalers({&kind, 1}, [&](const auto& use) {
+    for (const double value : values) use(0, value);
+  })[0];
+}
+
 TEST_CASE("scale: statistics are those worked out by hand") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<double> values = {2, 4, 4, 4, nan, 5, 5, 7, 9};
-  const ScalerNumbers standard = fit_scaler(ScalerKind::standard, values);
+  const ScalerNumbers standard = scaler_of(ScalerKind::standard, values);
   CHECK(standard.mean == 5);
   CHECK(standard.variance == 4);
-  const ScalerNumbers minmax = fit_scaler(ScalerKind::minmax, values);
+  const ScalerNumbers minmax = scaler_of(ScalerKind::minmax, values);
   CHECK(minmax.mean == 2);
   CHECK(minmax.variance == 49);
-  CHECK(fit_scaler(ScalerKind::none, values).variance == 1);
+  CHECK(scaler_of(ScalerKind::none, values).variance == 1);
   const std::vector<double> constant(1000, 0.1);
   for (const ScalerKind kind : {ScalerKind::standard, ScalerKind::minmax}) {
-    CHECK(fit_scaler(kind, constant).mean == 0.1);
-    CHECK(fit_scaler(kind, constant).variance == 1);
+    CHECK(scaler_of(kind, constant).mean == 0.1);
+    CHECK(scaler_of(kind, constant).variance == 1);
   }
-  CHECK(fit_scaler(ScalerKind::standard, {}).variance == 1);
+  CHECK(scaler_of(ScalerKind::standard, {}).variance == 1);
   CHECK(median(values) == 4.5);
   CHECK(median(std::vector<double>{3, 1, 2}) == 2);
 }

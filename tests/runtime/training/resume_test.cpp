@@ -10,25 +10,14 @@
 #include <random>
 
 #include "runtime/training/fit.h"
+#include "tests/runtime/temporary_directory.h"
 #include "tests/runtime/training/linear_program.h"
 
 using namespace moru;
+using moru::test::TemporaryDirectory;
 using namespace moru::testing;
 
 namespace {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "moru-resume-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // The run that everything below interrupts: noise from the random state, momentum, early stopping that puts back its best
 // weights, a learning rate that changes, 6 epochs of 8 batches, the last of them short.
@@ -115,7 +104,7 @@ TEST_CASE("resume: a run interrupted after any step ends with the bits of one th
   const Trained whole = require_run({});
   for (int64_t step = 1; step < 6 * 8; ++step) {
     CAPTURE(step);
-    const TemporaryFolder folder;
+    const TemporaryDirectory folder;
     const Trained part = require_run({.folder = folder.path(), .signal_at_step = step});
     if (part.result.interrupted_by == 0) continue;  // it had stopped early before
     CHECK(part.result.interrupted_by == SIGINT);
@@ -133,7 +122,7 @@ TEST_CASE("resume: a run killed with SIGKILL at many random instants ends with t
   std::mt19937 random(seed);
   int kills = 0;
   for (int round = 0; round < 8; ++round) {
-    const TemporaryFolder folder;
+    const TemporaryDirectory folder;
     // Ever longer lives, so that a loaded machine gets there too.
     double longest_us = 8000;
     for (bool finished = false; !finished; longest_us *= 1.15) {
@@ -162,7 +151,7 @@ TEST_CASE("resume: a run killed with SIGKILL at many random instants ends with t
 }
 
 TEST_CASE("resume: checkpoints by steps fall in the middle of an epoch, and the last two are kept") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   require_run({.folder = folder.path(), .epochs = 1, .every_steps = 3});
   const std::vector<std::string> files = checkpoint_files(folder.path());
   REQUIRE(files.size() == 2);
@@ -178,7 +167,7 @@ TEST_CASE("resume: checkpoints by steps fall in the middle of an epoch, and the 
 
 TEST_CASE("resume: a damaged checkpoint is passed over for the one before it, and the end is the same") {
   const Trained whole = require_run({});
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   require_run({.folder = folder.path(), .every_steps = 3, .signal_at_step = 20});
   const std::string newest = checkpoint_files(folder.path()).back();
   CHECK(newest.ends_with("ckpt-20.moruckpt"));
@@ -188,7 +177,7 @@ TEST_CASE("resume: a damaged checkpoint is passed over for the one before it, an
 }
 
 TEST_CASE("resume: a finished run asked for more epochs ends as if it had been asked for them at first") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   const Trained whole = require_run({.epochs = 9, .patience = 9});
   require_run({.folder = folder.path(), .epochs = 5, .patience = 9});
   const Trained longer = require_run({.folder = folder.path(), .resume = true, .epochs = 9, .patience = 9});
@@ -197,14 +186,14 @@ TEST_CASE("resume: a finished run asked for more epochs ends as if it had been a
 }
 
 TEST_CASE("resume: without a checkpoint training starts from the beginning") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   const Trained trained = require_run({.folder = folder.path(), .resume = true});
   CHECK_FALSE(trained.result.resumed);
   check_same(trained, require_run({}));
 }
 
 TEST_CASE("resume: another batch size, other data and another program are refused, with what to do") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   require_run({.folder = folder.path(), .epochs = 1});
   FitOptions options;
   options.progress = ProgressStyle::quiet;
@@ -228,7 +217,7 @@ TEST_CASE("resume: another batch size, other data and another program are refuse
 }
 
 TEST_CASE("resume: a folder that cannot be written ends the training with the reason") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   std::ofstream(folder.path() + "/file") << "in the way";
   const Result<Trained> trained = run({.folder = folder.path() + "/file/checkpoints"});
   CHECK_FALSE(trained.ok());

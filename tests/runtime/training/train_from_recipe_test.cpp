@@ -15,25 +15,14 @@
 #include "runtime/moru_file.h"
 #include "runtime/training/predict.h"
 #include "runtime/training/predictions_table.h"
+#include "tests/runtime/temporary_directory.h"
 #include "tests/runtime/training/linear_program.h"
 
 using namespace moru;
+using moru::test::TemporaryDirectory;
 using namespace moru::testing;
 
 namespace {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "moru-job-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  std::string file(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -61,12 +50,12 @@ ColumnRecipe column(const std::string& name, ScalerKind scaler = ScalerKind::sta
   return recipe;
 }
 
-TrainingJob make_job(const TemporaryFolder& folder, const std::string& run) {
-  write_data(folder.file("data.csv"));
+TrainingJob make_job(const TemporaryDirectory& folder, const std::string& run) {
+  write_data(folder / "data.csv");
   TrainingJob job;
   job.program = make_linear_program({.scalers = true, .noise = true});
   job.recipe.name = "linear";
-  job.recipe.data.path = folder.file("data.csv");
+  job.recipe.data.path = folder / "data.csv";
   InputRecipe input;
   input.name = "x";
   input.columns = {column("a"), column("b"), column("c")};
@@ -93,7 +82,7 @@ TrainingJob make_job(const TemporaryFolder& folder, const std::string& run) {
   ModelCheckpointRecipe saving;
   saving.save_best_only = true;
   job.recipe.fit.model_checkpoint = saving;
-  job.run_directory = folder.file(run);
+  job.run_directory = folder / run;
   job.progress = ProgressStyle::quiet;
   return job;
 }
@@ -125,7 +114,7 @@ void check_same_results(const std::string& a, const std::string& b) {
 }  // namespace
 
 TEST_CASE("train_from_recipe: a run directory holds everything the user was promised") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   const TrainingJob job = make_job(folder, "runs/linear");
   const TrainingReport report = require_training(job);
   const std::string run = job.run_directory;
@@ -171,7 +160,7 @@ TEST_CASE("train_from_recipe: a run directory holds everything the user was prom
 }
 
 TEST_CASE("train_from_recipe: the scalers get the statistics of the training part, a constant column a variance of one") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   const TrainingJob job = make_job(folder, "run");
   require_training(job);
   const auto file = MoruFile::open(job.run_directory + "/model.moru").value();
@@ -186,7 +175,7 @@ TEST_CASE("train_from_recipe: the scalers get the statistics of the training par
   CHECK(values("x_scaler/variance")[0] > 0.2f);
   CHECK(values("x_scaler/variance")[0] < 0.5f);
   double sum = 0;
-  std::istringstream table(read_text(folder.file("data.csv")));
+  std::istringstream table(read_text(folder / "data.csv"));
   std::string line;
   std::getline(table, line);
   for (int row = 0; row < 120; ++row) {
@@ -202,7 +191,7 @@ TEST_CASE("train_from_recipe: the scalers get the statistics of the training par
 }
 
 TEST_CASE("train_from_recipe: an interrupted job leaves nothing that looks finished, and resumes to the same files") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   const TrainingJob whole = make_job(folder, "whole");
   require_training(whole);
   TrainingJob job = make_job(folder, "part");
@@ -223,7 +212,7 @@ TEST_CASE("train_from_recipe: an interrupted job leaves nothing that looks finis
 }
 
 TEST_CASE("train_from_recipe: a job killed at random instants, the writing of its results included, ends the same") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   const TrainingJob whole = make_job(folder, "whole");
   require_training(whole);
   const unsigned seed = std::random_device{}();
@@ -262,7 +251,7 @@ TEST_CASE("train_from_recipe: a job killed at random instants, the writing of it
 }
 
 TEST_CASE("train_from_recipe: resuming a finished job only writes its results again") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   const TrainingJob whole = make_job(folder, "whole");
   require_training(whole);
   TrainingJob job = make_job(folder, "again");
@@ -276,7 +265,7 @@ TEST_CASE("train_from_recipe: resuming a finished job only writes its results ag
 }
 
 TEST_CASE("train_from_recipe: a fresh job in an old run directory does not mix with it") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   TrainingJob job = make_job(folder, "run");
   require_training(job);
   job.recipe.fit.epochs = 2;
@@ -288,7 +277,7 @@ TEST_CASE("train_from_recipe: a fresh job in an old run directory does not mix w
 }
 
 TEST_CASE("train_from_recipe: a resume that is refused leaves the earlier run as it was") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   TrainingJob job = make_job(folder, "run");
   require_training(job);
   const std::string before = read_text(job.run_directory + "/recipe.json");
@@ -299,7 +288,7 @@ TEST_CASE("train_from_recipe: a resume that is refused leaves the earlier run as
 }
 
 TEST_CASE("train_from_recipe: a recipe that the program was not compiled for is refused before anything is written") {
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   TrainingJob job = make_job(folder, "run");
   job.program = make_linear_program();
   CHECK(train_from_recipe(job).status().message() ==
@@ -309,16 +298,16 @@ TEST_CASE("train_from_recipe: a recipe that the program was not compiled for is 
   CHECK(train_from_recipe(job).status().message().find("the data have 2 columns where the model was compiled for 3") !=
         std::string::npos);
   job = make_job(folder, "run");
-  job.data_path = folder.file("absent.csv");
+  job.data_path = folder / "absent.csv";
   CHECK(train_from_recipe(job).status().message().find("absent.csv") != std::string::npos);
-  CHECK_FALSE(std::filesystem::exists(folder.file("run")));
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
   job = make_job(folder, "data.csv/run");
   CHECK(train_from_recipe(job).status().message().find("data.csv/run") != std::string::npos);
 }
 
 TEST_CASE("train_from_recipe: validation_split takes the last samples by Keras' rule, before any shuffling") {
   CHECK(training_samples(30, 0.9) == 2);
-  const TemporaryFolder folder;
+  const TemporaryDirectory folder;
   TrainingJob job = make_job(folder, "run");
   job.recipe.data.split = {};
   job.recipe.fit.validation = ValidationFrom::last_of_training;
@@ -351,6 +340,29 @@ TEST_CASE("predictions_csv: classes are named, with the probability of the predi
   recipe.fit.losses[0].name = "mean_squared_error";
   CHECK(predictions_csv(recipe, data, std::span(&answer, 1)).value().starts_with(
       "row,actual_0,predicted_0,actual_1,predicted_1,actual_2,predicted_2\n0,1,0.5,0,0.25,0,0.25\n"));
+}
+
+TEST_CASE("predictions_csv: an output takes what the recipe says of it, and nothing of another one") {
+  Recipe recipe;
+  LossRecipe loss;
+  loss.output = "color";
+  loss.name = "categorical_crossentropy";
+  loss.from_logits = true;
+  recipe.fit.losses = {loss};
+  TargetRecipe target;
+  target.name = "color";
+  target.columns.resize(1);
+  target.columns[0].encoder = EncoderKind::one_hot;
+  target.columns[0].categories = {"red", "blue"};
+  recipe.data.targets = {target};
+  recipe.fitted.emplace();
+  CHECK(has_logits(recipe, "color"));
+  CHECK(class_names(recipe, "color") == target.columns[0].categories);
+  CHECK_FALSE(has_logits(recipe, "size"));
+  CHECK(class_names(recipe, "size").empty());
+  recipe.fit.losses[0].output = recipe.data.targets[0].name = "";  // of the only output, whatever it is called
+  CHECK(has_logits(recipe, "size"));
+  CHECK(class_names(recipe, "size") == target.columns[0].categories);
 }
 
 TEST_CASE("predict: tensors given whole are taken by name, converted, and answered in one piece") {

@@ -22,11 +22,6 @@ bool has_browser() {
   return false;
 }
 
-void succeeds(const Outcome& outcome) {
-  CAPTURE(outcome.err);
-  REQUIRE(outcome.code == 0);
-}
-
 /// A time series with a daily rhythm, trained for a few epochs: 60 days of hours.
 std::string series_report(const SmallProject& project) {
   std::string csv = "time,load (MW),temperature\n";

@@ -9,6 +9,7 @@
 #include "runtime/data/prepare.h"
 #include "runtime/data/recipe_text.h"
 #include "tests/runtime/data/data_files.h"
+#include "tests/runtime/temporary_directory.h"
 
 using namespace moru;
 
@@ -360,6 +361,9 @@ TEST_CASE("recipe json: broken JSON is answered with line and column, and no dam
   CHECK(broken.status().message().rfind("r.json: is not JSON: parse error at line 2, column 12: ", 0) == 0);
   CHECK(read_recipe_json("/no/such.json").status().message() ==
         "/no/such.json: cannot be read: No such file or directory\n  hint: give the path of a recipe, a JSON file");
+  const test::TemporaryDirectory directory;
+  test::write_bytes(directory / "empty.json", {});
+  CHECK(read_recipe_json(directory / "empty.json").status().message().find("empty.json: is not JSON") != std::string::npos);
   const std::string good =
       with_fit(R"("loss": {"name": "huber", "delta": 2}, "metrics": ["mae"], "optimizer": {"name": "sgd"})");
   REQUIRE(parse_recipe_json(good, "r.json").ok());
