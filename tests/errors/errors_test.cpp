@@ -87,6 +87,7 @@ struct WrongProject : SmallProject {
     file("r_target.json", recipe("two_units.json"));
     file("r_output.json", replace_all(recipe(), "\"target\": {\"column\": \"y\", \"scaler\": \"standard\"}",
                                       "\"targets\": {\"z\": {\"column\": \"y\"}}"));
+    file("r_loss_output.json", replace_all(recipe(), R"("loss": "mse")", R"("loss": {"z": "mse"})"));
     file("r_loss.json", replace_all(recipe(), "\"mse\"", "\"msee\""));
     file("r_metric.json", replace_all(recipe(), "[\"mae\"]", "[\"maee\"]"));
     file("r_optimizer.json", replace_all(recipe(), "\"adam\"", "\"adamm\""));
@@ -399,6 +400,11 @@ std::vector<Wrong> wrong_inputs() {
        "  hint: change the shape of the model's input, or the recipe's columns and window\n"},
       {"a target the model lacks",
        {"train", "@/r_output.json", "--run-dir", "@/r"},
+       1,
+       "error: the recipe has an output 'z', which the model lacks\n"
+       "  hint: the model's outputs are 'y'\n"},
+      {"a loss of an output the model lacks",
+       {"train", "@/r_loss_output.json", "--run-dir", "@/r"},
        1,
        "error: the recipe has an output 'z', which the model lacks\n"
        "  hint: the model's outputs are 'y'\n"},

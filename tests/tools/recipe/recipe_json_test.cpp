@@ -81,6 +81,25 @@ TEST_CASE("recipe json: arrays by input and output name") {
   CHECK(recipe.fit.validation == ValidationFrom::last_of_training);
 }
 
+TEST_CASE("recipe json: losses and metrics by output may name the only one, by the model's name or by its column's") {
+  const auto with = [](const std::string& fit) {
+    return parse(R"({"data": {"csv": "d.csv", "features": ["a"], "target": "y"}, "fit": {)" + fit + "}}");
+  };
+  const Recipe by_column = with(R"("loss": {"y": "mse"}, "loss_weights": {"y": 2}, "metrics": {"y": ["mae"]})");
+  CHECK(by_column.data.targets[0].name.empty());
+  CHECK(by_column.fit.losses[0].output.empty());
+  CHECK(by_column.fit.losses[0].weight == 2);
+  CHECK(by_column.fit.metrics[0].output.empty());
+  for (const char* fit : {R"("loss": "mse", "metrics": {"out": ["mae"]})", R"("loss": {"out": "mse"}, "metrics": ["mae"])",
+                          R"("loss": {"y": "mse"}, "weighted_metrics": {"out": "mae"})"}) {
+    const Recipe by_output = with(fit);
+    CHECK(by_output.data.targets[0].name == "out");
+    CHECK(by_output.fit.losses[0].output == "out");
+    CHECK(by_output.fit.metrics[0].output == "out");
+    CHECK(recipe_to_json(parse(recipe_to_json(by_output))) == recipe_to_json(by_output));
+  }
+}
+
 TEST_CASE("recipe json: accuracy is taken as Keras takes it, and classes may go by their names") {
   const Recipe recipe = parse(R"({"data": {"csv": "d.csv", "features": ["a"],
                                            "target": {"column": "y", "encoder": "ordinal", "categories": ["no", "yes"]}},
@@ -345,6 +364,14 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
        "fit.loss: is one for 2 targets\n  hint: give one per target: {\"p\": ..., ...}"},
       {replace(with_fit(R"("loss": {"p": "mse"})"), R"("target": "y")", R"("targets": {"p": "y", "q": "z"})"),
        "fit.loss: says nothing about the target 'q'\n  hint: give every target one"},
+      {replace(with_fit(R"("loss": ["mse", "mse"], "metrics": ["mae"])"), R"("target": "y")", R"("targets": {"p": "y", "q": "z"})"),
+       "fit.metrics[0]: does not say of which output\n  hint: write it by output: {\"p\": ...}"},
+      {with_fit(R"("loss": {"p": "mse", "q": "mse"})"),
+       "fit.loss.p: there is no target 'p'\n  hint: \"target\" is a single one; for several outputs write \"targets\": "
+       "{\"p\": ..., ...}"},
+      {with_fit(R"("loss": {"out": "mse"}, "metrics": {"y": ["mae"], "aut": ["mae"]})"),
+       "fit.loss.out: there is no target 'out'\n  hint: \"target\" is a single one; for several outputs write \"targets\": "
+       "{\"out\": ..., ...}"},
   };
   for (const Wrong& wrong : table) {
     const Result<Recipe> recipe = parse_recipe_json(wrong.text, "r.json");
