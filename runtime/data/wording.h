@@ -30,5 +30,7 @@ std::string hex_byte(char byte);
 
 /// The shortest text that reads back as the same number.
 std::string number_text(double value);
+/// The same in at most so many significant digits; NaN has no sign.
+std::string number_text(double value, int digits);
 
 }  // namespace moru

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/atomic_file.h"
+#include "runtime/data/wording.h"
 #include "runtime/mapped_file.h"
 #include "runtime/training/json_writer.h"
 
@@ -62,9 +63,7 @@ Status set_learning_rate(Session& session, double rate) {
 }
 
 std::string monitored_text(const std::string& name, double value) {
-  std::array<char, 64> text;
-  std::snprintf(text.data(), text.size(), " %.6g", value);
-  return name + text.data();
+  return name + " " + number_text(value, 6);
 }
 
 }  // namespace
@@ -172,7 +171,7 @@ Callback stop_on_nan() {
       if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) continue;
       broken += (broken.empty() ? "'" : ", '") + std::string(slots[i].name) + "'";
     }
-    state.progress.note("stopped: the loss of epoch " + std::to_string(state.epoch + 1) + ", step " +
+    state.progress.warn("stopped: the loss of epoch " + std::to_string(state.epoch + 1) + ", step " +
                         std::to_string(state.batch) + ", is not a finite number" +
                         (broken.empty() ? std::string("; all parameters are finite, so the input or the loss is to blame")
                                         : "; not finite any more: " + broken) +

@@ -121,7 +121,7 @@ class Fit {
       Result<std::optional<FoundCheckpoint>> found = find_latest_good(options_.checkpoint_directory, &damaged);
       if (!found) return found.status();
       if (damaged.ends_with('\n')) damaged.pop_back();
-      if (!damaged.empty()) progress_.note(damaged);
+      if (!damaged.empty()) progress_.warn(damaged);
       if (found->has_value()) return resume(**found);
       progress_.note("no checkpoint in " + options_.checkpoint_directory + ": training starts from the beginning");
     }
@@ -174,7 +174,7 @@ class Fit {
     MORU_RETURN_IF_ERROR(restore_session(checkpoint, session_, {.allow_other_program = options_.allow_other_program},
                                          &note));
     if (note.ends_with('\n')) note.pop_back();
-    if (!note.empty()) progress_.note("left out of the checkpoint:\n" + note);
+    if (!note.empty()) progress_.warn("left out of the checkpoint:\n" + note);
     for (const Callback& callback : callbacks_) {
       if (!callback.restore) continue;
       for (const SavedCallback& saved : checkpoint.callbacks) {

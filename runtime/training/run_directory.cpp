@@ -9,6 +9,7 @@
 
 #include "runtime/atomic_file.h"
 #include "runtime/checkpoint.h"
+#include "runtime/data/wording.h"
 #include "runtime/moru_file.h"
 #include "runtime/training/json_writer.h"
 #include "runtime/training_section.h"
@@ -121,9 +122,7 @@ std::string metrics_table(std::span<const NamedMetrics> rows) {
     for (const std::string& name : names) {
       const auto value = std::find_if(row.values.begin(), row.values.end(),
                                       [&](const NamedValue& candidate) { return candidate.name == name; });
-      std::array<char, 32> cell = {"-"};
-      if (value != row.values.end()) std::snprintf(cell.data(), cell.size(), "%.5g", value->value);
-      append_right(cell.data(), width_of(name));
+      append_right(value == row.values.end() ? "-" : number_text(value->value, 5), width_of(name));
     }
     text += '\n';
   }

@@ -39,7 +39,7 @@ int main(int argument_count, char** arguments) {
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   train_command->add_option("--seed", train.seed, "Seed of shuffling and dropout, instead of the recipe's")->type_name("S");
-  train_command->add_flag("--quiet", train.quiet, "Show no progress");
+  train_command->add_flag("--quiet", train.quiet, "Show no progress, only warnings");
   train_command->add_option("--tensorboard", train.tensorboard, "Also write TensorBoard's event files into this folder")
       ->type_name("DIR");
 

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <set>
 
 #include "compiler/support/error.h"
-#include "runtime/training/json_writer.h"
+#include "runtime/data/wording.h"
 #include "tools/moru/recipe_model.h"
 
 namespace moru::cli {
@@ -170,19 +169,13 @@ Range range_of(const Dataset& data, int target) {
   return range;
 }
 
-std::string number_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
-
 /// What an activation cannot yield of the values that the loss compares with.
 void doubt_values(const Output& output, const Dataset& data, std::vector<std::string>& doubts) {
   if (!output.loss || !output.target || data.size() == 0) return;
   Range range = range_of(data, output.target_index);
   if (!range.any || !(range.least < range.most)) return;
   const std::string loss = output.loss->name;
-  std::string seen = "the target has values from " + number_text(range.least) + " to " + number_text(range.most);
+  std::string seen = "the target has values from " + number_text(range.least, 6) + " to " + number_text(range.most, 6);
   if (output.scaler != ScalerKind::none) {
     const bool standard = output.scaler == ScalerKind::standard;
     seen = standard ? "the target is scaled to mean 0 and deviation 1" : "the target is scaled to values from 0 to 1";
@@ -358,18 +351,16 @@ std::vector<std::string> find_doubts(const Model& model, const Recipe& recipe, c
   return doubts;
 }
 
-void check_training(const ModelSource& source, const Dataset& data, ProgressStyle style) {
+void check_training(const ModelSource& source, const Dataset& data) {
   const Recipe& recipe = *source.recipe;
   check_losses(source.model, recipe, data);
   check_data(source.model, data, recipe, file_name(source.path),
              file_name(source.recipe_path.empty() ? source.path : source.recipe_path));
-  if (style == ProgressStyle::quiet) return;
-  for (const std::string& warning : find_doubts(source.model, recipe, data)) {
-    if (style == ProgressStyle::events)
-      std::fprintf(stderr, "{\"event\": \"warning\", \"text\": %s}\n", json_quoted(warning).c_str());
-    else
-      std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  }
+}
+
+void warn_of_doubts(const ModelSource& source, const Dataset& data, ProgressStyle style) {
+  Progress progress(style, stderr);
+  for (const std::string& warning : find_doubts(source.model, *source.recipe, data)) progress.warn(warning);
 }
 
 }  // namespace moru::cli

@@ -24,8 +24,10 @@ void check_losses(const Model& model, const Recipe& recipe, const Dataset& data)
 /// dense layers that could be one. `data` is the training part, raw; before attach_scalers.
 std::vector<std::string> find_doubts(const Model& model, const Recipe& recipe, const Dataset& data);
 
-/// All of it, and check_data, for a source whose recipe is to be trained by `data`. Doubts go to stderr as
-/// "warning: ..." or, among events, as {"event": "warning", "text": "..."}; nowhere if quiet.
-void check_training(const ModelSource& source, const Dataset& data, ProgressStyle style);
+/// check_losses and check_data for a source whose recipe is to be trained by `data`.
+void check_training(const ModelSource& source, const Dataset& data);
+
+/// The doubts go to stderr, as Progress warns.
+void warn_of_doubts(const ModelSource& source, const Dataset& data, ProgressStyle style);
 
 }  // namespace moru::cli

@@ -263,8 +263,10 @@ int run(const Options& options) {
   if (horizons.empty()) horizons.push_back(recipe.data.windowed ? recipe.data.window.horizon : 0);
 
   const PreparedData first = need(prepare_training(fold_recipe(recipe, options, 0, horizons.front())));
-  if (!source.program)
-    check_training(source, first.train, options.quiet || options.json ? ProgressStyle::quiet : ProgressStyle::lines);
+  if (!source.program) {
+    check_training(source, first.train);
+    warn_of_doubts(source, first.train, ProgressStyle::quiet);
+  }
   const PreparedModel prepared = prepare_model(source, true);
   CompileFlags flags = options.flags;
   flags.budget_batch = recipe.fit.batch_size;
@@ -331,7 +333,7 @@ void add_backtest(CLI::App& app, Job& job) {
       ->check(CLI::IsMember(std::set<std::string>{"expanding", "sliding"}))
       ->type_name("KIND");
   command->add_option("--threads", options->threads, "Threads to use")->check(CLI::Range(1, 1024))->type_name("N");
-  command->add_flag("--quiet", options->quiet, "Show no progress");
+  command->add_flag("--quiet", options->quiet, "Show no progress, only warnings");
   command->add_flag("--json", options->json, "Print backtest.json instead of tables");
   add_recipe_changes(*command, options->changes);
   add_compile_flags(*command, options->flags);

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "runtime/data/prepare.h"
+#include "runtime/data/wording.h"
 #include "runtime/training/json_writer.h"
 #include "runtime/training/predict.h"
 #include "runtime/training/train_from_recipe.h"
@@ -43,7 +44,7 @@ int run(const Options& options) {
     return 0;
   }
   std::printf("samples: %lld\n", static_cast<long long>(data.size()));
-  for (const NamedValue& value : values) std::printf("%s: %.6g\n", value.name.c_str(), value.value);
+  for (const NamedValue& value : values) std::printf("%s: %s\n", value.name.c_str(), number_text(value.value, 6).c_str());
   return 0;
 }
 

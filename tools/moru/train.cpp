@@ -36,7 +36,8 @@ int run(const Options& options) {
   if (!source.program) {
     // Before compiling: a width that differs is the most common mistake, and the model is not to blame for it.
     data = std::make_shared<const PreparedData>(need(prepare_training(recipe)));
-    check_training(source, data->train, style);
+    check_training(source, data->train);
+    warn_of_doubts(source, data->train, style);
   }
   const PreparedModel prepared_model = prepare_model(source, true);
 
@@ -111,7 +112,7 @@ void add_train(CLI::App& app, Job& job) {
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
   command->add_flag("--report", options->report, "Also write RUN_DIR/report.html (see moru report)");
-  command->add_flag("--quiet", options->quiet, "Show no progress");
+  command->add_flag("--quiet", options->quiet, "Show no progress, only warnings");
   command->add_flag("--json", options->json,
                     "Print metrics.json instead of a table, and progress on stderr as one JSON object per line");
   command
