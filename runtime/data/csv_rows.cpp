@@ -6,6 +6,7 @@
 
 #include "runtime/data/csv.h"
 #include "runtime/data/encode.h"
+#include "runtime/data/gaps.h"
 #include "runtime/data/rows.h"
 #include "runtime/data/scale.h"
 #include "runtime/data/time_text.h"
@@ -180,6 +181,7 @@ class CsvRows {
       }
       if (step != times->spacing || step <= 0) times->spacing = 0;
     }
+    if (learn_) out_.fitted.row_seconds = usual_step(seconds);
     out_.times = std::move(times);
     return {};
   }

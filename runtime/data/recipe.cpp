@@ -208,7 +208,7 @@ class Writer {
     const auto time_format = text(fitted.time_format);
     return fb::CreateRecipeFitted(builder_, columns, inputs, targets, separator,
                                   same_enum<fb::RecipeEncoding>(fitted.encoding), time_format, fitted.training_rows,
-                                  fitted.data_fingerprint);
+                                  fitted.data_fingerprint, fitted.row_seconds);
   }
 
   FlatBufferBuilder builder_;
@@ -439,6 +439,7 @@ class Reader {
     fitted.encoding = enum_of<TextEncoding>(from.encoding(), fb::RecipeEncoding::MAX);
     fitted.time_format = text(from.time_format());
     fitted.training_rows = from.training_rows();
+    fitted.row_seconds = from.row_seconds();
     fitted.data_fingerprint = from.data_fingerprint();
     return fitted;
   }

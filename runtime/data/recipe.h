@@ -278,6 +278,7 @@ struct Fitted {
   std::string time_format;  // as found
   int64_t training_rows = 0;
   uint64_t data_fingerprint = 0;  // of the file's bytes
+  int64_t row_seconds = 0;        // from each row of a series to the next, as a rule; 0 where there is none
 };
 
 // ---- all -------------------------------------------------------------------------------------------------------

@@ -344,6 +344,7 @@ class RecipePrinter {
     print_fitted_groups("inputs", fitted.inputs);
     print_fitted_groups("targets", fitted.targets);
     integer("training_rows", fitted.training_rows);
+    if (fitted.row_seconds != 0) integer("row_seconds", fitted.row_seconds);
     char hash[17];
     std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fitted.data_fingerprint));
     text("data_fingerprint", hash);

@@ -121,7 +121,7 @@ class Fit {
       Result<std::optional<FoundCheckpoint>> found = find_latest_good(options_.checkpoint_directory, &damaged);
       if (!found) return found.status();
       if (damaged.ends_with('\n')) damaged.pop_back();
-      if (!damaged.empty()) progress_.warn(damaged);
+      progress_.warn(damaged);
       if (found->has_value()) return resume(**found);
       progress_.note("no checkpoint in " + options_.checkpoint_directory + ": training starts from the beginning");
     }

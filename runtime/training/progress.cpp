@@ -131,6 +131,7 @@ void Progress::note(const std::string& line) {
 }
 
 void Progress::warn(const std::string& text) {
+  if (text.empty()) return;
   if (style_ == ProgressStyle::events) return write_event("warning", fields({{"text", json_quoted(text)}}));
   write_line("warning: " + text);
 }

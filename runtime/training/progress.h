@@ -41,7 +41,7 @@ class Progress {
   void epoch(int64_t epoch, int64_t epochs, int64_t total, double seconds, std::span<const NamedValue> values);
   /// A line of text (unless quiet), above the display.
   void note(const std::string& line);
-  /// What should not be overlooked, in any style: "warning: ...", above the display.
+  /// What should not be overlooked, in any style: "warning: ...", above the display. Nothing where the text is empty.
   void warn(const std::string& text);
   /// Training is over: the display stays as it is.
   void end(int64_t epochs, double seconds);

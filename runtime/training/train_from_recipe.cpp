@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "runtime/atomic_file.h"
+#include "runtime/data/gaps.h"
 #include "runtime/data/recipe_text.h"
 #include "runtime/training/callbacks.h"
 #include "runtime/training/evaluate.h"
@@ -204,6 +205,7 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   }
   const PreparedData& data = *prepared;
   const Recipe& recipe = data.recipe;
+  if (!job.data) Progress(job.progress, job.progress_stream).warn(describe_gaps(wanted, data.train.times()));
 
   Result<std::unique_ptr<Session>> created = Session::create(job.program, {.threads = job.threads});
   if (!created) return created.status();

@@ -185,6 +185,45 @@ TEST_CASE("advice: sound models get no warning, quiet runs do, and events carry 
         std::string::npos);
 }
 
+TEST_CASE("advice: hours that a series lacks are told once, when it is trained on, evaluated and predicted from") {
+  const SmallProject project;
+  const auto series = [](int first, int last, int lost) {
+    std::string text = "when,v\n";
+    for (int hour = first; hour < last; ++hour) {
+      if (hour == lost) continue;
+      const std::string of_day = std::to_string(hour % 24), day = std::to_string(1 + hour / 24);
+      text += "2024-03-" + std::string(day.size() < 2, '0') + day + " " + std::string(of_day.size() < 2, '0') + of_day + ":00," +
+              std::to_string((hour * 37 % 101) / 10.0) + "\n";
+    }
+    return text;
+  };
+  write_file(project / "model.json", SmallProject::model_json(SmallProject::input_layer("3, 1") + R"(,
+      {"class_name": "Flatten", "config": {"name": "flat"}}, {"class_name": "Dense", "config": {"name": "v", "units": 1}})"));
+  write_file(project / "r.json", R"({"model": "model.json", "data": {"csv": "data.csv", "time": "when", "features": ["v"], "target": "v",
+      "window": {"length": 3, "horizon": 1}, "split": [0.7, 0.15, 0.15]}, "fit": {"loss": "mse", "epochs": 1}})");
+  write_file(project / "whole.csv", series(0, 200, -1));
+  write_file(project / "data.csv", series(0, 200, 30));
+  write_file(project / "few.csv", series(200, 208, 204));
+  const std::string first = "warning: rows are missing for 1 hour behind 2024-03-02 05:00:00: windows run over the gap\n",
+                    later = "warning: rows are missing for 1 hour behind 2024-03-09 11:00:00: windows run over the gap\n";
+  const std::string model = project / "run/model.moru";
+  CHECK(project.moru({"train", project / "r.json", "--run-dir", project / "run", "--quiet"}).err == first);
+  CHECK(project.moru({"train", model, "--run-dir", project / "again", "--quiet"}).err == first);
+  CHECK(project.moru({"train", project / "r.json", "--data", project / "whole.csv", "--run-dir", project / "run", "--quiet"}).err.empty());
+  CHECK(project.moru({"evaluate", model, "--data", project / "data.csv"}).err == first);
+  CHECK(project.moru({"evaluate", model, "--data", project / "whole.csv"}).err.empty());
+  CHECK(project.moru({"predict", model, "--data", project / "few.csv"}).err == later);
+  const std::string library = project / "v.so";
+  REQUIRE(project.moru({"compile", model, "-o", library}).code == 0);
+  const ProcessOptions runtime{.binary = "moru-run"};
+  CHECK(project.moru({library, "train", "--data", project / "data.csv", "--run-dir", project / "run", "--quiet"}, runtime).err == first);
+  CHECK(project.moru({library, "evaluate", "--data", project / "data.csv"}, runtime).err == first);
+  CHECK(project.moru({library, "predict", "--data", project / "few.csv"}, runtime).err == later);
+  const Outcome tested = project.moru({"backtest", project / "r.json", "--folds", "2", "--run-dir", project / "back", "--quiet"});
+  CHECK(tested.code == 0);
+  CHECK(tested.err == first);
+}
+
 TEST_CASE("advice: the recipes that come along get no warning on their data") {
   const char* shared = std::getenv("MORU_SHARED");
   const std::string recipes = std::string(MORU_SOURCE_DIR) + "/tools/recipes/";

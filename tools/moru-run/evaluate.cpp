@@ -2,10 +2,12 @@
 
 #include <cstdio>
 
+#include "runtime/data/gaps.h"
 #include "runtime/data/prepare.h"
 #include "runtime/data/wording.h"
 #include "runtime/training/json_writer.h"
 #include "runtime/training/predict.h"
+#include "runtime/training/progress.h"
 #include "runtime/training/train_from_recipe.h"
 #include "tools/moru-run/commands.h"
 
@@ -20,6 +22,7 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
   if (!session) return fail(session.status());
   const Result<Dataset> data = prepare_evaluation(*recipe, options.data);
   if (!data) return fail(data.status());
+  Progress(ProgressStyle::quiet, stderr).warn(describe_gaps(*recipe, data->times()));
   const Result<std::vector<SavedTensor>> answers = predict(**session, *data);
   if (!answers) return fail(answers.status());
   const Result<std::vector<NamedValue>> values = measure(**session, *recipe, *data, *answers);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "compiler/support/error.h"
+#include "runtime/data/gaps.h"
 #include "runtime/data/wording.h"
 #include "tools/moru/recipe_model.h"
 
@@ -348,6 +349,7 @@ std::vector<std::string> find_doubts(const Model& model, const Recipe& recipe, c
   }
   doubt_metrics(model, recipe, outputs, doubts);
   doubt_graph(model, outputs, doubts);
+  if (std::string gaps = describe_gaps(recipe, data.times()); !gaps.empty()) doubts.push_back(std::move(gaps));
   return doubts;
 }
 

@@ -145,10 +145,11 @@ void run_fold(const Options& options, const Recipe& recipe, const std::shared_pt
   job.threads = options.threads;
   job.progress = ProgressStyle::quiet;
   job.stop_on_signal = true;
+  job.data = std::make_shared<const PreparedData>(need(prepare_training(job.recipe)));
+  const PreparedData& data = *job.data;
   const TrainingReport report = need(train_from_recipe(job));
   if (report.fit.interrupted_by != 0) fail("interrupted; the folds that were finished are in " + options.directory);
 
-  const PreparedData data = need(prepare_training(job.recipe));
   const auto count = static_cast<size_t>(options.folds);
   const auto at = static_cast<size_t>(fold);
   const std::vector<NamedValue>* measured = nullptr;

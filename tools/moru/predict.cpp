@@ -6,8 +6,10 @@
 #include <cstdio>
 
 #include "runtime/atomic_file.h"
+#include "runtime/data/gaps.h"
 #include "runtime/data/prepare.h"
 #include "runtime/training/predictions_table.h"
+#include "runtime/training/progress.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
 #include "tools/moru/model_source.h"
@@ -27,6 +29,7 @@ int run(const Options& options) {
   ModelSource source = open_model(options.model);
   const Recipe recipe = require_recipe(source);
   const Dataset data = need(prepare_prediction(recipe, options.data));
+  Progress(ProgressStyle::quiet, stderr).warn(describe_gaps(recipe, data.times()));
   if (!source.program) check_data(source.model, data, recipe, file_name(source.path), file_name(options.data));
   const PreparedModel prepared = prepare_model(source, false);
   const std::unique_ptr<Session> session =

@@ -78,6 +78,7 @@ Recipe full_recipe() {
   fitted.time_format = "%d/%m/%Y";
   fitted.training_rows = 42;
   fitted.data_fingerprint = 0xFEDCBA9876543210u;
+  fitted.row_seconds = 3600;
   recipe.fitted = fitted;
   return recipe;
 }
@@ -94,6 +95,7 @@ TEST_CASE("recipe: bytes hold everything") {
   CHECK(write_recipe(*back) == bytes);
   CHECK(recipe_to_json(*back) == recipe_to_json(recipe));
   CHECK(back->fitted->data_fingerprint == 0xFEDCBA9876543210u);
+  CHECK(back->fitted->row_seconds == 3600);
   CHECK(back->fitted->columns[1].categories == std::vector<std::string>{"b", "a"});
   CHECK(back->fitted->columns[0].fill == 1.5);
   CHECK(back->fit.early_stopping->baseline == 0.2);
