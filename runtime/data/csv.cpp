@@ -44,7 +44,7 @@ Result<std::string> read_bytes(const std::string& path) {
 }
 
 /// The candidate that occurs in the header and, outside quotes, equally often on the most of the first lines.
-char find_separator(std::string_view text) {
+char find_separator(std::string_view text, char decimal) {
   constexpr std::array<char, 3> candidates = {',', ';', '\t'};
   std::vector<std::array<std::size_t, 3>> lines(1);
   bool quoted = false;
@@ -58,7 +58,7 @@ char find_separator(std::string_view text) {
     }
     for (std::size_t k = 0; k < candidates.size(); ++k) lines.back()[k] += c == candidates[k];
   }
-  char best = ',';
+  char best = decimal == ',' ? ';' : ',';
   std::size_t best_agreeing = 0, best_count = 0;
   for (std::size_t k = 0; k < candidates.size(); ++k) {
     const std::size_t count = lines.front()[k];
@@ -253,7 +253,7 @@ class CsvParser {
                         "' is not one character\n  hint: set \"separator\" to "
                         "\",\", \";\", \"\\t\" or \"auto\"");
     }
-    table.separator_ = options.separator.empty() ? find_separator({table.text_.data(), table.text_.size()}) : options.separator[0];
+    table.separator_ = options.separator.empty() ? find_separator({table.text_.data(), table.text_.size()}, options.decimal) : options.separator[0];
     if (Status status = CsvParser(table, name).parse(); !status.ok()) return status;
     return table;
   }

@@ -66,6 +66,7 @@ class CsvTable {
 struct CsvOptions {
   std::string separator;  // one character; empty = the one of , ; tab that the first lines agree on
   TextEncoding encoding = TextEncoding::automatic;
+  char decimal = '.';  // of numbers; a comma is hardly the separator then
 };
 
 /// Reads a file. Errors name the file, the line and the remedy: cannot be opened, not text, not in the encoding asked

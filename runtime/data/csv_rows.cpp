@@ -41,7 +41,7 @@ class CsvRows {
       return data_error("recipe: data: names no CSV file\n  hint: set \"csv\" in the recipe, or give --data FILE.csv");
     }
     if (!learn_) out_.fitted = *recipe_.fitted;
-    Result<CsvTable> table = read_csv(path, {data_.separator, data_.encoding});
+    Result<CsvTable> table = read_csv(path, {data_.separator, data_.encoding, data_.numbers.decimal});
     if (!table.ok()) return table.status();
     table_ = std::move(table.value());
     rows_ = table_.row_count();
@@ -156,7 +156,7 @@ class CsvRows {
       Result<std::size_t> hours = table_.find_column(data_.time.hour_column);
       if (!hours.ok()) return hours.status();
       for (std::size_t row = 0; row < rows_; ++row) {
-        const std::optional<double> hour = parse_number(table_.cell(row, *hours));
+        const std::optional<double> hour = parse_number(table_.cell(row, *hours), data_.numbers);
         if (!hour || !(*hour >= 0 && *hour < 24)) {
           return data_error(table_.place(row, *hours) + ": " + quote_cell(table_.cell(row, *hours)) +
                             " is not an hour of the day\n  hint: hours run from 0 to 23");
@@ -190,7 +190,7 @@ class CsvRows {
     std::vector<ColumnReader> readers;
     for (const Group& group : groups_)
       for (const Column& column : group.columns)
-        readers.emplace_back(table_, column.position, *column.recipe, column.missing, data_.missing_values, wanted_,
+        readers.emplace_back(table_, column.position, *column.recipe, column.missing, data_, wanted_,
                              out_.fitted.columns[column.fitted]);
     if (learn_) {
       for_blocks([&](std::size_t begin, std::size_t end) {
@@ -292,7 +292,7 @@ class CsvRows {
     auto weights = std::make_shared<std::vector<float>>(rows_, 0.0f);
     for (std::size_t row = 0; row < rows_; ++row) {
       if (wanted_[row] == 0) continue;
-      const std::optional<double> weight = parse_number(table_.cell(row, *position));
+      const std::optional<double> weight = parse_number(table_.cell(row, *position), data_.numbers);
       if (!weight || *weight < 0) {
         return data_error(table_.place(row, *position) + ": " + quote_cell(table_.cell(row, *position)) +
                           " is not a sample weight\n  hint: weights are numbers from 0 up");

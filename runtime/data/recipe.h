@@ -110,10 +110,17 @@ struct SplitRecipe {
   std::vector<std::string> train_values, validation_values, test_values;
 };
 
+/// How numbers are written in cells, as pandas' read_csv takes it: 1.234,5 has the decimal mark ',' and thousands by '.'.
+struct NumberFormat {
+  char decimal = '.';
+  char thousands = '\0';  // may follow each digit before the decimal mark; '\0' = there is none
+};
+
 struct DataRecipe {
   SourceKind source = SourceKind::csv;
   std::string path;       // csv; a session may read another file by the same recipe
   std::string separator;  // one character; empty = found by looking (, ; tab)
+  NumberFormat numbers;
   TextEncoding encoding = TextEncoding::automatic;
   MissingRecipe missing;
   std::vector<std::string> missing_values = {"", "NA", "N/A", "NaN", "nan", "null", "NULL"};

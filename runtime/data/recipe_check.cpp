@@ -204,6 +204,12 @@ Status check_data(const DataRecipe& data) {
     return wrong("data.separator", "a quote or a line end cannot separate cells",
                  "use \",\", \";\", \"\\t\" or \"auto\"");
   }
+  const auto is_part_of_numbers = [](char mark) { return std::string_view("0123456789+-eE\"\n\r").find(mark) != std::string_view::npos; };
+  if (data.numbers.decimal == '\0' || is_part_of_numbers(data.numbers.decimal))
+    return wrong("data.decimal", "that character cannot be a decimal mark", "use \".\" or \",\"");
+  if (is_part_of_numbers(data.numbers.thousands) || data.numbers.thousands == data.numbers.decimal)
+    return wrong("data.thousands", "that character cannot stand between thousands", "use another one than the decimal mark, such as " +
+                                                                                      std::string(data.numbers.decimal == ',' ? "\".\"" : "\",\""));
   if (data.windowed) {
     MORU_RETURN_IF_ERROR(check_at_least("data.window.length", data.window.length, 1));
     MORU_RETURN_IF_ERROR(check_at_least("data.window.horizon", data.window.horizon, 0));

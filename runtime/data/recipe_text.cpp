@@ -105,6 +105,8 @@ class RecipePrinter {
     if (data.source == SourceKind::csv) {
       text("csv", data.path);
       text("separator", data.separator.empty() ? "auto" : data.separator);
+      if (data.numbers.decimal != '.') text("decimal", std::string(1, data.numbers.decimal));
+      if (data.numbers.thousands != '\0') text("thousands", std::string(1, data.numbers.thousands));
       text("encoding", encoding_name(data.encoding));
       print_missing(data.missing, false);
       texts("missing_values", data.missing_values);

@@ -21,6 +21,12 @@ struct GroupDefaults {
   std::string directory;
 };
 
+char read_character(const Value& value, const char* example) {
+  const std::string text = value.text();
+  if (text.size() != 1) value.fail("'" + text + "' is not one character", std::string("write one, such as ") + example + ", or leave it out");
+  return text[0];
+}
+
 MissingRecipe read_missing(const Value& value, bool is_category) {
   MissingRecipe missing;
   if (value.is_text()) {
@@ -331,6 +337,8 @@ DataRecipe read_data(const Value& value, const std::string& directory) {
   if (const auto csv = object.find("csv")) data.path = join_path(directory, csv->text());
   object.read("separator", data.separator);
   if (data.separator == "auto") data.separator.clear();
+  if (const auto decimal = object.find("decimal")) data.numbers.decimal = read_character(*decimal, "\",\"");
+  if (const auto thousands = object.find("thousands")) data.numbers.thousands = read_character(*thousands, "\".\"");
   if (const auto encoding = object.find("encoding")) {
     data.encoding = encoding->choice<TextEncoding>({{"auto", TextEncoding::automatic},
                                                     {"utf-8", TextEncoding::utf8},

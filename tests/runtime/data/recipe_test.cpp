@@ -20,6 +20,7 @@ Recipe full_recipe() {
   DataRecipe& data = recipe.data;
   data.path = "d.csv";
   data.separator = ";";
+  data.numbers = {',', '.'};
   data.encoding = TextEncoding::cp949;
   data.missing = {MissingPolicy::fill, FillKind::constant, 2.5, "x"};
   data.missing_values = {"-", "?"};
@@ -161,6 +162,11 @@ TEST_CASE("recipe: what cannot be is refused with the place and the remedy") {
        "recipe: input 'past', column 't': is the target, read from the very row that is to be predicted\n  hint: set "
        "\"horizon\" to 1 or "
        "more, or take the column out of this input"},
+      {[](Recipe& r) { r.data.numbers.decimal = '5'; },
+       "recipe: data.decimal: that character cannot be a decimal mark\n  hint: use \".\" or \",\""},
+      {[](Recipe& r) { r.data.numbers.thousands = ','; },
+       "recipe: data.thousands: that character cannot stand between thousands\n  hint: use another one than the decimal mark, such as "
+       "\".\""},
       {[](Recipe& r) { r.data.windowed = false; },
        "recipe: input 'past': reads a window and the data has none\n  hint: add \"window\": {\"length\": ..., "
        "\"horizon\": ...} to \"data\""},

@@ -100,6 +100,15 @@ TEST_CASE("recipe json: losses and metrics by output may name the only one, by t
   }
 }
 
+TEST_CASE("recipe json: how numbers are written comes back from JSON and from bytes") {
+  const Recipe recipe = parse(R"({"data": {"csv": "d.csv", "decimal": ",", "thousands": ".", "features": ["a"], "target": "y"},
+                                  "fit": {"loss": "mse"}})");
+  CHECK(recipe.data.numbers.decimal == ',');
+  CHECK(recipe.data.numbers.thousands == '.');
+  CHECK(recipe_to_json(parse(recipe_to_json(recipe))) == recipe_to_json(recipe));
+  CHECK(recipe_to_json(read_recipe(write_recipe(recipe)).value()) == recipe_to_json(recipe));
+}
+
 TEST_CASE("recipe json: accuracy is taken as Keras takes it, and classes may go by their names") {
   const Recipe recipe = parse(R"({"data": {"csv": "d.csv", "features": ["a"],
                                            "target": {"column": "y", "encoder": "ordinal", "categories": ["no", "yes"]}},
@@ -314,6 +323,10 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
        "data.missing: a constant fill needs a value\n  hint: add \"value\""},
       {with_data(features + R"(, "encoding": "euc-kr")"),
        "data.encoding: 'euc-kr' is not known\n  hint: it is one of: auto, utf-8, latin-1, cp949"},
+      {with_data(features + R"(, "decimal": ",,")"),
+       "data.decimal: ',,' is not one character\n  hint: write one, such as \",\", or leave it out"},
+      {with_data(features + R"(, "thousands": ".")"),
+       "data.thousands: that character cannot stand between thousands\n  hint: use another one than the decimal mark, such as \",\""},
       {with_data(features + R"(, "filters": [{"column": "a"}])"),
        "data.filters[0]: needs either \"keep\" or \"drop\"\n  hint: list the values whose rows stay, or those whose "
        "rows go"},
