@@ -78,6 +78,14 @@ const Case warned[] = {
      "warning: output 'y': binary_crossentropy compares with values from 0 to 1, but the target has values from 0 to 2\n"},
     {"accuracy of numbers", hidden + dense("y", 1, "linear"), recipe(y, R"("mse")", R"(, "metrics": ["accuracy"])"),
      "warning: metric 'accuracy' counts equal classes, but 'y' is trained with mean_squared_error on numbers: use mae, rmse or r2_score\n"},
+    {"the area under a curve of numbers", hidden + dense("y", 1, "linear"), recipe(scaled, R"("mse")", R"(, "metrics": ["AUC"])"),
+     "warning: metric 'AUC' judges probabilities of classes, but 'y' is trained with mean_squared_error on numbers: use mae, rmse or "
+     "r2_score\n"},
+    {"precision of numbers", hidden + dense("y", 1, "linear"), recipe(y, R"("huber")", R"(, "metrics": ["Precision"])"),
+     "warning: metric 'Precision' judges probabilities of classes, but 'y' is trained with huber on numbers: use mae, rmse or r2_score\n"},
+    {"weights of classes for numbers", hidden + dense("y", 1, "linear"), recipe(y, R"("mae")", R"(, "class_weight": {"1": 5})"),
+     "warning: class_weight takes the target for class numbers, but 'y' is trained with mean_absolute_error on numbers: leave it out, or "
+     "give samples their weights in a column, by sample_weight\n"},
     {"two linear layers", dense("h", 8, "linear") + ", " + dense("y", 1, "linear"), recipe(y, R"("mse")"),
      "warning: layers 'h' and 'y' (Dense) are one linear layer together: give 'h' an activation, or leave it out\n"},
 };
@@ -116,6 +124,8 @@ const Case silent[] = {
     {"a regression", hidden + dense("y", 1, "linear"), recipe(scaled, R"("mse")", R"(, "metrics": ["mae"])"), ""},
     {"positive numbers", hidden + dense("y", 1, "relu"), recipe(y, R"("mse")"), ""},
     {"two classes", hidden + dense("y", 1, "sigmoid"), recipe(two, R"("binary_crossentropy")", R"(, "metrics": ["accuracy"])"), ""},
+    {"two classes and their metrics", hidden + dense("y", 1, "sigmoid"),
+     recipe(two, R"("binary_crossentropy")", R"(, "metrics": ["AUC", "F1Score", "Recall"], "class_weight": {"1": 3})"), ""},
     {"logits", hidden + dense("y", 1, "linear"), recipe(two, R"({"name": "binary_crossentropy", "from_logits": true})"), ""},
     {"classes by number", hidden + dense("y", 3, "softmax"), recipe(numbered, R"("sparse_categorical_crossentropy")", R"(, "metrics": ["accuracy"])"), ""},
     {"classes one-hot", hidden + dense("y", 3, "softmax"), recipe(one_hot, R"("categorical_crossentropy")"), ""},

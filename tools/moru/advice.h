@@ -20,7 +20,7 @@ namespace moru::cli {
 void check_losses(const Model& model, const Recipe& recipe, const Dataset& data);
 
 /// One line each, naming layer or output and what to do: a loss that does not fit the activation before it or the
-/// values of the targets, metrics of classes on numbers, inputs that nothing reads, weights without a way to a loss,
+/// values of the targets, metrics and weights of classes on numbers, inputs that nothing reads, weights without a way to a loss,
 /// dense layers that could be one, stretches of time that a series lacks. `data` is the training part, raw; before attach_scalers.
 std::vector<std::string> find_doubts(const Model& model, const Recipe& recipe, const Dataset& data);
 
