@@ -28,11 +28,12 @@ bool is_missing(std::string_view cell, std::span<const std::string> missing_valu
   return false;
 }
 
-Status missing_cell(const CsvTable& table, std::size_t row, std::size_t column) {
+/// A fitted recipe has its way with cells, and only another training changes that.
+Status missing_cell(const CsvTable& table, std::size_t row, std::size_t column, bool is_fitted) {
   return data_error(
       table.place(row, column) + ": the cell is missing" +
       (table.cell(row, column).empty() ? "" : " (" + quote_cell(table.cell(row, column)) + ")") +
-      "\n  hint: set \"missing\" to \"drop\" or {\"fill\": \"mean\" | \"median\" | \"previous\" | \"constant\"}");
+      "\n  hint: " + (is_fitted ? "fill in the cell or leave the row out; or train again, and " : "") + "set \"missing\" to \"drop\" or {\"fill\": \"mean\" | \"median\" | \"previous\" | \"constant\"}");
 }
 
 /// Whether exactly three digits follow every mark before the decimal one, as where it stands between thousands.
@@ -63,7 +64,7 @@ std::string suggest_format(std::string_view cell, const NumberFormat& now) {
   return text;
 }
 
-Status not_a_number(const CsvTable& table, std::size_t row, std::size_t column, const NumberFormat& format) {
+Status not_a_number(const CsvTable& table, std::size_t row, std::size_t column, const NumberFormat& format, bool is_fitted) {
   const std::string_view cell = table.cell(row, column);
   std::string hint =
       "give the column an encoder (\"one_hot\" or \"ordinal\"), or list " + quote_cell(cell) + " in \"missing_values\"";
@@ -73,7 +74,8 @@ Status not_a_number(const CsvTable& table, std::size_t row, std::size_t column, 
              std::string_view::npos) {
     hint = "list " + quote_cell(cell) + " in \"missing_values\"";
   }
-  return data_error(table.place(row, column) + ": " + quote_cell(cell) + " is not a number\n  hint: " + hint);
+  return data_error(table.place(row, column) + ": " + quote_cell(cell) + " is not a number\n  hint: " +
+                    (is_fitted ? "correct the cell; or train again, and " : "") + hint);
 }
 
 /// Sorted as numbers if all are numbers.
@@ -154,6 +156,7 @@ void ColumnReader::learn(std::size_t begin, std::size_t end) {
 }
 
 Status ColumnReader::finish_learning() {
+  learns_ = true;
   fitted_ = FittedColumn{};
   fitted_.column = recipe_.column;
   fitted_.encoder = recipe_.encoder;
@@ -194,7 +197,7 @@ Status ColumnReader::read(std::size_t begin, std::size_t end) {
     if (wanted_[row] == 0) continue;
     const std::string_view cell = table_.cell(row, column_);
     if (is_missing(cell, data_.missing_values) && cell != recipe_.mask_token) {
-      if (missing_.policy == MissingPolicy::error) return missing_cell(table_, row, column_);
+      if (missing_.policy == MissingPolicy::error) return missing_cell(table_, row, column_, !learns_);
       values_.has_missing = true;
       continue;
     }
@@ -218,7 +221,7 @@ Status ColumnReader::read(std::size_t begin, std::size_t end) {
       number = static_cast<double>(*time);
     } else {
       const std::optional<double> parsed = parse_number(cell, data_.numbers);
-      if (!parsed) return not_a_number(table_, row, column_, data_.numbers);
+      if (!parsed) return not_a_number(table_, row, column_, data_.numbers, !learns_);
       number = *parsed;
     }
   }

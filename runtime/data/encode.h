@@ -63,6 +63,7 @@ class ColumnReader {
   const DataRecipe& data_;
   std::span<const uint8_t> wanted_;
   FittedColumn& fitted_;
+  bool learns_ = false;
   std::unordered_set<std::string_view> seen_;  // categories
   std::vector<std::string_view> dates_;
   std::unordered_map<std::string, double, TextHash, std::equal_to<>> positions_;  // of categories

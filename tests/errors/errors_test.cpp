@@ -501,11 +501,11 @@ std::vector<Wrong> wrong_inputs() {
        {"predict", "@/model.moru", "--data", "@/data.csv"},
        1,
        "error: '@/model.moru' carries no recipe, so it is not known what the columns of a CSV mean\n"
-       "  hint: give a recipe, or a model that `moru train` made\n"},
+       "  hint: give the .moru that `moru train` made; of other kinds of files, .onnx alone keeps its recipe\n"},
       {"a recipe that was never fitted, for predict",
        {"predict", "@/recipe.json", "--data", "@/data.csv"},
        1,
-       "error: recipe: has not been fitted to training data\n"
+       "error: @/recipe.json: has not been fitted to training data\n"
        "  hint: train first; the trained model carries a fitted recipe\n"},
       {"an array of another width",
        {"run", "@/model.json", "@/x32.npy", "--output-dir", "@/out"},

@@ -28,7 +28,7 @@ struct Options {
 
 int run(const Options& options) {
   ModelSource source = open_model(options.model);
-  const Recipe recipe = require_recipe(source);
+  const Recipe recipe = require_fitted_recipe(source);
   const Dataset data = need(prepare_evaluation(recipe, options.data));
   Progress(ProgressStyle::quiet, stderr).warn(describe_gaps(recipe, data.times()));
   if (!source.program) check_data(source.model, data, recipe, file_name(source.path), file_name(options.data));

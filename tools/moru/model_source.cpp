@@ -189,13 +189,22 @@ std::vector<std::byte> moru_bytes(const ModelSource& source) {
   return need(make_moru_bytes(sections));
 }
 
-const Recipe& require_recipe(const ModelSource& source) {
-  if (!source.recipe) {
-    fail("'" + source.path +
-         "' carries no recipe, so it is not known what the columns of a CSV mean\n  hint: give a recipe, or a "
-         "model that `moru train` made");
-  }
+namespace {
+
+const Recipe& recipe_or_fail(const ModelSource& source, const std::string& hint) {
+  if (!source.recipe)
+    fail("'" + source.path + "' carries no recipe, so it is not known what the columns of a CSV mean\n  hint: " + hint);
   return *source.recipe;
+}
+
+}  // namespace
+
+const Recipe& require_recipe(const ModelSource& source) {
+  return recipe_or_fail(source, "give a recipe, or a model that `moru train` made");
+}
+
+const Recipe& require_fitted_recipe(const ModelSource& source) {
+  return recipe_or_fail(source, "give the .moru that `moru train` made; of other kinds of files, .onnx alone keeps its recipe");
 }
 
 }  // namespace moru::cli

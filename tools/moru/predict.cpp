@@ -27,7 +27,7 @@ struct Options {
 int run(const Options& options) {
   need(check_output(options.output, std::array{options.model, options.data}));
   ModelSource source = open_model(options.model);
-  const Recipe recipe = require_recipe(source);
+  const Recipe recipe = require_fitted_recipe(source);
   const Dataset data = need(prepare_prediction(recipe, options.data));
   Progress(ProgressStyle::quiet, stderr).warn(describe_gaps(recipe, data.times()));
   if (!source.program) check_data(source.model, data, recipe, file_name(source.path), file_name(options.data));

@@ -341,9 +341,23 @@ TEST_CASE("prepare: prediction needs no target, takes every window, and may look
   const std::string brief = test::write_text(folder, "brief.csv", "c,when,i\na,2024-02-01 22:00,1\n");
   CHECK(prepare_prediction(fitted, brief).status().message() ==
         brief +
-            ": no sample for the prediction among its 1 rows: one takes 5 neighbouring rows (window 3, horizon 2)\n  "
-            "hint: give more "
-            "rows, or a shorter window; rows with missing cells and filtered rows break windows");
+            ": no sample for the prediction among its 1 rows: one takes 3 neighbouring rows (window 3)\n  "
+            "hint: give more rows; rows with missing cells and filtered rows break windows");
+  const std::string brief_history = test::write_text(folder, "past.csv", "c,when,i,y\na,2024-02-01 22:00,1,0\n");
+  CHECK(prepare_evaluation(fitted, brief_history).status().message() ==
+        brief_history +
+            ": no sample for the evaluation among its 1 rows: one takes 5 neighbouring rows (window 3, horizon 2)\n  "
+            "hint: give more rows; rows with missing cells and filtered rows break windows");
+  // A trained model's recipe cannot be edited.
+  const std::string holes = test::write_text(folder, "holes.csv", "c,when,i\na,2024-02-01 22:00,\n");
+  CHECK(prepare_prediction(fitted, holes).status().message() ==
+        holes +
+            ", line 2, column 'i': the cell is missing\n  hint: fill in the cell or leave the row out; or train again, and set "
+            "\"missing\" to \"drop\" or {\"fill\": \"mean\" | \"median\" | \"previous\" | \"constant\"}");
+  const std::string commas = test::write_text(folder, "commas.csv", "c;when;i\na;2024-02-01 22:00;1,5\n");
+  CHECK(prepare_prediction(fitted, commas).status().message() ==
+        commas + ", line 2, column 'i': '1,5' is not a number\n  hint: correct the cell; or train again, and set \"decimal\": \",\" in "
+                 "\"data\"");
   CHECK_FALSE(prepare_evaluation(fitted, fresh).ok());  // it has no target column
   const Result<Dataset> again = prepare_evaluation(fitted);
   REQUIRE(again.ok());
