@@ -480,8 +480,8 @@ std::vector<Wrong> wrong_inputs() {
       {"two columns of one name",
        {"train", "@/recipe.json", "--data", "@/twice.csv", "--run-dir", "@/r"},
        1,
-       "error: @/twice.csv, line 1: two columns are called 'a'\n"
-       "  hint: rename one of them\n"},
+       "error: @/twice.csv: two columns are called 'a'\n"
+       "  hint: rename one of them, or take the second as 'a.1'\n"},
       {"too few rows",
        {"train", "@/recipe.json", "--data", "@/few.csv", "--run-dir", "@/r"},
        1,
