@@ -38,7 +38,7 @@ class CsvRows {
 
   Result<SourceRows> read(const std::string& path) {
     if (path.empty()) {
-      return data_error("recipe: data: names no CSV file\n  hint: set \"csv\" in the recipe, or give --data FILE.csv");
+      return recipe_error(recipe_, "data: names no CSV file\n  hint: set \"csv\" in the recipe, or give --data FILE.csv");
     }
     if (!learn_) out_.fitted = *recipe_.fitted;
     Result<CsvTable> table = read_csv(path, {data_.separator, data_.encoding, data_.numbers.decimal});
@@ -99,7 +99,7 @@ class CsvRows {
     if (learn_) {
       out_.fitted.columns.resize(fitted_count_);
     } else if (out_.fitted.columns.size() < fitted_count_) {
-      return data_error("recipe: fitted: describes too few columns\n  hint: train again");
+      return recipe_error(recipe_, "fitted: describes too few columns\n  hint: train again");
     }
     return {};
   }
@@ -421,7 +421,7 @@ class CsvRows {
     for (const FittedGroup& fitted : group.is_target ? out_.fitted.targets : out_.fitted.inputs) {
       if (fitted.name == group.name && fitted.features == names) return {};
     }
-    return data_error("recipe: fitted: '" + group.name +
+    return recipe_error(recipe_, "fitted: '" + group.name +
                       "' has other features than when it was fitted\n  hint: train again");
   }
 

@@ -284,16 +284,22 @@ Status fill_missing(const CsvTable& table, std::size_t column, const MissingReci
   }
   if (!values.has_missing) return {};
   double fill = fitted.fill;
+  const auto first_missing = [&] {
+    std::size_t row = 0;
+    while (wanted[row] == 0 || !std::isnan(values.numbers[row])) ++row;
+    return table.place(row, column) + ": the cell is missing, ";
+  };
+  if (number && missing.fill == FillKind::constant && std::isnan(fill))
+    return data_error(first_missing() + "and the fill value '" + missing.text +
+                      "' is not a number\n  hint: set the column's \"missing\" to {\"fill\": \"constant\", \"value\": <a number>} or another fill");
   if (!number && missing.fill != FillKind::previous) {
     const auto found = std::find(fitted.categories.begin(), fitted.categories.end(), fitted.fill_text);
     if (missing.fill != FillKind::constant || found == fitted.categories.end()) {
-      std::size_t row = 0;
-      while (wanted[row] == 0 || !std::isnan(values.numbers[row])) ++row;
       const std::string what = missing.fill == FillKind::constant
                                    ? "and the fill value '" + fitted.fill_text + "' is not one of its categories"
                                    : "and categories have no mean or median";
       return data_error(
-          table.place(row, column) + ": the cell is missing, " + what +
+          first_missing() + what +
           "\n  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": \"constant\", \"value\": "
           "<one of its categories>}");
     }

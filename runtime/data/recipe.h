@@ -292,6 +292,7 @@ struct Fitted {
 
 struct Recipe {
   std::string name;
+  std::string file = {};  // where it was read from, for messages; not kept
   std::string model;  // path of the model's file; empty where the recipe travels inside the model
   std::string initial_weights = {};  // path of a model whose weights are taken by name; read by the tools only
   std::string dtype_policy = {};     // of the model, where it is not the model's own; read by the tools only
@@ -299,6 +300,9 @@ struct Recipe {
   FitRecipe fit;
   std::optional<Fitted> fitted;  // present once the training part has been seen
 };
+
+/// An error of the recipe as a whole: its file, or "recipe" where it has none, and `what`, which ends in a hint.
+Status recipe_error(const Recipe& recipe, const std::string& what, StatusCode code = StatusCode::invalid_argument);
 
 /// The FlatBuffer (file identifier "MORR") of a recipe.
 std::vector<std::byte> write_recipe(const Recipe& recipe);

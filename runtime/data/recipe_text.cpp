@@ -5,6 +5,7 @@
 
 #include "runtime/data/keras_names.h"
 #include "runtime/data/time_text.h"
+#include "runtime/data/wording.h"
 #include "runtime/training/json_writer.h"
 
 namespace moru {
@@ -48,7 +49,7 @@ class RecipePrinter {
     json_.begin_object();
     text("fill", fill_name(missing.fill));
     if (missing.fill == FillKind::constant) {
-      if (is_category)
+      if (is_category || !(missing.text.empty() || missing.text == number_text(missing.constant)))
         text("value", missing.text);
       else
         number("value", missing.constant);

@@ -234,9 +234,9 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   if (recipe.fit.csv_logger) {
     const CsvLoggerRecipe& logger = *recipe.fit.csv_logger;
     if (is_run_file(logger.filename))
-      return Status(StatusCode::invalid_argument, "recipe: fit.callbacks.csv_logger.filename: '" + logger.filename +
-                                                      "' is the name of another file of the run directory\n"
-                                                      "  hint: give a name such as \"log.csv\"");
+      return recipe_error(recipe, "fit.callbacks.csv_logger.filename: '" + logger.filename +
+                                      "' is the name of another file of the run directory\n"
+                                      "  hint: give a name such as \"log.csv\"");
     callbacks.push_back(csv_logger(job.run_directory + "/" + logger.filename, logger.separator, logger.append));
   }
   if (!job.tensorboard_directory.empty()) callbacks.push_back(tensorboard(job.tensorboard_directory));

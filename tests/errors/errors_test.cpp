@@ -87,6 +87,13 @@ struct WrongProject : SmallProject {
     file("r_target.json", recipe("two_units.json"));
     file("r_output.json", replace_all(recipe(), "\"target\": {\"column\": \"y\", \"scaler\": \"standard\"}",
                                       "\"targets\": {\"z\": {\"column\": \"y\"}}"));
+    file("r_classes.json", replace_all(recipe(), R"("loss": "mse")", R"("loss": "sparse_categorical_crossentropy")"));
+    file("r_label.json", replace_all(recipe(), R"(["mae"])", R"([{"name": "mae", "label": "loss"}])"));
+    file("r_fill.json", replace_all(recipe("model.json", "missing.csv", R"("a", {"column": "b", "encoder": "ordinal"}, "c")"),
+                                    R"("csv")", R"("missing": {"fill": "constant", "value": 0}, "csv")"));
+    file("r_no_csv.json", replace_all(recipe(), R"("csv": "data.csv", )", ""));
+    file("r_late.json", replace_all(recipe(), R"("epochs": 3)", R"("epochs": 5, "initial_epoch": 4)"));
+    file("r_plateau.json", replace_all(recipe(), R"("epochs": 3)", R"("epochs": 3, "callbacks": {"reduce_lr_on_plateau": {"factor": 1.5}})"));
     file("r_loss_output.json", replace_all(recipe(), R"("loss": "mse")", R"("loss": {"z": "mse"})"));
     file("r_loss.json", replace_all(recipe(), "\"mse\"", "\"msee\""));
     file("r_metric.json", replace_all(recipe(), "[\"mae\"]", "[\"maee\"]"));
@@ -427,6 +434,38 @@ std::vector<Wrong> wrong_inputs() {
        1,
        "error: @/r_optimizer.json: fit.optimizer.name: 'adamm' is not an optimizer\n"
        "  hint: did you mean 'adam'?\n"},
+      {"a scaler of class numbers",
+       {"train", "@/r_classes.json", "--run-dir", "@/r"},
+       1,
+       "error: @/r_classes.json: data.target: sparse_categorical_crossentropy compares with class numbers, and a scaler makes other "
+       "numbers of them\n"
+       "  hint: remove the scaler\n"},
+      {"a metric that is called as the loss",
+       {"train", "@/r_label.json", "--run-dir", "@/r"},
+       1,
+       "error: @/r_label.json: fit.metrics: 'loss' is what the loss itself is called\n"
+       "  hint: give the metric another \"label\"\n"},
+      {"a number to fill in for a category",
+       {"train", "@/r_fill.json", "--run-dir", "@/r"},
+       1,
+       "error: @/missing.csv, line 3, column 'b': the cell is missing, and the fill value '0' is not one of its categories\n"
+       "  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": \"constant\", \"value\": <one of its "
+       "categories>}\n"},
+      {"no table at all",
+       {"train", "@/r_no_csv.json", "--run-dir", "@/r"},
+       1,
+       "error: @/r_no_csv.json: data: names no CSV file\n"
+       "  hint: set \"csv\" in the recipe, or give --data FILE.csv\n"},
+      {"fewer epochs on the command line than the recipe begins with",
+       {"train", "@/r_late.json", "--run-dir", "@/r", "--epochs", "2"},
+       1,
+       "error: @/r_late.json: fit.initial_epoch: leaves no epoch of 2\n"
+       "  hint: \"epochs\" counts from 0, so give more of them\n"},
+      {"a plateau of another shape",
+       {"train", "@/r_plateau.json", "--run-dir", "@/r"},
+       1,
+       "error: @/r_plateau.json: fit.callbacks.reduce_lr_on_plateau.factor: 1.5 is out of range\n"
+       "  hint: it must be at least 0 and below 1\n"},
       {"parts that sum to more than one",
        {"train", "@/r_split.json", "--run-dir", "@/r"},
        1,

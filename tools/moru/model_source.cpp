@@ -27,15 +27,17 @@
 namespace moru::cli {
 namespace {
 
-std::optional<Recipe> find_recipe(const MoruFile& file) {
+std::optional<Recipe> find_recipe(const MoruFile& file, const std::string& path) {
   if (!file.has(SectionKind::recipe)) return std::nullopt;
-  return need(read_recipe(file.section(SectionKind::recipe)));
+  Recipe recipe = need(read_recipe(file.section(SectionKind::recipe)));
+  recipe.file = path;
+  return recipe;
 }
 
 void read_sections(ModelSource& source, const MoruFile& file) {
   if (!file.has(SectionKind::model)) fail("'" + source.path + "' holds no model, only " + "other sections");
   source.model = read_model(file.section(SectionKind::model), file.section(SectionKind::weights), source.path);
-  source.recipe = find_recipe(file);
+  source.recipe = find_recipe(file, source.path);
   if (file.has(training_section)) source.training = read_training(file.section(training_section), source.path);
 }
 

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <limits>
 
+#include "runtime/data/encode.h"
 #include "runtime/data/time_text.h"
 #include "runtime/data/wording.h"
 #include "tools/recipe/recipe_sections.h"
@@ -27,7 +29,7 @@ char read_character(const Value& value, const char* example) {
   return text[0];
 }
 
-MissingRecipe read_missing(const Value& value, bool is_category) {
+MissingRecipe read_missing(const Value& value) {
   MissingRecipe missing;
   if (value.is_text()) {
     missing.policy = value.choice<MissingPolicy>({{"error", MissingPolicy::error}, {"drop", MissingPolicy::drop}});
@@ -43,10 +45,10 @@ MissingRecipe read_missing(const Value& value, bool is_category) {
   const auto constant = object.find("value");
   if (missing.fill == FillKind::constant) {
     if (!constant) value.fail("a constant fill needs a value", "add \"value\"");
-    if (constant->is_text() || is_category)
-      missing.text = constant->texts().at(0);
-    else
-      missing.constant = constant->number();
+    if (constant->is_array()) constant->fail("is a list", "write one value");
+    // Which of the two is meant, the column's encoder says.
+    missing.text = constant->texts().at(0);
+    missing.constant = parse_number(missing.text).value_or(std::numeric_limits<double>::quiet_NaN());
   } else if (constant) {
     constant->fail("only a constant fill has a value", "write \"fill\": \"constant\", or leave \"value\" out");
   }
@@ -145,7 +147,7 @@ void read_columns(const Value& value, const GroupDefaults& defaults, std::vector
   if (cyclic) column.cyclic_parts = cyclic->boolean();
   if (column.encoder == EncoderKind::numeric) column.scaler = defaults.numeric_scaler;
   if (const auto scaler = object.find("scaler")) column.scaler = scaler->choice<ScalerKind>(scalers);
-  if (const auto missing = object.find("missing")) column.missing = read_missing(*missing, is_category);
+  if (const auto missing = object.find("missing")) column.missing = read_missing(*missing);
   object.close();
   for (const std::string& name : names) {
     column.column = name;
@@ -345,7 +347,7 @@ DataRecipe read_data(const Value& value, const std::string& directory) {
                                                     {"latin-1", TextEncoding::latin1},
                                                     {"cp949", TextEncoding::cp949}});
   }
-  if (const auto missing = object.find("missing")) data.missing = read_missing(*missing, false);
+  if (const auto missing = object.find("missing")) data.missing = read_missing(*missing);
   if (const auto values = object.find("missing_values")) data.missing_values = values->texts();
   bool include_target = false;
   if (const auto window = object.find("window")) read_window(*window, data, include_target);

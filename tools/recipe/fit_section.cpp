@@ -271,6 +271,17 @@ std::vector<MetricRecipe> read_metrics(const Value& value, const DataRecipe& dat
   return metrics;
 }
 
+/// Of several metrics of one name, Keras calls the second name_1, and a weighted one weighted_name.
+void tell_apart(std::vector<MetricRecipe>& metrics) {
+  std::set<std::pair<std::string, std::string>> taken;
+  for (MetricRecipe& metric : metrics) {
+    std::string label = metric.label;
+    if (metric.weighted && taken.count({metric.output, label})) label = "weighted_" + label;
+    metric.label = label;
+    for (int i = 1; !taken.emplace(metric.output, metric.label).second; ++i) metric.label = label + "_" + std::to_string(i);
+  }
+}
+
 std::vector<ClassWeight> read_class_weight(const Value& value, const DataRecipe& data) {
   std::vector<ClassWeight> weights;
   const bool one_column = data.targets.size() == 1 && data.targets[0].columns.size() == 1;
@@ -396,6 +407,7 @@ FitRecipe read_fit(const Value& value, DataRecipe& data) {
   if (const auto metrics = object.find("metrics")) fit.metrics = read_metrics(*metrics, data, fit, false);
   if (const auto metrics = object.find("weighted_metrics"))
     for (MetricRecipe& metric : read_metrics(*metrics, data, fit, true)) fit.metrics.push_back(std::move(metric));
+  tell_apart(fit.metrics);
   object.read("epochs", fit.epochs);
   object.read("batch_size", fit.batch_size);
   object.read("shuffle", fit.shuffle);

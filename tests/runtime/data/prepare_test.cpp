@@ -263,6 +263,11 @@ TEST_CASE("prepare: missing cells are dropped, filled or refused, as the recipe 
             ", line 4, column 'c': the cell is missing, and the fill value 'z' is not one of its "
             "categories\n  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": "
             "\"constant\", \"value\": <one of its categories>}");
+  fill.constant = std::nan("");
+  CHECK(message_of(with(fill, false)) ==
+        path +
+            ", line 3, column 'a': the cell is missing, and the fill value 'z' is not a number\n  hint: set the column's \"missing\" to "
+            "{\"fill\": \"constant\", \"value\": <a number>} or another fill");
   fill.fill = FillKind::mean;
   CHECK(message_of(with(fill, true)).find("categories have no mean or median") != std::string::npos);
 }

@@ -150,7 +150,7 @@ TEST_CASE("recipe: what cannot be is refused with the place and the remedy") {
        },
        "recipe: input 'past', column 'c': category 'a' is listed twice\n  hint: list each once"},
       {[](Recipe& r) { r.data.targets[0].type = DType::i32; },
-       "recipe: target 'out', column 't': a scaler does not give whole numbers\n  hint: leave \"dtype\" at f32"},
+       "recipe: target 'out', column 't': a scaler does not give whole numbers\n  hint: leave \"dtype\" at f32, or remove the scaler"},
       {[](Recipe& r) { r.data.inputs[1].columns[0].column = "t"; },
        "recipe: input 'ahead', column 't': is the target, read from the very row that is to be predicted\n  hint: set "
        "\"horizon\" to 1 or "
@@ -201,7 +201,7 @@ TEST_CASE("recipe: what cannot be is refused with the place and the remedy") {
       {[](Recipe& r) { r.fit.batch_size = 0; },
        "recipe: fit.batch_size: 0 is out of range\n  hint: it must be at least 1"},
       {[](Recipe& r) { r.fit.validation = ValidationFrom::none; },
-       "recipe: fit.early_stopping.monitor: 'val_loss' needs validation data and there is none\n  hint: give "
+       "recipe: fit.callbacks.early_stopping.monitor: 'val_loss' needs validation data and there is none\n  hint: give "
        "\"data.split\" a validation "
        "part, set \"fit.validation_split\", or monitor 'loss'"},
       {[](Recipe& r) {
