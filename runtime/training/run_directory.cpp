@@ -131,7 +131,13 @@ std::string metrics_table(std::span<const NamedMetrics> rows) {
 
 std::string RunMetrics::to_text() const {
   std::vector<NamedMetrics> rows = parts;
-  for (const NamedMetrics& baseline : baselines) rows.push_back({"(" + baseline.name + ")", baseline.values});
+  for (const NamedMetrics& baseline : baselines) {
+    const std::string name = "(" + baseline.name + ")";
+    auto row = std::find_if(rows.begin(), rows.end(), [&](const NamedMetrics& one) { return one.name == name; });
+    if (row == rows.end()) row = rows.insert(row, {name, {}});
+    for (const NamedValue& value : baseline.values)
+      row->values.push_back({baseline.output.empty() ? value.name : baseline.output + "_" + value.name, value.value});
+  }
   std::array<char, 160> line;
   std::snprintf(line.data(), line.size(), "%lld epochs in %.2f s (%.4g s each), best epoch %lld\n",
                 static_cast<long long>(epochs), seconds, seconds_per_epoch, static_cast<long long>(best_epoch));
@@ -157,7 +163,7 @@ std::string RunMetrics::to_json() const {
   }
   json.key("baselines").begin_object();
   for (const NamedMetrics& baseline : baselines) {
-    json.key(baseline.name);
+    json.key(baseline.output.empty() ? baseline.name : baseline.output + "_" + baseline.name);
     write_values(baseline.values);
   }
   json.end_object();

@@ -97,14 +97,14 @@ std::vector<TargetBaselines> find_baselines(const Dataset& part, const Dataset& 
 std::vector<NamedMetrics> baseline_metrics(std::span<const TargetBaselines> targets) {
   std::vector<NamedMetrics> all;
   for (const TargetBaselines& target : targets) {
-    const std::string prefix = targets.size() > 1 ? target.output + "_" : "";
     for (const Baseline& baseline : target.baselines) {
-      all.push_back({prefix + baseline.name,
+      all.push_back({baseline.name,
                      {{"mae", baseline.metrics.mae},
                       {"mse", baseline.metrics.mse},
                       {"rmse", baseline.metrics.rmse},
                       {"r2", baseline.metrics.r2},
-                      {"samples", static_cast<double>(baseline.samples)}}});
+                      {"samples", static_cast<double>(baseline.samples)}},
+                     targets.size() > 1 ? target.output : ""});
     }
   }
   return all;

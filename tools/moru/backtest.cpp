@@ -168,9 +168,8 @@ void run_fold(const Options& options, const Recipe& recipe, const std::shared_pt
       outcome.find("ridge", count).folds[at] = {metrics.mae, metrics.mse, data.test.size()};
     }
     for (const NamedMetrics& baseline : report.metrics.baselines)
-      if (baseline.name.starts_with(prefix))
-        outcome.find(baseline.name.substr(prefix.size()), count).folds[at] =
-            errors_of(baseline.values, "", data.test.size());
+      if (baseline.output == outcome.output)
+        outcome.find(baseline.name, count).folds[at] = errors_of(baseline.values, "", data.test.size());
   }
 }
 

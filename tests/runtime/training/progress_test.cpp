@@ -44,10 +44,17 @@ TEST_CASE("progress: away from a terminal there is one plain line per epoch and 
 
 TEST_CASE("progress: quiet shows nothing but warnings") { CHECK(shown(ProgressStyle::quiet) == "warning: look\n"); }
 
-TEST_CASE("progress: what is no number has no sign") {
+TEST_CASE("metrics_table: numbers have no sign if they are none, and baselines stand below the outputs that they forecast") {
   CHECK(number_text(-std::nan(""), 5) == "nan");
   CHECK(number_text(-HUGE_VAL, 5) == "-inf");
   CHECK(number_text(-0.123456789, 5) == "-0.12346");
+  RunMetrics several;
+  several.parts = {{"test", {{"loss", 3}, {"a_mae", 1}, {"b_mae", 2}}}};
+  several.baselines = {{"median", {{"mae", 4}}, "a"}, {"median", {{"mae", 5}}, "b"}};
+  CHECK(several.to_text().starts_with("               loss      a_mae      b_mae\n"
+                                      "test              3          1          2\n"
+                                      "(median)          -          4          5\n"));
+  CHECK(several.to_json().find("\"b_median\"") != std::string::npos);
   const std::vector<NamedMetrics> rows = {{"train", {{"loss", -std::nan("")}, {"mae", 1}}}};
   CHECK(metrics_table(rows) == "            loss        mae\ntrain        nan          1\n");
 }
