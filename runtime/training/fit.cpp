@@ -236,6 +236,16 @@ class Fit {
                                state_.validated ? values_[i].value : std::numeric_limits<double>::quiet_NaN());
       }
     }
+    const bool shows_rate =
+        std::any_of(callbacks_.begin(), callbacks_.end(), [](const Callback& c) { return c.shows_learning_rate; });
+    if (shows_rate) {
+      const Result<double> rate = learning_rate(session_);
+      if (!rate) return rate.status();
+      // A run that goes on from before this was shown does not know of the epochs until then.
+      for (size_t i = result_.history.find("learning_rate") ? result_.history.epochs() : 1; i < result_.history.epochs(); ++i)
+        result_.history.append("learning_rate", std::numeric_limits<double>::quiet_NaN());
+      result_.history.append("learning_rate", *rate);
+    }
     show_epoch(seconds_between(epoch_begin, Clock::now()));
     MORU_RETURN_IF_ERROR(notify(&Callback::on_epoch_end));
     ++state_.epoch;

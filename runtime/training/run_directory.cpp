@@ -21,12 +21,8 @@ namespace {
 constexpr std::array<std::string_view, 8> run_files = {"recipe.json",  "history.json",    "history.csv",      "metrics.json",
                                                        "model.moru", "predictions.csv", "predictions.json", "report.html"};
 
-/// What a killed process left half written: temporary files by the names that AtomicFile gives them, and of save_model.
+/// What a killed process left half written: temporary files by the names that AtomicFile gives them.
 bool is_left_over(std::string_view name) {
-  if (name.ends_with(".partial")) {
-    return name.starts_with("best.moru") || name.starts_with("epoch-") ||
-           std::any_of(run_files.begin(), run_files.end(), [&](std::string_view ours) { return name.starts_with(ours); });
-  }
   const size_t mark = name.rfind(".tmp-");
   if (mark == std::string_view::npos) return false;
   const std::string_view number = name.substr(mark + 5);
@@ -82,21 +78,10 @@ Status RunDirectory::write_history(const History& history) const {
 
 Status save_model(const Session& session, const Recipe& recipe, const std::string& path,
                   std::span<const std::byte> training) {
-  // The weights first, into a file that nobody looks for; then the same with the recipe, under the real name.
-  const std::string partial = path + ".partial";
-  MORU_RETURN_IF_ERROR(save_moru(session, partial));
-  const Result<std::shared_ptr<const MoruFile>> weighted = MoruFile::open(partial);
-  std::error_code ignored;
-  std::filesystem::remove(partial, ignored);
-  if (!weighted) return weighted.status();
   const std::vector<std::byte> bytes = write_recipe(recipe);
-  std::vector<MoruSection> sections = (*weighted)->sections();
-  std::erase_if(sections, [](const MoruSection& section) {
-    return section.kind == SectionKind::recipe || section.kind == training_section;
-  });
-  sections.push_back({SectionKind::recipe, {std::span<const std::byte>(bytes)}});
-  if (!training.empty()) sections.push_back({training_section, {training}});
-  return write_moru_file(path, sections);
+  MoruSection state{training_section, {}};
+  if (!training.empty()) state.pieces.push_back(training);
+  return save_moru(session, path, {{SectionKind::recipe, {std::span(bytes)}}, std::move(state)});
 }
 
 std::string metrics_table(std::span<const NamedMetrics> rows) {
