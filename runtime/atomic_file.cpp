@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
+#include <tuple>
 
 namespace moru {
 
@@ -143,6 +144,21 @@ Status check_output(const std::string& output, std::span<const std::string> inpu
               "'" + output + "' is what is read, and would be lost\n  hint: name another file to write"};
   }
   return {};
+}
+
+Status append_to_file(const std::string& path, std::string_view contents) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (descriptor < 0) return file_error("write", path, errno);
+  const off_t end = ::lseek(descriptor, 0, SEEK_END);
+  int failed = 0;
+  while (failed == 0 && !contents.empty()) {
+    const ssize_t written = ::write(descriptor, contents.data(), contents.size());
+    if (written >= 0) contents.remove_prefix(static_cast<size_t>(written));
+    else if (errno != EINTR) failed = errno;
+  }
+  if (failed != 0 && end >= 0) std::ignore = ::ftruncate(descriptor, end);
+  if (::close(descriptor) != 0 && failed == 0) failed = errno;
+  return failed == 0 ? Status() : file_error("write", path, failed);
 }
 
 Status write_file_atomically(const std::string& path, std::string_view contents) {

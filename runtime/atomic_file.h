@@ -43,6 +43,9 @@ class AtomicFile {
 /// An error where `output` is one of the files `inputs`, by whatever path: it would be lost. Empty names are left out.
 Status check_output(const std::string& output, std::span<const std::string> inputs);
 
+/// Adds `contents` to the end of a file that is there, all of it or nothing, without waiting for the disk.
+Status append_to_file(const std::string& path, std::string_view contents);
+
 /// The whole of a small text or binary file in one call.
 Status write_file_atomically(const std::string& path, std::string_view contents);
 

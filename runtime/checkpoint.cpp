@@ -202,7 +202,7 @@ Result<std::optional<FoundCheckpoint>> find_latest_good(const std::string& direc
   return std::optional<FoundCheckpoint>();
 }
 
-Status save_moru(const Session& session, const std::string& path) {
+Status save_moru(const Session& session, const std::string& path, std::vector<MoruSection> others) {
   const Program& program = session.program();
   if (program.file() == nullptr) {
     return {StatusCode::wrong_state, "the program was not loaded from a .moru file, so there is none to save it to"};
@@ -230,7 +230,8 @@ Status save_moru(const Session& session, const std::string& path) {
     position = description.data_offset + description.data_bytes;
   }
   pieces.push_back(program.weights().subspan(position));
-  return write_with_weights(*program.file(), path, std::move(pieces));
+  others.push_back({SectionKind::weights, std::move(pieces)});
+  return write_with_sections(*program.file(), path, std::move(others));
 }
 
 }  // namespace moru

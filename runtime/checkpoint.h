@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/moru_file.h"
 #include "runtime/session.h"
 #include "runtime/status.h"
 
@@ -96,7 +97,8 @@ struct FoundCheckpoint {
 /// given) gets a line for each damaged one that was skipped.
 Result<std::optional<FoundCheckpoint>> find_latest_good(const std::string& directory, std::string* note = nullptr);
 
-/// Writes the program's `.moru` with the session's parameters and state in place of the initial ones.
-Status save_moru(const Session& session, const std::string& path);
+/// Writes the program's `.moru` with the session's parameters and state in place of the initial ones, and with `others` as
+/// write_with_sections does.
+Status save_moru(const Session& session, const std::string& path, std::vector<MoruSection> others = {});
 
 }  // namespace moru

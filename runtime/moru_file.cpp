@@ -222,16 +222,13 @@ Result<std::vector<std::byte>> make_moru_bytes(std::span<const MoruSection> sect
   return result;
 }
 
-Status write_with_weights(const MoruFile& source, const std::string& path,
-                          std::vector<std::span<const std::byte>> weights) {
+Status write_with_sections(const MoruFile& source, const std::string& path, std::vector<MoruSection> changed) {
   std::vector<MoruSection> sections = source.sections();
-  auto place = std::find_if(sections.begin(), sections.end(),
-                            [](const MoruSection& section) { return section.kind == SectionKind::weights; });
-  if (place == sections.end()) {
-    sections.push_back({SectionKind::weights, std::move(weights)});
-  } else {
-    place->pieces = std::move(weights);
+  for (MoruSection& section : changed) {
+    const auto place = std::find_if(sections.begin(), sections.end(), [&](const MoruSection& one) { return one.kind == section.kind; });
+    (place == sections.end() ? sections.emplace_back() : *place) = std::move(section);
   }
+  std::erase_if(sections, [](const MoruSection& section) { return section.pieces.empty(); });
   return write_moru_file(path, sections);
 }
 

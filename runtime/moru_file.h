@@ -64,9 +64,8 @@ Status write_moru_file(const std::string& path, std::span<const MoruSection> sec
 /// The same bytes in memory, to be embedded in a shared object.
 Result<std::vector<std::byte>> make_moru_bytes(std::span<const MoruSection> sections);
 
-/// Writes `source` to `path` with the weights section replaced (or added); nothing else changes. `path` may be the file
-/// that `source` was opened from.
-Status write_with_weights(const MoruFile& source, const std::string& path,
-                          std::vector<std::span<const std::byte>> weights);
+/// Writes `source` to `path` with these sections replaced or added, or left out where they have no pieces; nothing else
+/// changes. `path` may be the file that `source` was opened from.
+Status write_with_sections(const MoruFile& source, const std::string& path, std::vector<MoruSection> changed);
 
 }  // namespace moru

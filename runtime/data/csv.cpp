@@ -44,7 +44,7 @@ Result<std::string> read_bytes(const std::string& path) {
 }
 
 /// The candidate that occurs in the header and, outside quotes, equally often on the most of the first lines.
-char find_separator(std::string_view text) {
+char find_separator(std::string_view text, char decimal) {
   constexpr std::array<char, 3> candidates = {',', ';', '\t'};
   std::vector<std::array<std::size_t, 3>> lines(1);
   bool quoted = false;
@@ -58,7 +58,7 @@ char find_separator(std::string_view text) {
     }
     for (std::size_t k = 0; k < candidates.size(); ++k) lines.back()[k] += c == candidates[k];
   }
-  char best = ',';
+  char best = decimal == ',' ? ';' : ',';
   std::size_t best_agreeing = 0, best_count = 0;
   for (std::size_t k = 0; k < candidates.size(); ++k) {
     const std::size_t count = lines.front()[k];
@@ -89,7 +89,7 @@ class CsvParser {
       if (Status status = parse_record(); !status.ok()) return status;
       if (!has_header) {
         has_header = true;
-        MORU_RETURN_IF_ERROR(take_header());
+        take_header();
         table_.cells_.clear();
         continue;
       }
@@ -192,19 +192,23 @@ class CsvParser {
     return table_.cells_.push_back(cell);
   }
 
-  Status take_header() {
-    std::unordered_set<std::string> seen;
+  void take_header() {
     for (std::size_t i = 0; i < table_.cells_.size(); ++i) {
       const CsvTable::Cell cell = table_.cells_[i];
       std::string column(text_.data() + cell.offset, static_cast<std::size_t>(cell.length));
       // A table written with its row index has a nameless first column; pandas calls it this.
       if (column.empty()) column = "Unnamed: " + std::to_string(i);
-      if (!seen.insert(column).second) {
-        return data_error(name_ + ", line 1: two columns are called '" + column + "'\n  hint: rename one of them");
-      }
       table_.columns_.push_back(std::move(column));
     }
-    return {};
+    // Of several columns of one name pandas calls the second name.1, unless there is such a one.
+    std::unordered_set<std::string> names(table_.columns_.begin(), table_.columns_.end()), seen;
+    for (std::string& column : table_.columns_) {
+      if (seen.insert(column).second) continue;
+      const std::string name = column;
+      for (int k = 1; !names.insert(column).second; ++k) column = name + "." + std::to_string(k);
+      seen.insert(column);
+      table_.repeated_.emplace_back(name, column);
+    }
   }
 
   Status ragged(int64_t line, std::size_t count) const {
@@ -212,6 +216,9 @@ class CsvParser {
     std::string message = name_ + ", line " + std::to_string(line) + ": " + std::to_string(count) +
                           (count == 1 ? " cell" : " cells") + " where the header names " + std::to_string(expected);
     if (count < expected) message += " (the first one missing is '" + table_.columns_[count] + "')";
+    if (expected == 1)
+      return data_error(message + ": " + quote_cell(table_.columns_[0]) +
+                        "\n  hint: the first line must name the columns; remove a title or a comment, or set \"separator\"");
     return data_error(message + "\n  hint: the separator is " + separator_name() +
                       "; put a cell that holds it in double quotes, or set \"separator\"");
   }
@@ -253,13 +260,16 @@ class CsvParser {
                         "' is not one character\n  hint: set \"separator\" to "
                         "\",\", \";\", \"\\t\" or \"auto\"");
     }
-    table.separator_ = options.separator.empty() ? find_separator({table.text_.data(), table.text_.size()}) : options.separator[0];
+    table.separator_ = options.separator.empty() ? find_separator({table.text_.data(), table.text_.size()}, options.decimal) : options.separator[0];
     if (Status status = CsvParser(table, name).parse(); !status.ok()) return status;
     return table;
   }
 };
 
 Result<std::size_t> CsvTable::find_column(std::string_view name) const {
+  for (const auto& [repeated, other] : repeated_)
+    if (repeated == name)
+      return data_error(path_ + ": two columns are called '" + repeated + "'\n  hint: rename one of them, or take the second as '" + other + "'");
   const auto found = std::find(columns_.begin(), columns_.end(), name);
   if (found != columns_.end()) return static_cast<std::size_t>(found - columns_.begin());
   return data_error(path_ + ": has no column '" + std::string(name) +

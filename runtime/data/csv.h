@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "runtime/data/large_array.h"
@@ -32,7 +33,7 @@ class CsvTable {
   /// The line, counted from 1, on which a row begins.
   int64_t line(std::size_t row) const { return static_cast<int64_t>(lines_[row]); }
 
-  /// The position of a column by its name, or an error that lists the names there are.
+  /// The position of a column by its name, or an error: it lists the names there are, or says that the name is not unique.
   Result<std::size_t> find_column(std::string_view name) const;
 
   /// "bikes.csv, line 17, column 'Hour'": the beginning of a message about a cell.
@@ -55,6 +56,7 @@ class CsvTable {
   std::span<char> text_;
   std::shared_ptr<void> owner_;  // of the text
   std::vector<std::string> columns_;
+  std::vector<std::pair<std::string, std::string>> repeated_;  // what the header has more than once, and its other name
   LargeArray<Cell> cells_;
   LargeArray<uint32_t> lines_;
   char separator_ = ',';
@@ -66,10 +68,11 @@ class CsvTable {
 struct CsvOptions {
   std::string separator;  // one character; empty = the one of , ; tab that the first lines agree on
   TextEncoding encoding = TextEncoding::automatic;
+  char decimal = '.';  // of numbers; a comma is hardly the separator then
 };
 
 /// Reads a file. Errors name the file, the line and the remedy: cannot be opened, not text, not in the encoding asked
-/// for, a quote that is never closed, a row with too many or too few cells, no header, two columns of one name.
+/// for, a quote that is never closed, a row with too many or too few cells, no header.
 Result<CsvTable> read_csv(const std::string& path, const CsvOptions& options = {});
 
 /// The same for bytes in memory; `name` stands for the file in messages.

@@ -6,6 +6,7 @@
 
 #include "runtime/data/csv.h"
 #include "runtime/data/encode.h"
+#include "runtime/data/gaps.h"
 #include "runtime/data/rows.h"
 #include "runtime/data/scale.h"
 #include "runtime/data/time_text.h"
@@ -37,10 +38,10 @@ class CsvRows {
 
   Result<SourceRows> read(const std::string& path) {
     if (path.empty()) {
-      return data_error("recipe: data: names no CSV file\n  hint: set \"csv\" in the recipe, or give --data FILE.csv");
+      return recipe_error(recipe_, "data: names no CSV file\n  hint: set \"csv\" in the recipe, or give --data FILE.csv");
     }
     if (!learn_) out_.fitted = *recipe_.fitted;
-    Result<CsvTable> table = read_csv(path, {data_.separator, data_.encoding});
+    Result<CsvTable> table = read_csv(path, {data_.separator, data_.encoding, data_.numbers.decimal});
     if (!table.ok()) return table.status();
     table_ = std::move(table.value());
     rows_ = table_.row_count();
@@ -98,7 +99,7 @@ class CsvRows {
     if (learn_) {
       out_.fitted.columns.resize(fitted_count_);
     } else if (out_.fitted.columns.size() < fitted_count_) {
-      return data_error("recipe: fitted: describes too few columns\n  hint: train again");
+      return recipe_error(recipe_, "fitted: describes too few columns\n  hint: train again");
     }
     return {};
   }
@@ -155,7 +156,7 @@ class CsvRows {
       Result<std::size_t> hours = table_.find_column(data_.time.hour_column);
       if (!hours.ok()) return hours.status();
       for (std::size_t row = 0; row < rows_; ++row) {
-        const std::optional<double> hour = parse_number(table_.cell(row, *hours));
+        const std::optional<double> hour = parse_number(table_.cell(row, *hours), data_.numbers);
         if (!hour || !(*hour >= 0 && *hour < 24)) {
           return data_error(table_.place(row, *hours) + ": " + quote_cell(table_.cell(row, *hours)) +
                             " is not an hour of the day\n  hint: hours run from 0 to 23");
@@ -180,6 +181,7 @@ class CsvRows {
       }
       if (step != times->spacing || step <= 0) times->spacing = 0;
     }
+    if (learn_) out_.fitted.row_seconds = usual_step(seconds);
     out_.times = std::move(times);
     return {};
   }
@@ -188,7 +190,7 @@ class CsvRows {
     std::vector<ColumnReader> readers;
     for (const Group& group : groups_)
       for (const Column& column : group.columns)
-        readers.emplace_back(table_, column.position, *column.recipe, column.missing, data_.missing_values, wanted_,
+        readers.emplace_back(table_, column.position, *column.recipe, column.missing, data_, wanted_,
                              out_.fitted.columns[column.fitted]);
     if (learn_) {
       for_blocks([&](std::size_t begin, std::size_t end) {
@@ -290,7 +292,7 @@ class CsvRows {
     auto weights = std::make_shared<std::vector<float>>(rows_, 0.0f);
     for (std::size_t row = 0; row < rows_; ++row) {
       if (wanted_[row] == 0) continue;
-      const std::optional<double> weight = parse_number(table_.cell(row, *position));
+      const std::optional<double> weight = parse_number(table_.cell(row, *position), data_.numbers);
       if (!weight || *weight < 0) {
         return data_error(table_.place(row, *position) + ": " + quote_cell(table_.cell(row, *position)) +
                           " is not a sample weight\n  hint: weights are numbers from 0 up");
@@ -419,7 +421,7 @@ class CsvRows {
     for (const FittedGroup& fitted : group.is_target ? out_.fitted.targets : out_.fitted.inputs) {
       if (fitted.name == group.name && fitted.features == names) return {};
     }
-    return data_error("recipe: fitted: '" + group.name +
+    return recipe_error(recipe_, "fitted: '" + group.name +
                       "' has other features than when it was fitted\n  hint: train again");
   }
 

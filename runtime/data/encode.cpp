@@ -28,35 +28,63 @@ bool is_missing(std::string_view cell, std::span<const std::string> missing_valu
   return false;
 }
 
-Status missing_cell(const CsvTable& table, std::size_t row, std::size_t column) {
+/// A fitted recipe has its way with cells, and only another training changes that.
+Status missing_cell(const CsvTable& table, std::size_t row, std::size_t column, bool is_fitted) {
   return data_error(
       table.place(row, column) + ": the cell is missing" +
       (table.cell(row, column).empty() ? "" : " (" + quote_cell(table.cell(row, column)) + ")") +
-      "\n  hint: set \"missing\" to \"drop\" or {\"fill\": \"mean\" | \"median\" | \"previous\" | \"constant\"}");
+      "\n  hint: " + (is_fitted ? "fill in the cell or leave the row out; or train again, and " : "") + "set \"missing\" to \"drop\" or {\"fill\": \"mean\" | \"median\" | \"previous\" | \"constant\"}");
 }
 
-Status not_a_number(const CsvTable& table, std::size_t row, std::size_t column) {
+/// Whether exactly three digits follow every mark before the decimal one, as where it stands between thousands.
+bool is_grouped(std::string_view text, const NumberFormat& format) {
+  text = text.substr(0, text.find(format.decimal));
+  for (std::size_t at = text.find(format.thousands); at != std::string_view::npos; at = text.find(format.thousands)) {
+    text.remove_prefix(at + 1);
+    if (std::min(text.find(format.thousands), text.size()) != 3) return false;
+  }
+  return true;
+}
+
+/// The keys of the recipe by which the cell would be a number: `"decimal": ","`; empty where there are none.
+std::string suggest_format(std::string_view cell, const NumberFormat& now) {
+  constexpr NumberFormat formats[] = {{'.'}, {','}, {'.', ','}, {',', '.'}, {'.', ' '}, {',', ' '}, {'.', '\''}, {',', '\''}};
+  std::string text;
+  for (const NumberFormat& format : formats) {
+    const bool other_mark = format.decimal != now.decimal, other_groups = format.thousands != now.thousands && format.thousands != '\0';
+    if (other_mark && cell.find(format.decimal) == std::string_view::npos) continue;
+    if (other_groups && cell.find(format.thousands) == std::string_view::npos) continue;
+    if (!parse_number(cell, format) || !is_grouped(cell, format)) continue;
+    std::string keys;
+    if (other_mark) keys = std::string("\"decimal\": \"") + format.decimal + "\"";
+    if (other_groups)
+      keys += std::string(keys.empty() ? "" : " and ") + "\"thousands\": \"" + format.thousands + "\"";
+    if (!keys.empty()) text += (text.empty() ? "" : ", or ") + keys;
+  }
+  return text;
+}
+
+Status not_a_number(const CsvTable& table, std::size_t row, std::size_t column, const NumberFormat& format, bool is_fitted) {
   const std::string_view cell = table.cell(row, column);
   std::string hint =
       "give the column an encoder (\"one_hot\" or \"ordinal\"), or list " + quote_cell(cell) + " in \"missing_values\"";
-  std::string without_commas(cell);
-  std::erase(without_commas, ',');
-  if (without_commas.size() != cell.size() && parse_number(without_commas)) {
-    hint = "write numbers with a decimal point and without thousands separators";
+  if (const std::string keys = suggest_format(cell, format); !keys.empty()) {
+    hint = "set " + keys + " in \"data\"";
   } else if (std::string_view(",NA,N/A,NaN,nan,null,NULL,-,?,none,None,").find("," + std::string(cell) + ",") !=
              std::string_view::npos) {
     hint = "list " + quote_cell(cell) + " in \"missing_values\"";
   }
-  return data_error(table.place(row, column) + ": " + quote_cell(cell) + " is not a number\n  hint: " + hint);
+  return data_error(table.place(row, column) + ": " + quote_cell(cell) + " is not a number\n  hint: " +
+                    (is_fitted ? "correct the cell; or train again, and " : "") + hint);
 }
 
 /// Sorted as numbers if all are numbers.
-std::vector<std::string> sorted_categories(const std::unordered_set<std::string_view>& seen) {
+std::vector<std::string> sorted_categories(const std::unordered_set<std::string_view>& seen, const NumberFormat& format) {
   std::vector<std::string> categories(seen.begin(), seen.end());
-  const bool numbers = std::all_of(categories.begin(), categories.end(),
-                                   [](const std::string& text) { return parse_number(text).has_value(); });
+  const auto number = [&](const std::string& text) { return parse_number(text, format); };
+  const bool numbers = std::all_of(categories.begin(), categories.end(), number);
   std::sort(categories.begin(), categories.end(), [&](const std::string& a, const std::string& b) {
-    if (numbers && *parse_number(a) != *parse_number(b)) return *parse_number(a) < *parse_number(b);
+    if (numbers && *number(a) != *number(b)) return *number(a) < *number(b);
     return a < b;
   });
   return categories;
@@ -86,12 +114,30 @@ std::vector<std::string> learned_vocabulary(const ColumnRecipe& recipe, std::spa
   return vocabulary;
 }
 
+/// The number as from_chars reads it: the decimal mark is '.', and nothing stands between thousands.
+std::string in_plain_format(std::string_view text, const NumberFormat& format) {
+  std::string plain;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  std::size_t at = 0;
+  if (at < text.size() && text[at] == '-') plain += text[at++];
+  while (at < text.size() && is_digit(text[at])) {
+    plain += text[at++];
+    if (format.thousands != '\0' && at < text.size() && text[at] == format.thousands) ++at;
+  }
+  if (at < text.size() && text[at] == format.decimal) plain += '.', ++at;
+  // Another mark that is no part of this format must not become one.
+  for (; at < text.size(); ++at) plain += text[at] == '.' ? '?' : text[at];
+  return plain;
+}
+
 }  // namespace
 
-std::optional<double> parse_number(std::string_view text) {
+std::optional<double> parse_number(std::string_view text, const NumberFormat& format) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   if (text.size() > 1 && text.front() == '+' && text[1] != '-') text.remove_prefix(1);
+  std::string plain;
+  if (format.decimal != '.' || format.thousands != '\0') text = plain = in_plain_format(text, format);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
@@ -103,18 +149,19 @@ void ColumnReader::learn(std::size_t begin, std::size_t end) {
   const bool dates = recipe_.encoder == EncoderKind::date_parts;
   if (!categories && !dates) return;
   for (std::size_t row = begin; row < end; ++row) {
-    if (wanted_[row] == 0 || is_missing(table_.cell(row, column_), missing_values_)) continue;
+    if (wanted_[row] == 0 || is_missing(table_.cell(row, column_), data_.missing_values)) continue;
     if (categories) seen_.insert(table_.cell(row, column_));
     if (dates) dates_.push_back(table_.cell(row, column_));
   }
 }
 
 Status ColumnReader::finish_learning() {
+  learns_ = true;
   fitted_ = FittedColumn{};
   fitted_.column = recipe_.column;
   fitted_.encoder = recipe_.encoder;
   if (is_category(recipe_.encoder)) {
-    fitted_.categories = recipe_.categories.empty() ? sorted_categories(seen_) : recipe_.categories;
+    fitted_.categories = recipe_.categories.empty() ? sorted_categories(seen_, data_.numbers) : recipe_.categories;
     if (fitted_.categories.empty()) {
       return data_error(table_.path() + ", column '" + recipe_.column +
                         "': has no value to make a category of\n  hint: leave the column out");
@@ -149,8 +196,8 @@ Status ColumnReader::read(std::size_t begin, std::size_t end) {
   for (std::size_t row = begin; row < end; ++row) {
     if (wanted_[row] == 0) continue;
     const std::string_view cell = table_.cell(row, column_);
-    if (is_missing(cell, missing_values_) && cell != recipe_.mask_token) {
-      if (missing_.policy == MissingPolicy::error) return missing_cell(table_, row, column_);
+    if (is_missing(cell, data_.missing_values) && cell != recipe_.mask_token) {
+      if (missing_.policy == MissingPolicy::error) return missing_cell(table_, row, column_, !learns_);
       values_.has_missing = true;
       continue;
     }
@@ -173,8 +220,8 @@ Status ColumnReader::read(std::size_t begin, std::size_t end) {
       }
       number = static_cast<double>(*time);
     } else {
-      const std::optional<double> parsed = parse_number(cell);
-      if (!parsed) return not_a_number(table_, row, column_);
+      const std::optional<double> parsed = parse_number(cell, data_.numbers);
+      if (!parsed) return not_a_number(table_, row, column_, data_.numbers, !learns_);
       number = *parsed;
     }
   }
@@ -237,16 +284,22 @@ Status fill_missing(const CsvTable& table, std::size_t column, const MissingReci
   }
   if (!values.has_missing) return {};
   double fill = fitted.fill;
+  const auto first_missing = [&] {
+    std::size_t row = 0;
+    while (wanted[row] == 0 || !std::isnan(values.numbers[row])) ++row;
+    return table.place(row, column) + ": the cell is missing, ";
+  };
+  if (number && missing.fill == FillKind::constant && std::isnan(fill))
+    return data_error(first_missing() + "and the fill value '" + missing.text +
+                      "' is not a number\n  hint: set the column's \"missing\" to {\"fill\": \"constant\", \"value\": <a number>} or another fill");
   if (!number && missing.fill != FillKind::previous) {
     const auto found = std::find(fitted.categories.begin(), fitted.categories.end(), fitted.fill_text);
     if (missing.fill != FillKind::constant || found == fitted.categories.end()) {
-      std::size_t row = 0;
-      while (wanted[row] == 0 || !std::isnan(values.numbers[row])) ++row;
       const std::string what = missing.fill == FillKind::constant
                                    ? "and the fill value '" + fitted.fill_text + "' is not one of its categories"
                                    : "and categories have no mean or median";
       return data_error(
-          table.place(row, column) + ": the cell is missing, " + what +
+          first_missing() + what +
           "\n  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": \"constant\", \"value\": "
           "<one of its categories>}");
     }

@@ -19,9 +19,8 @@
 
 namespace moru {
 
-/// A finite number as people write it in tables ("-3.5", "+2", "1e-3"), spaces around it ignored; no thousands
-/// separators, no decimal comma.
-std::optional<double> parse_number(std::string_view text);
+/// A finite number as people write it in tables ("-3.5", "+2", "1e-3"), spaces around it ignored.
+std::optional<double> parse_number(std::string_view text, const NumberFormat& format = {});
 
 /// The numbers of one column, one per row: the value (numeric, cyclic), the position in the categories (one_hot,
 /// ordinal), the index of the token (string_lookup, hashing; before index_tokens its place in `tokens`) or the time in seconds
@@ -33,13 +32,12 @@ struct ColumnValues {
 };
 
 /// Reads the wanted rows of a column, so many at a time that all columns of a large table can be read in one pass over it.
-/// `missing_values` are the texts that mean "missing". What it is given must outlive it.
+/// `data` says which texts mean "missing" and how numbers are written. What it is given must outlive it.
 class ColumnReader {
  public:
   ColumnReader(const CsvTable& table, std::size_t column, const ColumnRecipe& recipe, const MissingRecipe& missing,
-               std::span<const std::string> missing_values, std::span<const uint8_t> wanted, FittedColumn& fitted)
-      : table_(table), column_(column), recipe_(recipe), missing_(missing), missing_values_(missing_values), wanted_(wanted),
-        fitted_(fitted) {}
+               const DataRecipe& data, std::span<const uint8_t> wanted, FittedColumn& fitted)
+      : table_(table), column_(column), recipe_(recipe), missing_(missing), data_(data), wanted_(wanted), fitted_(fitted) {}
 
   /// For training, over all rows before the first `read`; then `fitted` receives the categories (sorted as numbers if all
   /// are, else by bytes) and the date format. Errors: more than 1000 categories to one-hot, no date format.
@@ -62,9 +60,10 @@ class ColumnReader {
   std::size_t column_;
   const ColumnRecipe& recipe_;
   const MissingRecipe& missing_;
-  std::span<const std::string> missing_values_;
+  const DataRecipe& data_;
   std::span<const uint8_t> wanted_;
   FittedColumn& fitted_;
+  bool learns_ = false;
   std::unordered_set<std::string_view> seen_;  // categories
   std::vector<std::string_view> dates_;
   std::unordered_map<std::string, double, TextHash, std::equal_to<>> positions_;  // of categories

@@ -57,7 +57,7 @@ class NpyRows {
   Status add(const std::string& name, DType dtype, InputRows rows, const std::string& path,
              std::vector<DatasetArray>& arrays) {
     if (path.empty()) {
-      return data_error("recipe: data: '" + name + "' has no .npy file\n  hint: give its path");
+      return recipe_error(recipe_, "data: '" + name + "' has no .npy file\n  hint: give its path");
     }
     std::vector<int64_t> shape;
     Result<std::shared_ptr<const RowBytes>> base = read_rows(path, dtype, shape);

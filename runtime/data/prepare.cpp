@@ -75,24 +75,32 @@ std::string source_name(const DataRecipe& data, const std::string& path) {
   return data.inputs[0].path;
 }
 
-Status no_samples(const Recipe& recipe, const std::string& path, const std::string& part, int64_t rows) {
+/// `part` is what lacks samples; a fitted recipe has its window and its treatment of missing cells.
+Status no_samples(const Recipe& recipe, const std::string& path, const std::string& part, Purpose purpose, int64_t rows) {
   const WindowRecipe& window = recipe.data.window;
+  const bool is_training = purpose == Purpose::training;
+  const bool looks_ahead = purpose != Purpose::prediction ||
+                           std::any_of(recipe.data.inputs.begin(), recipe.data.inputs.end(),
+                                       [](const InputRecipe& input) { return input.rows == InputRows::target_row; });
   std::string message =
       source_name(recipe.data, path) + ": no sample for " + part + " among its " + std::to_string(rows) + " rows";
   if (recipe.data.windowed) {
     return data_error(
-        message + ": one takes " + std::to_string(window.length + window.horizon) + " neighbouring rows (window " +
-        std::to_string(window.length) + ", horizon " + std::to_string(window.horizon) +
-        ")\n  hint: give more rows, or a shorter window; rows with missing cells and filtered rows break windows");
+        message + ": one takes " + std::to_string(window.length + (looks_ahead ? window.horizon : 0)) + " neighbouring rows (window " +
+        std::to_string(window.length) + (looks_ahead ? ", horizon " + std::to_string(window.horizon) : "") +
+        ")\n  hint: give more rows" + (is_training ? ", or a shorter window" : "") +
+        "; rows with missing cells and filtered rows break windows");
   }
   return data_error(
-      message + "\n  hint: give more rows, a larger fraction, or fill missing cells instead of dropping their rows");
+      message + "\n  hint: " +
+      (is_training ? "give more rows, a larger fraction, or fill missing cells instead of dropping their rows"
+                   : "give rows without missing cells that pass the filters"));
 }
 
 Status need_fitted(const Recipe& recipe) {
   if (recipe.fitted) return {};
-  return data_error(
-      "recipe: has not been fitted to training data\n  hint: train first; the trained model carries a fitted recipe",
+  return recipe_error(
+      recipe, "has not been fitted to training data\n  hint: train first; the trained model carries a fitted recipe",
       StatusCode::wrong_state);
 }
 
@@ -123,12 +131,12 @@ Result<PreparedData> prepare_training(const Recipe& recipe, bool keep_fitted) {
     prepared.validation = prepared.train.slice(kept, all - kept);
     prepared.train = prepared.train.slice(0, kept);
   }
-  if (prepared.train.size() == 0) return no_samples(effective, data.path, "training", rows->row_count);
+  if (prepared.train.size() == 0) return no_samples(effective, data.path, "training", Purpose::training, rows->row_count);
   if (effective.fit.validation != ValidationFrom::none && prepared.validation.size() == 0) {
-    return no_samples(effective, data.path, "validation", rows->row_count);
+    return no_samples(effective, data.path, "validation", Purpose::training, rows->row_count);
   }
   const bool wants_test = data.split.kind == SplitKind::column ? !data.split.test_values.empty() : data.split.test > 0;
-  if (wants_test && prepared.test.size() == 0) return no_samples(effective, data.path, "the test", rows->row_count);
+  if (wants_test && prepared.test.size() == 0) return no_samples(effective, data.path, "the test", Purpose::training, rows->row_count);
   return prepared;
 }
 
@@ -140,7 +148,7 @@ Result<Dataset> prepare_evaluation(const Recipe& recipe, const std::string& path
   Result<SourceRows> rows = read_rows(effective, from, Purpose::evaluation, false);
   if (!rows.ok()) return rows.status();
   std::vector<int64_t> anchors = find_anchors(rows->parts, Part::train, rows->usable, effective.data.window);
-  if (anchors.empty()) return no_samples(effective, from, "the evaluation", rows->row_count);
+  if (anchors.empty()) return no_samples(effective, from, "the evaluation", Purpose::evaluation, rows->row_count);
   return make_part(*rows, std::move(anchors), effective.data.window.horizon);
 }
 
@@ -155,7 +163,7 @@ Result<Dataset> prepare_prediction(const Recipe& recipe, const std::string& path
   for (int64_t row = 0; row < rows->row_count; ++row) {
     if (rows->usable[static_cast<std::size_t>(row)] != 0) anchors.push_back(row);
   }
-  if (anchors.empty()) return no_samples(effective, from, "the prediction", rows->row_count);
+  if (anchors.empty()) return no_samples(effective, from, "the prediction", Purpose::prediction, rows->row_count);
   return make_part(*rows, std::move(anchors), effective.data.window.horizon);
 }
 

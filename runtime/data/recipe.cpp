@@ -110,7 +110,8 @@ class Writer {
                                                     train_values, validation_values, test_values, split.skip);
     return fb::CreateRecipeData(builder_, same_enum<fb::RecipeSource>(data.source), path, separator,
                                 same_enum<fb::RecipeEncoding>(data.encoding), missing, missing_values, inputs, targets,
-                                sample_weight, time, filters, window, split_offset);
+                                sample_weight, time, filters, window, split_offset,
+                                static_cast<uint8_t>(data.numbers.decimal), static_cast<uint8_t>(data.numbers.thousands));
   }
 
   static const fb::RecipeNumber* number(const std::optional<double>& value, fb::RecipeNumber& storage) {
@@ -208,7 +209,7 @@ class Writer {
     const auto time_format = text(fitted.time_format);
     return fb::CreateRecipeFitted(builder_, columns, inputs, targets, separator,
                                   same_enum<fb::RecipeEncoding>(fitted.encoding), time_format, fitted.training_rows,
-                                  fitted.data_fingerprint);
+                                  fitted.data_fingerprint, fitted.row_seconds);
   }
 
   FlatBufferBuilder builder_;
@@ -303,6 +304,7 @@ class Reader {
     data.source = enum_of<SourceKind>(from.source(), fb::RecipeSource::MAX);
     data.path = text(from.path());
     data.separator = text(from.separator());
+    data.numbers = {static_cast<char>(from.decimal()), static_cast<char>(from.thousands())};
     data.encoding = enum_of<TextEncoding>(from.encoding(), fb::RecipeEncoding::MAX);
     data.missing = read_missing(from.missing());
     data.missing_values = texts(from.missing_values());
@@ -439,6 +441,7 @@ class Reader {
     fitted.encoding = enum_of<TextEncoding>(from.encoding(), fb::RecipeEncoding::MAX);
     fitted.time_format = text(from.time_format());
     fitted.training_rows = from.training_rows();
+    fitted.row_seconds = from.row_seconds();
     fitted.data_fingerprint = from.data_fingerprint();
     return fitted;
   }

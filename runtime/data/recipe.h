@@ -111,10 +111,17 @@ struct SplitRecipe {
   std::vector<std::string> train_values, validation_values, test_values;
 };
 
+/// How numbers are written in cells, as pandas' read_csv takes it: 1.234,5 has the decimal mark ',' and thousands by '.'.
+struct NumberFormat {
+  char decimal = '.';
+  char thousands = '\0';  // may follow each digit before the decimal mark; '\0' = there is none
+};
+
 struct DataRecipe {
   SourceKind source = SourceKind::csv;
   std::string path;       // csv; a session may read another file by the same recipe
   std::string separator;  // one character; empty = found by looking (, ; tab)
+  NumberFormat numbers;
   TextEncoding encoding = TextEncoding::automatic;
   MissingRecipe missing;
   std::vector<std::string> missing_values = {"", "NA", "N/A", "NaN", "nan", "null", "NULL"};
@@ -279,12 +286,14 @@ struct Fitted {
   std::string time_format;  // as found
   int64_t training_rows = 0;
   uint64_t data_fingerprint = 0;  // of the file's bytes
+  int64_t row_seconds = 0;        // from each row of a series to the next, as a rule; 0 where there is none
 };
 
 // ---- all -------------------------------------------------------------------------------------------------------
 
 struct Recipe {
   std::string name;
+  std::string file = {};  // where it was read from, for messages; not kept
   std::string model;  // path of the model's file; empty where the recipe travels inside the model
   std::string initial_weights = {};  // path of a model whose weights are taken by name; read by the tools only
   std::string dtype_policy = {};     // of the model, where it is not the model's own; read by the tools only
@@ -297,6 +306,9 @@ struct Recipe {
 /// nothing.
 const TargetRecipe* find_target(const DataRecipe& data, std::string_view output);
 const LossRecipe* find_loss(const FitRecipe& fit, std::string_view output);
+
+/// An error of the recipe as a whole: its file, or "recipe" where it has none, and `what`, which ends in a hint.
+Status recipe_error(const Recipe& recipe, const std::string& what, StatusCode code = StatusCode::invalid_argument);
 
 /// The FlatBuffer (file identifier "MORR") of a recipe.
 std::vector<std::byte> write_recipe(const Recipe& recipe);

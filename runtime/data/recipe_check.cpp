@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t most_rows = int64_t{1} << 40;
 
 Status wrong(const std::string& where, const std::string& what, const std::string& hint) {
-  return data_error("recipe: " + where + ": " + what + "\n  hint: " + hint);
+  return data_error(where + ": " + what + "\n  hint: " + hint);
 }
 
 Status check_range(const std::string& where, double value, double low, double high, bool high_included) {
@@ -80,10 +80,11 @@ Status check_column(const std::string& group, const ColumnRecipe& column, DType 
     if (makes_fractions || column.scaler != ScalerKind::none) {
       return wrong(where,
                    std::string(makes_fractions ? "a cyclic encoder" : "a scaler") + " does not give whole numbers",
-                   "leave \"dtype\" at f32");
+                   std::string("leave \"dtype\" at f32") + (makes_fractions ? "" : ", or remove the scaler"));
     }
   }
-  if (column.missing && column.missing->policy == MissingPolicy::fill && column.missing->fill == FillKind::constant &&
+  const bool is_number = column.encoder == EncoderKind::numeric || column.encoder == EncoderKind::cyclic;
+  if (is_number && column.missing && column.missing->policy == MissingPolicy::fill && column.missing->fill == FillKind::constant &&
       !std::isfinite(column.missing->constant)) {
     return wrong(where, "the fill value is not a finite number", "set \"value\" to a number");
   }
@@ -103,7 +104,7 @@ Status check_group(const char* kind, const Group& group, const DataRecipe& data,
   if (data.source == SourceKind::npy) {
     if (!group.columns.empty()) return wrong(where, "an array has no columns", "give the path of its .npy file only");
     if (is_integer(group.type) && group.scaler != ScalerKind::none) {
-      return wrong(where, "a scaler does not give whole numbers", "leave \"dtype\" at f32");
+      return wrong(where, "a scaler does not give whole numbers", "leave \"dtype\" at f32, or remove the scaler");
     }
     return {};
   }
@@ -204,6 +205,12 @@ Status check_data(const DataRecipe& data) {
     return wrong("data.separator", "a quote or a line end cannot separate cells",
                  "use \",\", \";\", \"\\t\" or \"auto\"");
   }
+  const auto is_part_of_numbers = [](char mark) { return std::string_view("0123456789+-eE\"\n\r").find(mark) != std::string_view::npos; };
+  if (data.numbers.decimal == '\0' || is_part_of_numbers(data.numbers.decimal))
+    return wrong("data.decimal", "that character cannot be a decimal mark", "use \".\" or \",\"");
+  if (is_part_of_numbers(data.numbers.thousands) || data.numbers.thousands == data.numbers.decimal)
+    return wrong("data.thousands", "that character cannot stand between thousands", "use another one than the decimal mark, such as " +
+                                                                                      std::string(data.numbers.decimal == ',' ? "\".\"" : "\",\""));
   if (data.windowed) {
     MORU_RETURN_IF_ERROR(check_at_least("data.window.length", data.window.length, 1));
     MORU_RETURN_IF_ERROR(check_at_least("data.window.horizon", data.window.horizon, 0));
@@ -283,6 +290,7 @@ Status check_fit(const FitRecipe& fit, const DataRecipe& data) {
     if (!std::isfinite(loss.weight))
       return wrong(where, "its weight is not a finite number", "set \"loss_weights\" to numbers");
   }
+  std::set<std::pair<std::string, std::string>> labels_by_output;
   for (const MetricRecipe& metric : fit.metrics) {
     const bool known = std::any_of(data.targets.begin(), data.targets.end(),
                                    [&](const TargetRecipe& target) { return target.name == metric.output; });
@@ -290,6 +298,10 @@ Status check_fit(const FitRecipe& fit, const DataRecipe& data) {
       return wrong("fit.metrics", "a metric has no name", "name a metric, such as \"mean_absolute_error\"");
     if (!known)
       return wrong("fit.metrics", "there is no output '" + metric.output + "'", "name an output of \"targets\"");
+    const std::string& label = metric.label.empty() ? metric.name : metric.label;
+    if (label == "loss") return wrong("fit.metrics", "'loss' is what the loss itself is called", "give the metric another \"label\"");
+    if (!labels_by_output.emplace(metric.output, label).second)
+      return wrong("fit.metrics", "two are called '" + label + "'", "give one of them another \"label\"");
   }
   MORU_RETURN_IF_ERROR(check_at_least("fit.epochs", fit.epochs, 1));
   MORU_RETURN_IF_ERROR(check_at_least("fit.batch_size", fit.batch_size, 1));
@@ -322,17 +334,17 @@ Status check_fit(const FitRecipe& fit, const DataRecipe& data) {
     MORU_RETURN_IF_ERROR(check_range(where, weight.weight, 0, 1e30, true));
   }
   if (fit.early_stopping) {
-    MORU_RETURN_IF_ERROR(check_monitor("fit.early_stopping", fit.early_stopping->monitor, fit));
-    MORU_RETURN_IF_ERROR(check_at_least("fit.early_stopping.patience", fit.early_stopping->patience, 0));
+    MORU_RETURN_IF_ERROR(check_monitor("fit.callbacks.early_stopping", fit.early_stopping->monitor, fit));
+    MORU_RETURN_IF_ERROR(check_at_least("fit.callbacks.early_stopping.patience", fit.early_stopping->patience, 0));
     MORU_RETURN_IF_ERROR(
-        check_at_least("fit.early_stopping.start_from_epoch", fit.early_stopping->start_from_epoch, 0));
+        check_at_least("fit.callbacks.early_stopping.start_from_epoch", fit.early_stopping->start_from_epoch, 0));
     if (!std::isfinite(fit.early_stopping->min_delta)) {
-      return wrong("fit.early_stopping.min_delta", "is not a finite number", "set it to a number such as 0.0001");
+      return wrong("fit.callbacks.early_stopping.min_delta", "is not a finite number", "set it to a number such as 0.0001");
     }
   }
   if (fit.reduce_lr_on_plateau) {
     const ReduceOnPlateauRecipe& plateau = *fit.reduce_lr_on_plateau;
-    const std::string at = "fit.reduce_lr_on_plateau";
+    const std::string at = "fit.callbacks.reduce_lr_on_plateau";
     MORU_RETURN_IF_ERROR(check_monitor(at, plateau.monitor, fit));
     MORU_RETURN_IF_ERROR(check_range(at + ".factor", plateau.factor, 0, 1, false));
     MORU_RETURN_IF_ERROR(check_at_least(at + ".patience", plateau.patience, 0));
@@ -342,15 +354,15 @@ Status check_fit(const FitRecipe& fit, const DataRecipe& data) {
   }
   if (fit.learning_rate_scheduler) {
     if (fit.learning_rate_scheduler->rates.empty())
-      return wrong("fit.learning_rate_scheduler", "has no rates", "read the recipe again from its JSON");
+      return wrong("fit.callbacks.learning_rate_scheduler", "has no rates", "read the recipe again from its JSON");
     for (const double rate : fit.learning_rate_scheduler->rates)
-      MORU_RETURN_IF_ERROR(check_range("fit.learning_rate_scheduler", rate, 0, 1e30, true));
+      MORU_RETURN_IF_ERROR(check_range("fit.callbacks.learning_rate_scheduler", rate, 0, 1e30, true));
   }
   if (fit.csv_logger && (fit.csv_logger->filename.empty() || fit.csv_logger->filename.find('/') != std::string::npos))
-    return wrong("fit.csv_logger.filename", "'" + fit.csv_logger->filename + "' is not a file of the run directory",
+    return wrong("fit.callbacks.csv_logger.filename", "'" + fit.csv_logger->filename + "' is not a file of the run directory",
                  "give a name such as \"log.csv\"");
   if (fit.model_checkpoint)
-    MORU_RETURN_IF_ERROR(check_monitor("fit.model_checkpoint", fit.model_checkpoint->monitor, fit));
+    MORU_RETURN_IF_ERROR(check_monitor("fit.callbacks.model_checkpoint", fit.model_checkpoint->monitor, fit));
   return {};
 }
 
@@ -372,14 +384,20 @@ Status check_fitted_groups(const char* kind, const std::vector<FittedGroup>& fit
 
 }  // namespace
 
+Status recipe_error(const Recipe& recipe, const std::string& what, StatusCode code) {
+  return data_error((recipe.file.empty() ? "recipe" : recipe.file) + ": " + what, code);
+}
+
 Status check_recipe(const Recipe& recipe) {
-  MORU_RETURN_IF_ERROR(check_data(recipe.data));
-  MORU_RETURN_IF_ERROR(check_fit(recipe.fit, recipe.data));
-  if (recipe.fitted) {
+  const auto check = [&]() -> Status {
+    MORU_RETURN_IF_ERROR(check_data(recipe.data));
+    MORU_RETURN_IF_ERROR(check_fit(recipe.fit, recipe.data));
+    if (!recipe.fitted) return {};
     MORU_RETURN_IF_ERROR(check_fitted_groups("input", recipe.fitted->inputs, recipe.data.inputs));
-    MORU_RETURN_IF_ERROR(check_fitted_groups("target", recipe.fitted->targets, recipe.data.targets));
-  }
-  return {};
+    return check_fitted_groups("target", recipe.fitted->targets, recipe.data.targets);
+  };
+  const Status status = check();
+  return status.ok() ? status : recipe_error(recipe, status.message());
 }
 
 }  // namespace moru

@@ -5,6 +5,7 @@
 #include "runtime/checksum.h"
 #include "runtime/data/keras_names.h"
 #include "runtime/data/time_text.h"
+#include "runtime/data/wording.h"
 #include "runtime/training/json_writer.h"
 
 namespace moru {
@@ -146,7 +147,7 @@ class RecipePrinter {
     json_.begin_object();
     text("fill", fill_name(missing.fill));
     if (missing.fill == FillKind::constant) {
-      if (is_category)
+      if (is_category || !(missing.text.empty() || missing.text == number_text(missing.constant)))
         text("value", missing.text);
       else
         number("value", missing.constant);
@@ -203,6 +204,8 @@ class RecipePrinter {
     if (data.source == SourceKind::csv) {
       text("csv", data.path);
       text("separator", data.separator.empty() ? "auto" : data.separator);
+      if (data.numbers.decimal != '.') text("decimal", std::string(1, data.numbers.decimal));
+      if (data.numbers.thousands != '\0') text("thousands", std::string(1, data.numbers.thousands));
       text("encoding", encoding_name(data.encoding));
       print_missing(data.missing, false);
       texts("missing_values", data.missing_values);
@@ -442,6 +445,7 @@ class RecipePrinter {
     print_fitted_groups("inputs", fitted.inputs);
     print_fitted_groups("targets", fitted.targets);
     integer("training_rows", fitted.training_rows);
+    if (fitted.row_seconds != 0) integer("row_seconds", fitted.row_seconds);
     text("data_fingerprint", hash_text(fitted.data_fingerprint));
     json_.end_object();
   }

@@ -2,6 +2,9 @@
 
 #include <array>
 #include <cstdio>
+#include <utility>
+
+#include "runtime/data/wording.h"
 
 namespace moru {
 namespace {
@@ -182,6 +185,15 @@ std::string format_time(int64_t seconds) {
                 static_cast<long long>(rest / 3600), static_cast<long long>(rest / 60 % 60),
                 static_cast<long long>(rest % 60));
   return text;
+}
+
+std::string span_text(int64_t seconds) {
+  constexpr int64_t minute = 60, hour = 60 * minute, day = 24 * hour;
+  const auto [unit, name] = seconds >= 2 * day || seconds == day ? std::pair(day, "day")
+                            : seconds >= hour                    ? std::pair(hour, "hour")
+                            : seconds >= minute                  ? std::pair(minute, "minute")
+                                                                 : std::pair(int64_t{1}, "second");
+  return number_text(static_cast<double>(seconds) / static_cast<double>(unit), 4) + " " + name + (seconds == unit ? "" : "s");
 }
 
 int64_t date_part(int64_t seconds, DatePart part) {

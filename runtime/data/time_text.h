@@ -26,6 +26,9 @@ std::string find_time_format(std::span<const std::string_view> cells);
 /// "2018-11-30 23:00:00".
 std::string format_time(int64_t seconds);
 
+/// How long that is: "2 hours", "1 day", "31 hours", "90 minutes", "1 second".
+std::string span_text(int64_t seconds);
+
 /// year as it is, month 1..12, day 1..31, weekday 0 (Monday) .. 6, day_of_year 1..366, hour 0..23, minute 0..59.
 int64_t date_part(int64_t seconds, DatePart part);
 

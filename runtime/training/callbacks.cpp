@@ -47,14 +47,6 @@ Result<uint32_t> learning_rate_slot(const Program& program) {
   return *slot;
 }
 
-Result<double> learning_rate(const Session& session) {
-  const Result<uint32_t> slot = learning_rate_slot(session.program());
-  if (!slot) return slot.status();
-  const auto current = session.view(*slot).elements<float>();
-  if (current.size() != 1) return Status(StatusCode::shape_mismatch, "the slot 'learning_rate' is not one f32");
-  return static_cast<double>(current[0]);
-}
-
 Status set_learning_rate(Session& session, double rate) {
   const Result<uint32_t> slot = learning_rate_slot(session.program());
   if (!slot) return slot.status();
@@ -67,6 +59,14 @@ std::string monitored_text(const std::string& name, double value) {
 }
 
 }  // namespace
+
+Result<double> learning_rate(const Session& session) {
+  const Result<uint32_t> slot = learning_rate_slot(session.program());
+  if (!slot) return slot.status();
+  const auto current = session.view(*slot).elements<float>();
+  if (current.size() != 1) return Status(StatusCode::shape_mismatch, "the slot 'learning_rate' is not one f32");
+  return static_cast<double>(current[0]);
+}
 
 const SavedNumber* find_number(const SavedCallback& saved, const std::string& name) {
   for (const SavedNumber& number : saved.numbers) {
@@ -171,7 +171,7 @@ Callback stop_on_nan() {
       if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) continue;
       broken += (broken.empty() ? "'" : ", '") + std::string(slots[i].name) + "'";
     }
-    state.progress.note("stopped: the loss of epoch " + std::to_string(state.epoch + 1) + ", step " +
+    state.progress.warn("stopped: the loss of epoch " + std::to_string(state.epoch + 1) + ", step " +
                         std::to_string(state.batch) + ", is not a finite number" +
                         (broken.empty() ? std::string("; all parameters are finite, so the input or the loss is to blame")
                                         : "; not finite any more: " + broken) +
@@ -205,6 +205,7 @@ Callback reduce_lr_on_plateau(const ReduceOnPlateauRecipe& recipe) {
   auto plateau = std::make_shared<Plateau>(Plateau{mode == MonitorMode::max ? -infinity : infinity});
   Callback callback;
   callback.name = "reduce_lr_on_plateau";
+  callback.shows_learning_rate = true;
   callback.monitor = recipe.monitor;
   callback.on_epoch_end = [recipe, mode, plateau](TrainingState& state) -> Status {
     const double* value = measured(state, recipe.monitor);
@@ -264,26 +265,41 @@ Callback csv_logger(std::string path, std::string separator, bool append) {
     *resumed_bytes = integer_of(saved, "bytes_before");
     return Status();
   };
-  callback.on_epoch_end = [path, separator, before](TrainingState& state) -> Status {
+  auto lines = std::make_shared<size_t>(0);  // that this process has written
+  // The header, and the lines from `begin` on.
+  const auto text_from = [separator](const History& history, size_t first_epoch, size_t begin) {
     std::vector<const SavedSeries*> columns;
-    for (const SavedSeries& series : state.history.series) columns.push_back(&series);
+    for (const SavedSeries& series : history.series) columns.push_back(&series);
     std::sort(columns.begin(), columns.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
-    std::string text = *before;
-    if (text.empty()) {
-      text = "epoch";
-      for (const SavedSeries* column : columns) text += separator + column->name;
-      text += "\n";
-    }
-    const size_t first = static_cast<size_t>(state.epoch) + 1 - state.history.epochs();
-    for (size_t row = 0; row < state.history.epochs(); ++row) {
-      text += std::to_string(first + row);
+    std::string header = "epoch", text;
+    for (const SavedSeries* column : columns) header += separator + column->name;
+    for (size_t row = begin; row < history.epochs(); ++row) {
+      text += std::to_string(first_epoch + row);
       for (const SavedSeries* column : columns) {
         text += separator;
         if (row < column->values.size() && !std::isnan(column->values[row])) text += json_number(column->values[row]);
       }
       text += "\n";
     }
-    return write_file_atomically(path, text);
+    return std::pair(header + "\n", text);
+  };
+  const auto write_all = [path, before, text_from](const TrainingState& state, size_t first_epoch) {
+    const auto [header, text] = text_from(state.history, first_epoch, 0);
+    return write_file_atomically(path, (before->empty() ? header : *before) + text);
+  };
+  // The lines of a process are added to what it wrote first. At the end the file is written once more, and reaches the disk.
+  callback.on_epoch_end = [path, lines, text_from, write_all](TrainingState& state) -> Status {
+    const size_t epochs = state.history.epochs(), first_epoch = static_cast<size_t>(state.epoch) + 1 - epochs;
+    if (*lines > 0 && *lines + 1 == epochs) {
+      MORU_RETURN_IF_ERROR(append_to_file(path, text_from(state.history, first_epoch, *lines).second));
+    } else {
+      MORU_RETURN_IF_ERROR(write_all(state, first_epoch));
+    }
+    *lines = epochs;
+    return Status();
+  };
+  callback.on_train_end = [lines, write_all](TrainingState& state) -> Status {
+    return *lines == 0 ? Status() : write_all(state, static_cast<size_t>(state.epoch) - state.history.epochs());
   };
   return callback;
 }
@@ -291,6 +307,7 @@ Callback csv_logger(std::string path, std::string separator, bool append) {
 Callback learning_rate_schedule(std::function<double(int64_t epoch, double rate)> rate) {
   Callback callback;
   callback.name = "learning_rate_schedule";
+  callback.shows_learning_rate = true;
   callback.on_epoch_begin = [rate = std::move(rate)](TrainingState& state) -> Status {
     const Result<double> current = learning_rate(state.session);
     if (!current) return current.status();

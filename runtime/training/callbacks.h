@@ -35,6 +35,7 @@ struct TrainingState {
 
 struct Callback {
   std::string name = {};     // tells its state in a checkpoint; no two callbacks of one fit have the same
+  bool shows_learning_rate = false;  // the history gets the series learning_rate: that of the epoch's last step
   std::string monitor = {};  // the history key it reads; fit refuses to start if there is no such key. Empty: none
   std::function<Status(TrainingState&)> on_train_begin = {};
   std::function<Status(TrainingState&)> on_epoch_begin = {};
@@ -61,7 +62,7 @@ Callback model_checkpoint(const ModelCheckpointRecipe& recipe, std::string direc
 Callback stop_on_nan();
 
 /// keras.callbacks.ReduceLROnPlateau: multiplies the learning rate by `factor`, down to `min_lr`, where the monitored value
-/// has not improved by min_delta for `patience` epochs; behind that, `cooldown` epochs do not count.
+/// has not improved by min_delta for `patience` epochs; behind that, `cooldown` epochs do not count. The history shows the rate.
 Callback reduce_lr_on_plateau(const ReduceOnPlateauRecipe& recipe);
 
 /// keras.callbacks.CSVLogger: `path` gets a line for each epoch, counted from 0, with the values of the history by name.
@@ -69,8 +70,11 @@ Callback reduce_lr_on_plateau(const ReduceOnPlateauRecipe& recipe);
 Callback csv_logger(std::string path, std::string separator = ",", bool append = false);
 
 /// keras.callbacks.LearningRateScheduler: before each epoch the control slot `learning_rate` becomes
-/// rate(epoch, current rate), epochs counted from 0.
+/// rate(epoch, current rate), epochs counted from 0. The history shows it.
 Callback learning_rate_schedule(std::function<double(int64_t epoch, double rate)> rate);
+
+/// What the control slot `learning_rate` holds.
+Result<double> learning_rate(const Session& session);
 
 /// The number `name` of a saved callback, or null.
 const SavedNumber* find_number(const SavedCallback& saved, const std::string& name);

@@ -115,7 +115,7 @@ class Fit {
       Result<std::optional<FoundCheckpoint>> found = find_latest_good(options_.checkpoint_directory, &damaged);
       if (!found) return found.status();
       if (damaged.ends_with('\n')) damaged.pop_back();
-      if (!damaged.empty()) progress_.note(damaged);
+      progress_.warn(damaged);
       if (found->has_value()) return resume(**found);
       progress_.note("no checkpoint in " + options_.checkpoint_directory + ": training starts from the beginning");
     }
@@ -168,7 +168,7 @@ class Fit {
     MORU_RETURN_IF_ERROR(restore_session(checkpoint, session_, {.allow_other_program = options_.allow_other_program},
                                          &note));
     if (note.ends_with('\n')) note.pop_back();
-    if (!note.empty()) progress_.note("left out of the checkpoint:\n" + note);
+    if (!note.empty()) progress_.warn("left out of the checkpoint:\n" + note);
     for (const Callback& callback : callbacks_) {
       if (!callback.restore) continue;
       for (const SavedCallback& saved : checkpoint.callbacks) {
@@ -229,6 +229,16 @@ class Fit {
         result_.history.append("val_" + metrics_.names[i],
                                state_.validated ? values_[i].value : std::numeric_limits<double>::quiet_NaN());
       }
+    }
+    const bool shows_rate =
+        std::any_of(callbacks_.begin(), callbacks_.end(), [](const Callback& c) { return c.shows_learning_rate; });
+    if (shows_rate) {
+      const Result<double> rate = learning_rate(session_);
+      if (!rate) return rate.status();
+      // A run that goes on from before this was shown does not know of the epochs until then.
+      for (size_t i = result_.history.find("learning_rate") ? result_.history.epochs() : 1; i < result_.history.epochs(); ++i)
+        result_.history.append("learning_rate", std::numeric_limits<double>::quiet_NaN());
+      result_.history.append("learning_rate", *rate);
     }
     show_epoch(seconds_between(epoch_begin, Clock::now()));
     MORU_RETURN_IF_ERROR(notify(&Callback::on_epoch_end));

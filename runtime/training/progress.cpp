@@ -17,6 +17,7 @@ namespace {
 
 /// As Keras prints: four decimals, or scientific where those would show nothing.
 std::string measured(const NamedValue& value) {
+  if (std::isnan(value.value)) return " - " + value.name + ": nan";  // printf shows its sign
   const bool small = value.value != 0 && std::fabs(value.value) < 1e-3;
   std::array<char, 400> text;  // the largest number has 309 digits before its point
   const auto form = small ? std::chars_format::scientific : std::chars_format::fixed;
@@ -128,6 +129,16 @@ void Progress::epoch(int64_t epoch, int64_t epochs, int64_t total, double second
 void Progress::note(const std::string& line) {
   if (quiet()) return;
   if (style_ == ProgressStyle::events) return write_event("note", fields({{"text", json_quoted(line)}}));
+  write_line(line);
+}
+
+void Progress::warn(const std::string& text) {
+  if (text.empty()) return;
+  if (style_ == ProgressStyle::events) return write_event("warning", fields({{"text", json_quoted(text)}}));
+  write_line("warning: " + text);
+}
+
+void Progress::write_line(const std::string& line) {
   clear();
   std::fprintf(stream_, "%s\n", line.c_str());
   std::fflush(stream_);

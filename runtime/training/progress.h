@@ -1,5 +1,5 @@
 // Shows how training goes: a display that redraws itself on a terminal, one line per epoch elsewhere, JSON for machines,
-// nothing when quiet.
+// nothing but warnings when quiet.
 #pragma once
 
 #include <chrono>
@@ -16,8 +16,8 @@ enum class ProgressStyle {
   automatic,  // a display where the stream is a terminal (and TERM is not "dumb"), else lines
   display,    // progress_display.h
   lines,
-  events,  // one JSON object per line: "steps" now and then, "epoch", "note", "end"
-  quiet,
+  events,  // one JSON object per line: "steps" now and then, "epoch", "note", "warning", "end"
+  quiet,   // warnings alone
 };
 
 struct NamedValue {
@@ -41,11 +41,14 @@ class Progress {
   void epoch(int64_t epoch, int64_t epochs, int64_t total, double seconds, std::span<const NamedValue> values);
   /// A line of text (unless quiet), above the display.
   void note(const std::string& line);
+  /// What should not be overlooked, in any style: "warning: ...", above the display. Nothing where the text is empty.
+  void warn(const std::string& text);
   /// Training is over: the display stays as it is.
   void end(int64_t epochs, double seconds);
 
  private:
   void clear();
+  void write_line(const std::string& line);
   void draw(int64_t epoch, int64_t epochs, int64_t done, int64_t total, double seconds_per_step,
             std::span<const NamedValue> values);
   void write_event(const char* event, const std::string& fields);

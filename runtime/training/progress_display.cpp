@@ -128,7 +128,7 @@ std::string metric_line(const NamedValue& value, const DisplayState& state, cons
     line.add(value_text(validation[newest - 1]), Ink::strong).pad_to(label_columns + 35 + curve);
     line.add(small_curve(validation, curve, look.unicode), Ink::validation);
   }
-  if (best.epoch > 0) {
+  if (best.epoch > 0 && value.name != "learning_rate") {
     const std::string text = "  best " + value_text(best.value) + formatted(" (%zu)", best.epoch);
     const bool is_newest = best.epoch == (newest > 0 ? newest : training.size());
     // A number that was cut would be another number.

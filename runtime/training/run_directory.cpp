@@ -21,12 +21,8 @@ namespace {
 constexpr std::array<std::string_view, 8> run_files = {"recipe.json",  "history.json",    "history.csv",      "metrics.json",
                                                        "model.moru", "predictions.csv", "predictions.json", "report.html"};
 
-/// What a killed process left half written: temporary files by the names that AtomicFile gives them, and of save_model.
+/// What a killed process left half written: temporary files by the names that AtomicFile gives them.
 bool is_left_over(std::string_view name) {
-  if (name.ends_with(".partial")) {
-    return name.starts_with("best.moru") || name.starts_with("epoch-") ||
-           std::any_of(run_files.begin(), run_files.end(), [&](std::string_view ours) { return name.starts_with(ours); });
-  }
   const size_t mark = name.rfind(".tmp-");
   if (mark == std::string_view::npos) return false;
   const std::string_view number = name.substr(mark + 5);
@@ -82,21 +78,10 @@ Status RunDirectory::write_history(const History& history) const {
 
 Status save_model(const Session& session, const Recipe& recipe, const std::string& path,
                   std::span<const std::byte> training) {
-  // The weights first, into a file that nobody looks for; then the same with the recipe, under the real name.
-  const std::string partial = path + ".partial";
-  MORU_RETURN_IF_ERROR(save_moru(session, partial));
-  const Result<std::shared_ptr<const MoruFile>> weighted = MoruFile::open(partial);
-  std::error_code ignored;
-  std::filesystem::remove(partial, ignored);
-  if (!weighted) return weighted.status();
   const std::vector<std::byte> bytes = write_recipe(recipe);
-  std::vector<MoruSection> sections = (*weighted)->sections();
-  std::erase_if(sections, [](const MoruSection& section) {
-    return section.kind == SectionKind::recipe || section.kind == SectionKind::training;
-  });
-  sections.push_back({SectionKind::recipe, {std::span<const std::byte>(bytes)}});
-  if (!training.empty()) sections.push_back({SectionKind::training, {training}});
-  return write_moru_file(path, sections);
+  MoruSection state{SectionKind::training, {}};
+  if (!training.empty()) state.pieces.push_back(training);
+  return save_moru(session, path, {{SectionKind::recipe, {std::span(bytes)}}, std::move(state)});
 }
 
 std::string metrics_table(std::span<const NamedMetrics> rows) {
@@ -131,7 +116,13 @@ std::string metrics_table(std::span<const NamedMetrics> rows) {
 
 std::string RunMetrics::to_text() const {
   std::vector<NamedMetrics> rows = parts;
-  for (const NamedMetrics& baseline : baselines) rows.push_back({"(" + baseline.name + ")", baseline.values});
+  for (const NamedMetrics& baseline : baselines) {
+    const std::string name = "(" + baseline.name + ")";
+    auto row = std::find_if(rows.begin(), rows.end(), [&](const NamedMetrics& one) { return one.name == name; });
+    if (row == rows.end()) row = rows.insert(row, {name, {}});
+    for (const NamedValue& value : baseline.values)
+      row->values.push_back({baseline.output.empty() ? value.name : baseline.output + "_" + value.name, value.value});
+  }
   std::array<char, 160> line;
   std::snprintf(line.data(), line.size(), "%lld epochs in %.2f s (%.4g s each), best epoch %lld\n",
                 static_cast<long long>(epochs), seconds, seconds_per_epoch, static_cast<long long>(best_epoch));
@@ -157,7 +148,7 @@ std::string RunMetrics::to_json() const {
   }
   json.key("baselines").begin_object();
   for (const NamedMetrics& baseline : baselines) {
-    json.key(baseline.name);
+    json.key(baseline.output.empty() ? baseline.name : baseline.output + "_" + baseline.name);
     write_values(baseline.values);
   }
   json.end_object();

@@ -57,6 +57,7 @@ Status save_model(const Session& session, const Recipe& recipe, const std::strin
 struct NamedMetrics {
   std::string name;  // "train", "validation", "test"; "persistence", ...
   std::vector<NamedValue> values;
+  std::string output = {};  // of a baseline: which it forecasts, where there are several; parts have "<output>_mae"
 };
 
 /// What metrics.json holds.

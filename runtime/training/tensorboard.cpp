@@ -158,7 +158,7 @@ Callback tensorboard(const std::string& directory) {
   callback.on_epoch_end = [files](TrainingState& state) -> Status {
     for (const SavedSeries& series : state.history.series) {
       const bool validation = series.name.starts_with("val_");
-      if (validation && !state.validated) continue;
+      if ((validation && !state.validated) || series.name == "learning_rate") continue;
       EventFile& file = validation ? files->validation : files->train;
       MORU_RETURN_IF_ERROR(
           file.add(state.epoch, "epoch_" + series.name.substr(validation ? 4 : 0), series.values.back()));

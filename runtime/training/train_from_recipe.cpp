@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "runtime/atomic_file.h"
+#include "runtime/data/gaps.h"
 #include "runtime/data/recipe_text.h"
 #include "runtime/training/callbacks.h"
 #include "runtime/training/evaluate.h"
@@ -96,14 +97,14 @@ std::vector<TargetBaselines> find_baselines(const Dataset& part, const Dataset& 
 std::vector<NamedMetrics> baseline_metrics(std::span<const TargetBaselines> targets) {
   std::vector<NamedMetrics> all;
   for (const TargetBaselines& target : targets) {
-    const std::string prefix = targets.size() > 1 ? target.output + "_" : "";
     for (const Baseline& baseline : target.baselines) {
-      all.push_back({prefix + baseline.name,
+      all.push_back({baseline.name,
                      {{"mae", baseline.metrics.mae},
                       {"mse", baseline.metrics.mse},
                       {"rmse", baseline.metrics.rmse},
                       {"r2", baseline.metrics.r2},
-                      {"samples", static_cast<double>(baseline.samples)}}});
+                      {"samples", static_cast<double>(baseline.samples)}},
+                     targets.size() > 1 ? target.output : ""});
     }
   }
   return all;
@@ -204,6 +205,7 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   }
   const PreparedData& data = *prepared;
   const Recipe& recipe = data.recipe;
+  if (!job.data) Progress(job.progress, job.progress_stream).warn(describe_gaps(wanted, data.train.times()));
 
   Result<std::unique_ptr<Session>> created = Session::create(job.program, {.threads = job.threads});
   if (!created) return created.status();
@@ -232,9 +234,9 @@ Result<TrainingReport> train_from_recipe(const TrainingJob& job) {
   if (recipe.fit.csv_logger) {
     const CsvLoggerRecipe& logger = *recipe.fit.csv_logger;
     if (is_run_file(logger.filename))
-      return Status(StatusCode::invalid_argument, "recipe: fit.callbacks.csv_logger.filename: '" + logger.filename +
-                                                      "' is the name of another file of the run directory\n"
-                                                      "  hint: give a name such as \"log.csv\"");
+      return recipe_error(recipe, "fit.callbacks.csv_logger.filename: '" + logger.filename +
+                                      "' is the name of another file of the run directory\n"
+                                      "  hint: give a name such as \"log.csv\"");
     callbacks.push_back(csv_logger(job.run_directory + "/" + logger.filename, logger.separator, logger.append));
   }
   if (!job.tensorboard_directory.empty()) callbacks.push_back(tensorboard(job.tensorboard_directory));

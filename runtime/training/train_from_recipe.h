@@ -22,7 +22,7 @@ namespace moru {
 struct TrainingJob {
   std::shared_ptr<const Program> program;
   Recipe recipe;
-  // What prepare_training made of this recipe as it stands, if that was done; else the data is read.
+  // What prepare_training made of this recipe as it stands, if that was done; else the data is read, and gaps in it told.
   std::shared_ptr<const PreparedData> data = {};
   std::string data_path;      // instead of recipe.data.path
   std::string run_directory;

@@ -87,6 +87,14 @@ struct WrongProject : SmallProject {
     file("r_target.json", recipe("two_units.json"));
     file("r_output.json", replace_all(recipe(), "\"target\": {\"column\": \"y\", \"scaler\": \"standard\"}",
                                       "\"targets\": {\"z\": {\"column\": \"y\"}}"));
+    file("r_classes.json", replace_all(recipe(), R"("loss": "mse")", R"("loss": "sparse_categorical_crossentropy")"));
+    file("r_label.json", replace_all(recipe(), R"(["mae"])", R"([{"name": "mae", "label": "loss"}])"));
+    file("r_fill.json", replace_all(recipe("model.json", "missing.csv", R"("a", {"column": "b", "encoder": "ordinal"}, "c")"),
+                                    R"("csv")", R"("missing": {"fill": "constant", "value": 0}, "csv")"));
+    file("r_no_csv.json", replace_all(recipe(), R"("csv": "data.csv", )", ""));
+    file("r_late.json", replace_all(recipe(), R"("epochs": 3)", R"("epochs": 5, "initial_epoch": 4)"));
+    file("r_plateau.json", replace_all(recipe(), R"("epochs": 3)", R"("epochs": 3, "callbacks": {"reduce_lr_on_plateau": {"factor": 1.5}})"));
+    file("r_loss_output.json", replace_all(recipe(), R"("loss": "mse")", R"("loss": {"z": "mse"})"));
     file("r_loss.json", replace_all(recipe(), "\"mse\"", "\"msee\""));
     file("r_metric.json", replace_all(recipe(), "[\"mae\"]", "[\"maee\"]"));
     file("r_optimizer.json", replace_all(recipe(), "\"adam\"", "\"adamm\""));
@@ -402,6 +410,11 @@ std::vector<Wrong> wrong_inputs() {
        1,
        "error: the recipe has an output 'z', which the model lacks\n"
        "  hint: the model's outputs are 'y'\n"},
+      {"a loss of an output the model lacks",
+       {"train", "@/r_loss_output.json", "--run-dir", "@/r"},
+       1,
+       "error: the recipe has an output 'z', which the model lacks\n"
+       "  hint: the model's outputs are 'y'\n"},
       {"a misspelt loss",
        {"train", "@/r_loss.json", "--run-dir", "@/r"},
        1,
@@ -421,6 +434,38 @@ std::vector<Wrong> wrong_inputs() {
        1,
        "error: @/r_optimizer.json: fit.optimizer.name: 'adamm' is not an optimizer\n"
        "  hint: did you mean 'adam'?\n"},
+      {"a scaler of class numbers",
+       {"train", "@/r_classes.json", "--run-dir", "@/r"},
+       1,
+       "error: @/r_classes.json: data.target: sparse_categorical_crossentropy compares with class numbers, and a scaler makes other "
+       "numbers of them\n"
+       "  hint: remove the scaler\n"},
+      {"a metric that is called as the loss",
+       {"train", "@/r_label.json", "--run-dir", "@/r"},
+       1,
+       "error: @/r_label.json: fit.metrics: 'loss' is what the loss itself is called\n"
+       "  hint: give the metric another \"label\"\n"},
+      {"a number to fill in for a category",
+       {"train", "@/r_fill.json", "--run-dir", "@/r"},
+       1,
+       "error: @/missing.csv, line 3, column 'b': the cell is missing, and the fill value '0' is not one of its categories\n"
+       "  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": \"constant\", \"value\": <one of its "
+       "categories>}\n"},
+      {"no table at all",
+       {"train", "@/r_no_csv.json", "--run-dir", "@/r"},
+       1,
+       "error: @/r_no_csv.json: data: names no CSV file\n"
+       "  hint: set \"csv\" in the recipe, or give --data FILE.csv\n"},
+      {"fewer epochs on the command line than the recipe begins with",
+       {"train", "@/r_late.json", "--run-dir", "@/r", "--epochs", "2"},
+       1,
+       "error: @/r_late.json: fit.initial_epoch: leaves no epoch of 2\n"
+       "  hint: \"epochs\" counts from 0, so give more of them\n"},
+      {"a plateau of another shape",
+       {"train", "@/r_plateau.json", "--run-dir", "@/r"},
+       1,
+       "error: @/r_plateau.json: fit.callbacks.reduce_lr_on_plateau.factor: 1.5 is out of range\n"
+       "  hint: it must be at least 0 and below 1\n"},
       {"parts that sum to more than one",
        {"train", "@/r_split.json", "--run-dir", "@/r"},
        1,
@@ -474,8 +519,8 @@ std::vector<Wrong> wrong_inputs() {
       {"two columns of one name",
        {"train", "@/recipe.json", "--data", "@/twice.csv", "--run-dir", "@/r"},
        1,
-       "error: @/twice.csv, line 1: two columns are called 'a'\n"
-       "  hint: rename one of them\n"},
+       "error: @/twice.csv: two columns are called 'a'\n"
+       "  hint: rename one of them, or take the second as 'a.1'\n"},
       {"too few rows",
        {"train", "@/recipe.json", "--data", "@/few.csv", "--run-dir", "@/r"},
        1,
@@ -495,11 +540,11 @@ std::vector<Wrong> wrong_inputs() {
        {"predict", "@/model.moru", "--data", "@/data.csv"},
        1,
        "error: '@/model.moru' carries no recipe, so it is not known what the columns of a CSV mean\n"
-       "  hint: give a recipe, or a model that `moru train` made\n"},
+       "  hint: give the .moru that `moru train` made; of other kinds of files, .onnx alone keeps its recipe\n"},
       {"a recipe that was never fitted, for predict",
        {"predict", "@/recipe.json", "--data", "@/data.csv"},
        1,
-       "error: recipe: has not been fitted to training data\n"
+       "error: @/recipe.json: has not been fitted to training data\n"
        "  hint: train first; the trained model carries a fitted recipe\n"},
       {"an array of another width",
        {"run", "@/model.json", "@/x32.npy", "--output-dir", "@/out"},

@@ -135,6 +135,24 @@ TEST_CASE("atomic file: a link stays a link, and what is no regular file is writ
   for (const char* device : {"/dev/full", "/dev/null"}) CHECK(std::filesystem::is_character_file(device));
 }
 
+TEST_CASE("atomic file: a line is added whole or not at all") {
+  TemporaryDirectory directory;
+  const std::string path = directory / "log";
+  CHECK(append_to_file(path, "x").code() == StatusCode::file_not_found);
+  REQUIRE(write_file_atomically(path, "one\n").ok());
+  REQUIRE(append_to_file(path, "two\n").ok());
+  CHECK(std::filesystem::file_size(path) == 8);
+  // Room for half of the next one.
+  const std::string answer = in_child([&] {
+    const rlimit limit = {10, 10};
+    ::signal(SIGXFSZ, SIG_IGN);
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    return append_to_file(path, "three\n").message();
+  });
+  CHECK(answer == "cannot write '" + path + "': File too large");
+  CHECK(std::filesystem::file_size(path) == 8);
+}
+
 TEST_CASE("atomic file: an output that is an input is refused by whatever path") {
   TemporaryDirectory directory;
   REQUIRE(write_file_atomically(directory / "f", "old").ok());

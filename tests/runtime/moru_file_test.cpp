@@ -77,13 +77,19 @@ TEST_CASE("moru file: new weights replace the old ones, other sections stay, als
   auto file = *MoruFile::open(path);
   auto old_weights = copy(file->section(SectionKind::weights));
   auto weights = filled(500, 5);
-  REQUIRE(write_with_weights(*file, path, {weights}).ok());
+  REQUIRE(write_with_sections(*file, path, {{SectionKind::weights, {weights}}}).ok());
   CHECK(copy(file->section(SectionKind::weights)) == old_weights);
 
   auto again = *MoruFile::open(path);
   CHECK(copy(again->section(SectionKind::weights)) == weights);
   CHECK(copy(again->section(SectionKind::model)) == copy(file->section(SectionKind::model)));
   CHECK(copy(again->section(SectionKind::program)) == copy(file->section(SectionKind::program)));
+  // Without pieces it goes.
+  REQUIRE(write_with_sections(*again, path, {{SectionKind::program, {}}, {SectionKind::recipe, {weights}}}).ok());
+  auto last = *MoruFile::open(path);
+  CHECK_FALSE(last->has(SectionKind::program));
+  CHECK(copy(last->section(SectionKind::recipe)) == weights);
+  CHECK(copy(last->section(SectionKind::weights)) == weights);
 }
 
 TEST_CASE("moru file: a file cut off at any length is an error, never a crash") {
@@ -151,6 +157,6 @@ TEST_CASE("moru file: weights beyond 4 GiB are written, mapped and replaced (run
   auto weights = (*file)->section(SectionKind::weights);
   CHECK(weights.size() == piece.size() * 65 + 3);
   CHECK(weights.back() == std::byte{2});
-  REQUIRE(write_with_weights(**file, directory / "m.moru", {last}).ok());
+  REQUIRE(write_with_sections(**file, directory / "m.moru", {{SectionKind::weights, {last}}}).ok());
   CHECK(copy((*MoruFile::open(directory / "m.moru"))->section(SectionKind::weights)) == last);
 }

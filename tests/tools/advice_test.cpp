@@ -78,6 +78,14 @@ const Case warned[] = {
      "warning: output 'y': binary_crossentropy compares with values from 0 to 1, but the target has values from 0 to 2\n"},
     {"accuracy of numbers", hidden + dense("y", 1, "linear"), recipe(y, R"("mse")", R"(, "metrics": ["accuracy"])"),
      "warning: metric 'accuracy' counts equal classes, but 'y' is trained with mean_squared_error on numbers: use mae, rmse or r2_score\n"},
+    {"the area under a curve of numbers", hidden + dense("y", 1, "linear"), recipe(scaled, R"("mse")", R"(, "metrics": ["AUC"])"),
+     "warning: metric 'AUC' judges probabilities of classes, but 'y' is trained with mean_squared_error on numbers: use mae, rmse or "
+     "r2_score\n"},
+    {"precision of numbers", hidden + dense("y", 1, "linear"), recipe(y, R"("huber")", R"(, "metrics": ["Precision"])"),
+     "warning: metric 'Precision' judges probabilities of classes, but 'y' is trained with huber on numbers: use mae, rmse or r2_score\n"},
+    {"weights of classes for numbers", hidden + dense("y", 1, "linear"), recipe(y, R"("mae")", R"(, "class_weight": {"1": 5})"),
+     "warning: class_weight takes the target for class numbers, but 'y' is trained with mean_absolute_error on numbers: leave it out, or "
+     "give samples their weights in a column, by sample_weight\n"},
     {"two linear layers", dense("h", 8, "linear") + ", " + dense("y", 1, "linear"), recipe(y, R"("mse")"),
      "warning: layers 'h' and 'y' (Dense) are one linear layer together: give 'h' an activation, or leave it out\n"},
 };
@@ -116,6 +124,8 @@ const Case silent[] = {
     {"a regression", hidden + dense("y", 1, "linear"), recipe(scaled, R"("mse")", R"(, "metrics": ["mae"])"), ""},
     {"positive numbers", hidden + dense("y", 1, "relu"), recipe(y, R"("mse")"), ""},
     {"two classes", hidden + dense("y", 1, "sigmoid"), recipe(two, R"("binary_crossentropy")", R"(, "metrics": ["accuracy"])"), ""},
+    {"two classes and their metrics", hidden + dense("y", 1, "sigmoid"),
+     recipe(two, R"("binary_crossentropy")", R"(, "metrics": ["AUC", "F1Score", "Recall"], "class_weight": {"1": 3})"), ""},
     {"logits", hidden + dense("y", 1, "linear"), recipe(two, R"({"name": "binary_crossentropy", "from_logits": true})"), ""},
     {"classes by number", hidden + dense("y", 3, "softmax"), recipe(numbered, R"("sparse_categorical_crossentropy")", R"(, "metrics": ["accuracy"])"), ""},
     {"classes one-hot", hidden + dense("y", 3, "softmax"), recipe(one_hot, R"("categorical_crossentropy")"), ""},
@@ -167,7 +177,7 @@ TEST_CASE("advice: what cannot work is an error with the remedy") {
   }
 }
 
-TEST_CASE("advice: sound models get no warning, nor do quiet runs, and events carry it as JSON") {
+TEST_CASE("advice: sound models get no warning, quiet runs do, and events carry it as JSON") {
   const SmallProject project;
   write_file(project / "data.csv", table());
   for (const Case& one : silent) {
@@ -179,10 +189,49 @@ TEST_CASE("advice: sound models get no warning, nor do quiet runs, and events ca
     CHECK(outcome.err.find("warning") == std::string::npos);
   }
   std::filesystem::remove_all(project / "run");
-  CHECK(train(project, warned[0], {"--quiet"}).err.find("warning") == std::string::npos);
+  CHECK(train(project, warned[0], {"--quiet"}).err == warned[0].said);
   std::filesystem::remove_all(project / "run");
   CHECK(train(project, warned[0], {"--json"}).err.find(R"({"event": "warning", "text": "layer 'y' (Dense) ends with sigmoid, but )") !=
         std::string::npos);
+}
+
+TEST_CASE("advice: hours that a series lacks are told once, when it is trained on, evaluated and predicted from") {
+  const SmallProject project;
+  const auto series = [](int first, int last, int lost) {
+    std::string text = "when,v\n";
+    for (int hour = first; hour < last; ++hour) {
+      if (hour == lost) continue;
+      const std::string of_day = std::to_string(hour % 24), day = std::to_string(1 + hour / 24);
+      text += "2024-03-" + std::string(day.size() < 2, '0') + day + " " + std::string(of_day.size() < 2, '0') + of_day + ":00," +
+              std::to_string((hour * 37 % 101) / 10.0) + "\n";
+    }
+    return text;
+  };
+  write_file(project / "model.json", SmallProject::model_json(SmallProject::input_layer("3, 1") + R"(,
+      {"class_name": "Flatten", "config": {"name": "flat"}}, {"class_name": "Dense", "config": {"name": "v", "units": 1}})"));
+  write_file(project / "r.json", R"({"model": "model.json", "data": {"csv": "data.csv", "time": "when", "features": ["v"], "target": "v",
+      "window": {"length": 3, "horizon": 1}, "split": [0.7, 0.15, 0.15]}, "fit": {"loss": "mse", "epochs": 1}})");
+  write_file(project / "whole.csv", series(0, 200, -1));
+  write_file(project / "data.csv", series(0, 200, 30));
+  write_file(project / "few.csv", series(200, 208, 204));
+  const std::string first = "warning: rows are missing for 1 hour behind 2024-03-02 05:00:00: windows run over the gap\n",
+                    later = "warning: rows are missing for 1 hour behind 2024-03-09 11:00:00: windows run over the gap\n";
+  const std::string model = project / "run/model.moru";
+  CHECK(project.moru({"train", project / "r.json", "--run-dir", project / "run", "--quiet"}).err == first);
+  CHECK(project.moru({"train", model, "--run-dir", project / "again", "--quiet"}).err == first);
+  CHECK(project.moru({"train", project / "r.json", "--data", project / "whole.csv", "--run-dir", project / "run", "--quiet"}).err.empty());
+  CHECK(project.moru({"evaluate", model, "--data", project / "data.csv"}).err == first);
+  CHECK(project.moru({"evaluate", model, "--data", project / "whole.csv"}).err.empty());
+  CHECK(project.moru({"predict", model, "--data", project / "few.csv"}).err == later);
+  const std::string library = project / "v.so";
+  REQUIRE(project.moru({"compile", model, "-o", library}).code == 0);
+  const ProcessOptions runtime{.binary = "moru-run"};
+  CHECK(project.moru({library, "train", "--data", project / "data.csv", "--run-dir", project / "run", "--quiet"}, runtime).err == first);
+  CHECK(project.moru({library, "evaluate", "--data", project / "data.csv"}, runtime).err == first);
+  CHECK(project.moru({library, "predict", "--data", project / "few.csv"}, runtime).err == later);
+  const Outcome tested = project.moru({"backtest", project / "r.json", "--folds", "2", "--run-dir", project / "back", "--quiet"});
+  CHECK(tested.code == 0);
+  CHECK(tested.err == first);
 }
 
 TEST_CASE("advice: the recipes that come along get no warning on their data") {

@@ -305,6 +305,32 @@ TEST_CASE("train leaves a run directory whose metrics are in raw units") {
   CHECK(history.contains("val_mae"));
 }
 
+TEST_CASE("an interrupted run says how it goes on: by the command it was started with, for a shell") {
+  const SmallProject project;
+  std::filesystem::create_directory(project / "my data");
+  write_file(project / "my data/it's.csv", SmallProject::data(2000));
+  const std::vector<std::string> command = {"train", project / "recipe.json", "--threads", "2", "--run-dir", project / "run", "--data",
+                                            project / "my data/it's.csv", "--epochs", "1000000000", "--disable", "hoist_scan,sink_scan", "--quiet"};
+  const Outcome outcome = project.moru(command, {.interrupt_when = project / "run/checkpoints"});
+  CHECK(outcome.code == 128 + SIGINT);
+  const std::string again = "moru train " + project / "recipe.json" + " --run-dir " + project / "run" + " --threads 2 --quiet --data '" +
+                            project / "my data/it'\\''s.csv" + "' --epochs 1000000000 --disable hoist_scan --disable sink_scan --resume";
+  CHECK(outcome.err == "interrupted; go on with: " + again + "\n");
+}
+
+TEST_CASE("a run that diverges says so, quiet or not, and shows nan without a sign") {
+  const SmallProject project;
+  write_file(project / "wild.json", SmallProject::recipe("model.json", "data.csv", R"({"columns": ["a", "b", "c"], "scaler": "standard"})",
+                                                         R"("optimizer": {"name": "sgd", "learning_rate": 1e30}, "loss": "mse",
+                                                            "epochs": 3, "batch_size": 16)"));
+  const Outcome outcome = project.moru({"train", project / "wild.json", "--run-dir", project / "run", "--quiet"});
+  CHECK(outcome.code == 0);
+  CHECK(outcome.err.starts_with("warning: stopped: the loss of epoch 1, step "));
+  CHECK(outcome.err.find("hint: lower the learning rate") != std::string::npos);
+  CHECK(outcome.out.find(" nan") != std::string::npos);
+  CHECK(outcome.out.find("-nan") == std::string::npos);
+}
+
 TEST_CASE("training is a function of the seed, whatever the number of threads") {
   const Trained& one = trained();
   const auto again = [&](const char* name, std::vector<std::string> more) {

@@ -60,6 +60,10 @@ TEST_CASE("convert keeps the recipe of a trained model, and leaves nothing behin
   const SmallProject project;
   succeeds(project.moru({"train", project / "recipe.json", "--run-dir", project / "run", "--quiet"}));
   succeeds(project.moru({"convert", project / "run/model.moru", project / "copy.moru"}));
+  const Outcome bare = project.moru({"convert", project / "run/model.moru", project / "bare.keras"});
+  succeeds(bare);
+  CHECK(bare.out.find("note: a .keras holds no recipe, by which raw rows are read; keep the .moru") != std::string::npos);
+  CHECK(project.moru({"convert", project / "run/model.moru", project / "bare.onnx"}).out.find("note") == std::string::npos);
   const auto predicted = [&](const std::string& model, const std::string& out) {
     succeeds(project.moru({"predict", model, "--data", project / "data.csv", "-o", out}));
     return read_file(out);

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -26,6 +28,7 @@ struct ProcessOptions {
   rlim_t most_file_bytes = 0;  // a limit on the size of files: what a full disk looks like; 0 is none
   bool as_nobody = false;      // give up root, so that permissions count
   std::string binary = "moru";
+  std::string interrupt_when = {};  // SIGINT as soon as this folder holds a file
 };
 
 inline std::string read_file(const std::string& path) {
@@ -66,7 +69,17 @@ inline Outcome run_moru(const std::vector<std::string>& arguments, const std::st
     ::_exit(127);
   }
   int status = 0;
-  ::waitpid(child, &status, 0);
+  pid_t ended = 0;
+  while (!options.interrupt_when.empty() && ended == 0) {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(options.interrupt_when, ignored) && !std::filesystem::is_empty(options.interrupt_when, ignored)) {
+      ::kill(child, SIGINT);
+      break;
+    }
+    ::usleep(1000);
+    ended = ::waitpid(child, &status, WNOHANG);
+  }
+  if (ended == 0) ::waitpid(child, &status, 0);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), read_file(out), read_file(err)};
 }
 

@@ -32,6 +32,7 @@ struct TrainOptions {
   bool quiet = false;
   std::optional<int64_t> epochs;
   std::optional<uint64_t> seed;
+  std::string again;  // the command that resumes
 };
 
 struct PredictOptions {

@@ -2,9 +2,12 @@
 
 #include <cstdio>
 
+#include "runtime/data/gaps.h"
 #include "runtime/data/prepare.h"
+#include "runtime/data/wording.h"
 #include "runtime/training/json_writer.h"
 #include "runtime/training/predict.h"
+#include "runtime/training/progress.h"
 #include "runtime/training/train_from_recipe.h"
 #include "tools/moru-run/commands.h"
 
@@ -19,6 +22,7 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
   if (!session) return fail(session.status());
   const Result<Dataset> data = prepare_evaluation(*recipe, options.data);
   if (!data) return fail(data.status());
+  Progress(ProgressStyle::quiet, stderr).warn(describe_gaps(*recipe, data->times()));
   const Result<std::vector<SavedTensor>> answers = predict(**session, *data);
   if (!answers) return fail(answers.status());
   const Result<std::vector<NamedValue>> values = measure(**session, *recipe, *data, *answers);
@@ -33,7 +37,7 @@ int run_evaluate(const CommonOptions& common, const EvaluateOptions& options) {
     return 0;
   }
   std::printf("samples: %lld\n", static_cast<long long>(data->size()));
-  for (const NamedValue& value : *values) std::printf("%s: %.6g\n", value.name.c_str(), value.value);
+  for (const NamedValue& value : *values) std::printf("%s: %s\n", value.name.c_str(), number_text(value.value, 6).c_str());
   return 0;
 }
 

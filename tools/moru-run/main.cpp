@@ -4,6 +4,7 @@
 
 #include "runtime/version.h"
 #include "tools/moru-run/commands.h"
+#include "tools/repeat_command.h"
 
 int main(int argument_count, char** arguments) {
   using namespace moru::run;
@@ -39,7 +40,7 @@ int main(int argument_count, char** arguments) {
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   train_command->add_option("--seed", train.seed, "Seed of shuffling and dropout, instead of the recipe's")->type_name("S");
-  train_command->add_flag("--quiet", train.quiet, "Show no progress");
+  train_command->add_flag("--quiet", train.quiet, "Show no progress, only warnings");
   train_command->add_option("--tensorboard", train.tensorboard, "Also write TensorBoard's event files into this folder")
       ->type_name("DIR");
 
@@ -76,7 +77,10 @@ int main(int argument_count, char** arguments) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (train_command->parsed()) return run_train(common, train);
+  if (train_command->parsed()) {
+    train.again = "moru-run" + moru::repeat_arguments(app) + " train" + moru::repeat_arguments(*train_command, "--resume") + " --resume";
+    return run_train(common, train);
+  }
   if (predict_command->parsed()) return run_predict(common, predict);
   if (evaluate_command->parsed()) return run_evaluate(common, evaluate);
   return run_info(common);

@@ -9,10 +9,11 @@ namespace moru::run {
 namespace {
 
 /// The recipe a file carries, if any.
-Result<std::optional<Recipe>> find_recipe(const MoruFile& file) {
+Result<std::optional<Recipe>> find_recipe(const MoruFile& file, const std::string& path) {
   if (!file.has(SectionKind::recipe)) return std::optional<Recipe>();
   Result<Recipe> recipe = read_recipe(file.section(SectionKind::recipe));
   if (!recipe) return recipe.status();
+  recipe->file = path;
   return std::optional<Recipe>(*std::move(recipe));
 }
 
@@ -55,14 +56,14 @@ Result<Model> open_model(const CommonOptions& common) {
   }
   model.program = *std::move(program);
   if (model.program->file() != nullptr) {
-    Result<std::optional<Recipe>> recipe = find_recipe(*model.program->file());
+    Result<std::optional<Recipe>> recipe = find_recipe(*model.program->file(), common.model);
     if (!recipe) return recipe.status();
     model.recipe = *std::move(recipe);
   }
   if (!common.weights.empty() && !is_checkpoint_path(common.weights)) {
     const Result<std::shared_ptr<const MoruFile>> file = MoruFile::open(common.weights);
     if (!file) return file.status();
-    Result<std::optional<Recipe>> recipe = find_recipe(**file);
+    Result<std::optional<Recipe>> recipe = find_recipe(**file, common.weights);
     if (!recipe) return recipe.status();
     if (recipe->has_value()) model.recipe = *std::move(recipe);
   }

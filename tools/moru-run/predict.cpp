@@ -6,8 +6,10 @@
 
 #include "runtime/atomic_file.h"
 #include "runtime/data/npy.h"
+#include "runtime/data/gaps.h"
 #include "runtime/data/prepare.h"
 #include "runtime/training/predictions_table.h"
+#include "runtime/training/progress.h"
 #include "tools/moru-run/commands.h"
 
 namespace moru::run {
@@ -65,6 +67,7 @@ Status predict_csv(Session& session, const Recipe& recipe, const PredictOptions&
   MORU_RETURN_IF_ERROR(check_output(options.output, std::span(&options.data, 1)));
   const Result<Dataset> data = prepare_prediction(recipe, options.data);
   if (!data) return data.status();
+  Progress(ProgressStyle::quiet, stderr).warn(describe_gaps(recipe, data->times()));
   const Result<std::vector<SavedTensor>> answers = predict(session, *data);
   if (!answers) return answers.status();
   const Result<std::string> table = predictions_csv(recipe, *data, *answers);

@@ -36,9 +36,7 @@ int run_train(const CommonOptions& common, const TrainOptions& options) {
   const Result<TrainingReport> report = train_from_recipe(job);
   if (!report) return fail(report.status());
   if (report->fit.interrupted_by != 0) {
-    const std::string data = options.data.empty() ? "" : " --data " + options.data;
-    std::fprintf(stderr, "interrupted; go on with: moru-run %s train%s --run-dir %s --resume\n", common.model.c_str(),
-                 data.c_str(), options.run_directory.c_str());
+    std::fprintf(stderr, "interrupted; go on with: %s\n", options.again.c_str());
     return 128 + report->fit.interrupted_by;
   }
   std::fputs((common.json ? report->metrics.to_json() : report->metrics.to_text()).c_str(), stdout);

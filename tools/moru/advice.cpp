@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <set>
 
 #include "compiler/support/error.h"
+#include "runtime/data/gaps.h"
 #include "runtime/data/wording.h"
 #include "runtime/training/json_writer.h"
 #include "tools/moru/recipe_model.h"
@@ -224,16 +224,35 @@ void doubt_activation(const Output& output, std::vector<std::string>& doubts) {
   }
 }
 
+bool judges_classes(const std::string& metric) {
+  return metric.ends_with("iou") || is_one_of(metric, {"auc", "precision", "recall", "f1_score", "fbeta_score", "true_positives",
+                                                       "false_positives", "true_negatives", "false_negatives",
+                                                       "sensitivity_at_specificity", "specificity_at_sensitivity",
+                                                       "precision_at_recall", "recall_at_precision"});
+}
+
 void doubt_metrics(const Model& model, const Recipe& recipe, const std::vector<Output>& outputs, std::vector<std::string>& doubts) {
   for (const MetricRecipe& metric : recipe.fit.metrics)
     for (const Output& output : outputs) {
       if (!(metric.output == output.name || (metric.output.empty() && model.outputs.size() == 1))) continue;
       if (!output.loss || !is_regression(output.loss->name) || !output.target || output.target->is_category) continue;
-      if (metric.name.find("accuracy") == std::string::npos) continue;
+      const bool is_accuracy = metric.name.find("accuracy") != std::string::npos;
+      if (!is_accuracy && !judges_classes(metric.name)) continue;
       if (is_one_of(output.activation, {"sigmoid", "softmax"})) continue;  // classes, by another loss than usual
-      doubts.push_back("metric '" + (metric.label.empty() ? metric.name : metric.label) + "' counts equal classes, but '" + output.name + "' is trained with " +
-                       output.loss->name + " on numbers: use mae, rmse or r2_score");
+      doubts.push_back("metric '" + (metric.label.empty() ? metric.name : metric.label) + "' " +
+                       (is_accuracy ? "counts equal classes" : "judges probabilities of classes") + ", but '" + output.name +
+                       "' is trained with " + output.loss->name + " on numbers: use mae, rmse or r2_score");
     }
+}
+
+void doubt_class_weight(const Recipe& recipe, const std::vector<Output>& outputs, std::vector<std::string>& doubts) {
+  if (recipe.fit.class_weight.empty()) return;
+  for (const Output& output : outputs) {
+    if (!output.loss || !is_regression(output.loss->name) || !output.target || output.target->is_category) continue;
+    if (is_one_of(output.activation, {"sigmoid", "softmax"})) continue;
+    doubts.push_back("class_weight takes the target for class numbers, but '" + output.name + "' is trained with " + output.loss->name +
+                     " on numbers: leave it out, or give samples their weights in a column, by sample_weight");
+  }
 }
 
 /// Which nodes reach one of these tensors.
@@ -337,22 +356,22 @@ std::vector<std::string> find_doubts(const Model& model, const Recipe& recipe, c
     doubt_values(output, data, doubts);
   }
   doubt_metrics(model, recipe, outputs, doubts);
+  doubt_class_weight(recipe, outputs, doubts);
   doubt_graph(model, outputs, doubts);
+  if (std::string gaps = describe_gaps(recipe, data.times()); !gaps.empty()) doubts.push_back(std::move(gaps));
   return doubts;
 }
 
-void check_training(const ModelSource& source, const Dataset& data, ProgressStyle style) {
+void check_training(const ModelSource& source, const Dataset& data) {
   const Recipe& recipe = *source.recipe;
   check_losses(source.model, recipe, data);
   check_data(source.model, data, recipe, file_name(source.path),
              file_name(source.recipe_path.empty() ? source.path : source.recipe_path));
-  if (style == ProgressStyle::quiet) return;
-  for (const std::string& warning : find_doubts(source.model, recipe, data)) {
-    if (style == ProgressStyle::events)
-      std::fprintf(stderr, "{\"event\": \"warning\", \"text\": %s}\n", json_quoted(warning).c_str());
-    else
-      std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  }
+}
+
+void warn_of_doubts(const ModelSource& source, const Dataset& data, ProgressStyle style) {
+  Progress progress(style, stderr);
+  for (const std::string& warning : find_doubts(source.model, *source.recipe, data)) progress.warn(warning);
 }
 
 }  // namespace moru::cli

@@ -20,12 +20,14 @@ namespace moru::cli {
 void check_losses(const Model& model, const Recipe& recipe, const Dataset& data);
 
 /// One line each, naming layer or output and what to do: a loss that does not fit the activation before it or the
-/// values of the targets, metrics of classes on numbers, inputs that nothing reads, weights without a way to a loss,
-/// dense layers that could be one. `data` is the training part, raw; before attach_scalers.
+/// values of the targets, metrics and weights of classes on numbers, inputs that nothing reads, weights without a way to a loss,
+/// dense layers that could be one, stretches of time that a series lacks. `data` is the training part, raw; before attach_scalers.
 std::vector<std::string> find_doubts(const Model& model, const Recipe& recipe, const Dataset& data);
 
-/// All of it, and check_data, for a source whose recipe is to be trained by `data`. Doubts go to stderr as
-/// "warning: ..." or, among events, as {"event": "warning", "text": "..."}; nowhere if quiet.
-void check_training(const ModelSource& source, const Dataset& data, ProgressStyle style);
+/// check_losses and check_data for a source whose recipe is to be trained by `data`.
+void check_training(const ModelSource& source, const Dataset& data);
+
+/// The doubts go to stderr, as Progress warns.
+void warn_of_doubts(const ModelSource& source, const Dataset& data, ProgressStyle style);
 
 }  // namespace moru::cli

@@ -145,10 +145,11 @@ void run_fold(const Options& options, const Recipe& recipe, const std::shared_pt
   job.threads = options.threads;
   job.progress = ProgressStyle::quiet;
   job.stop_on_signal = true;
+  job.data = std::make_shared<const PreparedData>(need(prepare_training(job.recipe)));
+  const PreparedData& data = *job.data;
   const TrainingReport report = need(train_from_recipe(job));
   if (report.fit.interrupted_by != 0) fail("interrupted; the folds that were finished are in " + options.directory);
 
-  const PreparedData data = need(prepare_training(job.recipe));
   const auto count = static_cast<size_t>(options.folds);
   const auto at = static_cast<size_t>(fold);
   const std::vector<NamedValue>* measured = nullptr;
@@ -167,9 +168,8 @@ void run_fold(const Options& options, const Recipe& recipe, const std::shared_pt
       outcome.find("ridge", count).folds[at] = {metrics.mae, metrics.mse, data.test.size()};
     }
     for (const NamedMetrics& baseline : report.metrics.baselines)
-      if (baseline.name.starts_with(prefix))
-        outcome.find(baseline.name.substr(prefix.size()), count).folds[at] =
-            errors_of(baseline.values, "", data.test.size());
+      if (baseline.output == outcome.output)
+        outcome.find(baseline.name, count).folds[at] = errors_of(baseline.values, "", data.test.size());
   }
 }
 
@@ -263,8 +263,10 @@ int run(const Options& options) {
   if (horizons.empty()) horizons.push_back(recipe.data.windowed ? recipe.data.window.horizon : 0);
 
   const PreparedData first = need(prepare_training(fold_recipe(recipe, options, 0, horizons.front())));
-  if (!source.program)
-    check_training(source, first.train, options.quiet || options.json ? ProgressStyle::quiet : ProgressStyle::lines);
+  if (!source.program) {
+    check_training(source, first.train);
+    warn_of_doubts(source, first.train, ProgressStyle::quiet);
+  }
   const PreparedModel prepared = prepare_model(source, true);
   CompileFlags flags = options.flags;
   flags.budget_batch = recipe.fit.batch_size;
@@ -331,7 +333,7 @@ void add_backtest(CLI::App& app, Job& job) {
       ->check(CLI::IsMember(std::set<std::string>{"expanding", "sliding"}))
       ->type_name("KIND");
   command->add_option("--threads", options->threads, "Threads to use")->check(CLI::Range(1, 1024))->type_name("N");
-  command->add_flag("--quiet", options->quiet, "Show no progress");
+  command->add_flag("--quiet", options->quiet, "Show no progress, only warnings");
   command->add_flag("--json", options->json, "Print backtest.json instead of tables");
   add_recipe_changes(*command, options->changes);
   add_compile_flags(*command, options->flags);

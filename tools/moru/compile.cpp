@@ -40,7 +40,8 @@ void fit_recipe(ModelSource& source) {
   if (recipe.fitted || (recipe.data.source == SourceKind::csv && !std::filesystem::exists(recipe.data.path, ignored)))
     return;
   PreparedData prepared = need(prepare_training(recipe));
-  check_training(source, prepared.train, ProgressStyle::lines);
+  check_training(source, prepared.train);
+  warn_of_doubts(source, prepared.train, ProgressStyle::lines);
   recipe = std::move(prepared.recipe);
 }
 

@@ -53,6 +53,9 @@ int run(const Options& options) {
   std::printf("%s: '%s', %zu layers, %zu bytes\n", options.to.c_str(), source.model.name.c_str(),
               source.model.layers.size(), bytes.size());
   if (weights_format != nullptr) std::printf("%s: its weights, %zu bytes\n", options.save_weights.c_str(), weights.size());
+  if (source.recipe && source.recipe->fitted && format.ending != ".moru" && format.ending != ".onnx" && !format.weights_alone)
+    std::printf("note: a %s holds no recipe, by which raw rows are read; keep the .moru for moru predict and evaluate\n",
+                std::string(format.ending).c_str());
   if (format.ending == ".json" && weights_format == nullptr)
     std::printf("note: a .json holds no weights; --save-weights W.weights.h5 writes them beside it\n");
   return 0;
@@ -69,7 +72,7 @@ void add_convert(CLI::App& app, Job& job) {
       "          moru convert model.moru model.json --save-weights model.weights.h5\n"
       "          moru convert run/recipe.json model.keras --weights run/checkpoints/ckpt-120.moruckpt\n"
       "          moru convert model.moru weights.safetensors");
-  std::string endings = "What to write, by its ending:";
+  std::string endings = "What to write, by its ending; .moru and .onnx keep the recipe of a trained model, by which raw rows are read:";
   for (const ModelFormat& format : model_formats())
     endings += " " + std::string(format.ending) + " (" + std::string(format.what) + ")";
   command->add_option("FROM", options->from, "A .moru, Keras' .keras, .h5 or .json, an .onnx, or weights in .safetensors or .npz")

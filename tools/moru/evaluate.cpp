@@ -4,9 +4,12 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "runtime/data/gaps.h"
 #include "runtime/data/prepare.h"
+#include "runtime/data/wording.h"
 #include "runtime/training/json_writer.h"
 #include "runtime/training/predict.h"
+#include "runtime/training/progress.h"
 #include "runtime/training/train_from_recipe.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
@@ -25,8 +28,9 @@ struct Options {
 
 int run(const Options& options) {
   ModelSource source = open_model(options.model);
-  const Recipe recipe = require_recipe(source);
+  const Recipe recipe = require_fitted_recipe(source);
   const Dataset data = need(prepare_evaluation(recipe, options.data));
+  Progress(ProgressStyle::quiet, stderr).warn(describe_gaps(recipe, data.times()));
   if (!source.program) check_data(source.model, data, recipe, file_name(source.path), file_name(options.data));
   const PreparedModel prepared = prepare_model(source, true);
   const std::unique_ptr<Session> session =
@@ -43,7 +47,7 @@ int run(const Options& options) {
     return 0;
   }
   std::printf("samples: %lld\n", static_cast<long long>(data.size()));
-  for (const NamedValue& value : values) std::printf("%s: %.6g\n", value.name.c_str(), value.value);
+  for (const NamedValue& value : values) std::printf("%s: %s\n", value.name.c_str(), number_text(value.value, 6).c_str());
   return 0;
 }
 

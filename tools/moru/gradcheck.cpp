@@ -59,7 +59,7 @@ Batch make_batch(ModelSource& source, const Options& options, const PreparedMode
   std::optional<PreparedData> data;
   if (prepared.trains && !options.random) {
     data = need(prepare_training(*source.recipe));
-    check_training(source, data->train, ProgressStyle::quiet);
+    check_training(source, data->train);
     set_statistics(source.model, data->recipe);
   }
   // The program only lends its slots: what is compared is interpreted.

@@ -26,15 +26,17 @@
 namespace moru::cli {
 namespace {
 
-std::optional<Recipe> find_recipe(const MoruFile& file) {
+std::optional<Recipe> find_recipe(const MoruFile& file, const std::string& path) {
   if (!file.has(SectionKind::recipe)) return std::nullopt;
-  return need(read_recipe(file.section(SectionKind::recipe)));
+  Recipe recipe = need(read_recipe(file.section(SectionKind::recipe)));
+  recipe.file = path;
+  return recipe;
 }
 
 void read_sections(ModelSource& source, const MoruFile& file) {
   if (!file.has(SectionKind::model)) fail("'" + source.path + "' holds no model, only " + "other sections");
   source.model = read_model(file.section(SectionKind::model), file.section(SectionKind::weights), source.path);
-  source.recipe = find_recipe(file);
+  source.recipe = find_recipe(file, source.path);
   if (file.has(SectionKind::training)) source.training = read_training(file.section(SectionKind::training), source.path);
 }
 
@@ -205,13 +207,22 @@ std::vector<std::byte> moru_bytes(const ModelSource& source) {
   return need(make_moru_bytes(sections));
 }
 
-const Recipe& require_recipe(const ModelSource& source) {
-  if (!source.recipe) {
-    fail("'" + source.path +
-         "' carries no recipe, so it is not known what the columns of a CSV mean\n  hint: give a recipe, or a "
-         "model that `moru train` made");
-  }
+namespace {
+
+const Recipe& recipe_or_fail(const ModelSource& source, const std::string& hint) {
+  if (!source.recipe)
+    fail("'" + source.path + "' carries no recipe, so it is not known what the columns of a CSV mean\n  hint: " + hint);
   return *source.recipe;
+}
+
+}  // namespace
+
+const Recipe& require_recipe(const ModelSource& source) {
+  return recipe_or_fail(source, "give a recipe, or a model that `moru train` made");
+}
+
+const Recipe& require_fitted_recipe(const ModelSource& source) {
+  return recipe_or_fail(source, "give the .moru that `moru train` made; of other kinds of files, .onnx alone keeps its recipe");
 }
 
 }  // namespace moru::cli

@@ -55,6 +55,8 @@ std::vector<std::byte> moru_bytes(const ModelSource& source);
 
 /// The recipe, or a Failure that says what needs it.
 const Recipe& require_recipe(const ModelSource& source);
+/// The same for what takes trained models alone.
+const Recipe& require_fitted_recipe(const ModelSource& source);
 
 /// The whole of a text file.
 std::string read_text(const std::string& path);

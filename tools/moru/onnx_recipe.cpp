@@ -50,7 +50,9 @@ std::optional<Recipe> find_metadata_recipe(const OnnxMetadata& metadata, const s
   if (const auto found = metadata.find(bytes_key); found != metadata.end()) {
     const auto bytes = from_base64(found->second);
     if (!bytes) fail("'" + source + "' is damaged: its metadata '" + bytes_key + "' is no base64");
-    return need(read_recipe(*bytes));
+    Recipe recipe = need(read_recipe(*bytes));
+    recipe.file = source;
+    return recipe;
   }
   if (const auto found = metadata.find(json_key); found != metadata.end())
     return need(parse_recipe_json(found->second, source + " (" + json_key + ")"));

@@ -6,8 +6,10 @@
 #include <cstdio>
 
 #include "runtime/atomic_file.h"
+#include "runtime/data/gaps.h"
 #include "runtime/data/prepare.h"
 #include "runtime/training/predictions_table.h"
+#include "runtime/training/progress.h"
 #include "tools/moru/commands.h"
 #include "tools/moru/compile_flags.h"
 #include "tools/moru/model_source.h"
@@ -25,8 +27,9 @@ struct Options {
 int run(const Options& options) {
   need(check_output(options.output, std::array{options.model, options.data}));
   ModelSource source = open_model(options.model);
-  const Recipe recipe = require_recipe(source);
+  const Recipe recipe = require_fitted_recipe(source);
   const Dataset data = need(prepare_prediction(recipe, options.data));
+  Progress(ProgressStyle::quiet, stderr).warn(describe_gaps(recipe, data.times()));
   if (!source.program) check_data(source.model, data, recipe, file_name(source.path), file_name(options.data));
   const PreparedModel prepared = prepare_model(source, false);
   const std::unique_ptr<Session> session =

@@ -13,12 +13,14 @@
 #include "tools/moru/model_source.h"
 #include "tools/moru/report.h"
 #include "tools/moru/training_state.h"
+#include "tools/repeat_command.h"
 
 namespace moru::cli {
 namespace {
 
 struct Options {
   std::string recipe, run_directory = "run", output, tensorboard;
+  std::string again;  // the command that resumes
   bool resume = false, allow_other_program = false, quiet = false, json = false, report = false;
   int threads = 1;
   RecipeChanges changes;
@@ -36,7 +38,8 @@ int run(const Options& options) {
   if (!source.program) {
     // Before compiling: a width that differs is the most common mistake, and the model is not to blame for it.
     data = std::make_shared<const PreparedData>(need(prepare_training(recipe)));
-    check_training(source, data->train, style);
+    check_training(source, data->train);
+    warn_of_doubts(source, data->train, style);
   }
   const PreparedModel prepared_model = prepare_model(source, true);
 
@@ -67,12 +70,7 @@ int run(const Options& options) {
          "\n  hint: train into another --run-dir, or ask for it with --allow-other-program");
   const TrainingReport report = need(std::move(trained));
   if (report.fit.interrupted_by != 0) {
-    std::string again = "moru train " + options.recipe;
-    if (!options.changes.data.empty()) again += " --data " + options.changes.data;
-    if (options.changes.seed) again += " --seed " + std::to_string(*options.changes.seed);
-    if (options.changes.epochs) again += " --epochs " + std::to_string(*options.changes.epochs);
-    std::fprintf(stderr, "interrupted; go on with: %s --run-dir %s --resume\n", again.c_str(),
-                 options.run_directory.c_str());
+    std::fprintf(stderr, "interrupted; go on with: %s\n", options.again.c_str());
     return 128 + report.fit.interrupted_by;
   }
   std::fputs((options.json ? report.metrics.to_json() : report.metrics.to_text()).c_str(), stdout);
@@ -111,7 +109,7 @@ void add_train(CLI::App& app, Job& job) {
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
   command->add_flag("--report", options->report, "Also write RUN_DIR/report.html (see moru report)");
-  command->add_flag("--quiet", options->quiet, "Show no progress");
+  command->add_flag("--quiet", options->quiet, "Show no progress, only warnings");
   command->add_flag("--json", options->json,
                     "Print metrics.json instead of a table, and progress on stderr as one JSON object per line");
   command
@@ -121,7 +119,10 @@ void add_train(CLI::App& app, Job& job) {
   add_recipe_changes(*command, options->changes);
   add_compile_flags(*command, options->flags);
   add_memory_budget(*command, options->flags);
-  command->callback([options, &job] { job = [options] { return run(*options); }; });
+  command->callback([options, command, &job] {
+    options->again = "moru train" + repeat_arguments(*command, "--resume") + " --resume";
+    job = [options] { return run(*options); };
+  });
 }
 
 }  // namespace moru::cli

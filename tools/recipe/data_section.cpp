@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <limits>
 
+#include "runtime/data/encode.h"
 #include "runtime/data/time_text.h"
 #include "runtime/data/wording.h"
 #include "tools/recipe/recipe_sections.h"
@@ -21,7 +23,13 @@ struct GroupDefaults {
   std::string directory;
 };
 
-MissingRecipe read_missing(const Value& value, bool is_category) {
+char read_character(const Value& value, const char* example) {
+  const std::string text = value.text();
+  if (text.size() != 1) value.fail("'" + text + "' is not one character", std::string("write one, such as ") + example + ", or leave it out");
+  return text[0];
+}
+
+MissingRecipe read_missing(const Value& value) {
   MissingRecipe missing;
   if (value.is_text()) {
     missing.policy = value.choice<MissingPolicy>({{"error", MissingPolicy::error}, {"drop", MissingPolicy::drop}});
@@ -37,10 +45,10 @@ MissingRecipe read_missing(const Value& value, bool is_category) {
   const auto constant = object.find("value");
   if (missing.fill == FillKind::constant) {
     if (!constant) value.fail("a constant fill needs a value", "add \"value\"");
-    if (constant->is_text() || is_category)
-      missing.text = constant->texts().at(0);
-    else
-      missing.constant = constant->number();
+    if (constant->is_array()) constant->fail("is a list", "write one value");
+    // Which of the two is meant, the column's encoder says.
+    missing.text = constant->texts().at(0);
+    missing.constant = parse_number(missing.text).value_or(std::numeric_limits<double>::quiet_NaN());
   } else if (constant) {
     constant->fail("only a constant fill has a value", "write \"fill\": \"constant\", or leave \"value\" out");
   }
@@ -139,7 +147,7 @@ void read_columns(const Value& value, const GroupDefaults& defaults, std::vector
   if (cyclic) column.cyclic_parts = cyclic->boolean();
   if (column.encoder == EncoderKind::numeric) column.scaler = defaults.numeric_scaler;
   if (const auto scaler = object.find("scaler")) column.scaler = scaler->choice<ScalerKind>(scalers);
-  if (const auto missing = object.find("missing")) column.missing = read_missing(*missing, is_category);
+  if (const auto missing = object.find("missing")) column.missing = read_missing(*missing);
   object.close();
   for (const std::string& name : names) {
     column.column = name;
@@ -331,13 +339,15 @@ DataRecipe read_data(const Value& value, const std::string& directory) {
   if (const auto csv = object.find("csv")) data.path = join_path(directory, csv->text());
   object.read("separator", data.separator);
   if (data.separator == "auto") data.separator.clear();
+  if (const auto decimal = object.find("decimal")) data.numbers.decimal = read_character(*decimal, "\",\"");
+  if (const auto thousands = object.find("thousands")) data.numbers.thousands = read_character(*thousands, "\".\"");
   if (const auto encoding = object.find("encoding")) {
     data.encoding = encoding->choice<TextEncoding>({{"auto", TextEncoding::automatic},
                                                     {"utf-8", TextEncoding::utf8},
                                                     {"latin-1", TextEncoding::latin1},
                                                     {"cp949", TextEncoding::cp949}});
   }
-  if (const auto missing = object.find("missing")) data.missing = read_missing(*missing, false);
+  if (const auto missing = object.find("missing")) data.missing = read_missing(*missing);
   if (const auto values = object.find("missing_values")) data.missing_values = values->texts();
   bool include_target = false;
   if (const auto window = object.find("window")) read_window(*window, data, include_target);

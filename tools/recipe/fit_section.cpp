@@ -1,5 +1,6 @@
 // "fit" of a recipe: optimizer, losses, metrics, epochs, callbacks.
 #include <algorithm>
+#include <set>
 
 #include "compiler/ops/names.h"
 #include "compiler/support/error.h"
@@ -147,6 +148,36 @@ std::vector<std::string> output_names(const DataRecipe& data) {
   return names;
 }
 
+/// The target of this output; the only one also goes by the name of its column.
+std::optional<std::size_t> find_target(const DataRecipe& data, const std::string& output) {
+  for (std::size_t i = 0; i < data.targets.size(); ++i)
+    if (data.targets[i].name == output) return i;
+  const bool is_column = data.targets.size() == 1 && data.targets[0].columns.size() == 1 && data.targets[0].columns[0].column == output;
+  return is_column ? std::optional<std::size_t>(0) : std::nullopt;
+}
+
+std::size_t need_target(const Value& value, const std::string& output, const DataRecipe& data) {
+  if (const std::optional<std::size_t> found = find_target(data, output)) return *found;
+  if (output.empty()) value.fail("does not say of which output", "write it by output: {\"" + data.targets[0].name + "\": ...}");
+  value.fail("there is no target '" + output + "'",
+             data.targets[0].name.empty() ? "\"target\" is a single one; for several outputs write \"targets\": {\"" + output + "\": ..., ...}"
+                                          : suggest_name(output, output_names(data), "targets"));
+}
+
+// Keras takes losses and metrics by output even where there is only one. Where "target" left that one without a name, it
+// gets the name that all of them give it.
+void name_target(const Value& fit, DataRecipe& data) {
+  if (data.targets.size() != 1 || !data.targets[0].name.empty() || !fit.is_object()) return;
+  std::set<std::string> names;
+  for (const char* key : {"loss", "loss_weights", "metrics", "weighted_metrics"}) {
+    const auto given = fit.json().find(key);
+    if (given == fit.json().end() || !given->is_object() || given->contains("name")) continue;
+    for (const auto& [name, ignored] : given->items()) names.insert(name);
+  }
+  if (data.targets[0].columns.size() == 1) names.erase(data.targets[0].columns[0].column);
+  if (names.size() == 1) data.targets[0].name = *names.begin();
+}
+
 /// Something given once per output: by name, as a list in the order of the targets, or alone where there is one.
 template <typename Use>
 void for_each_output(const Value& value, const DataRecipe& data, bool object_is_single, const char* what, Use use) {
@@ -163,10 +194,7 @@ void for_each_output(const Value& value, const DataRecipe& data, bool object_is_
   if (value.is_object() && !object_is_single) {
     std::vector<bool> given(outputs.size(), false);
     for (const auto& [name, member] : value.members("an object by output")) {
-      const auto found = std::find(outputs.begin(), outputs.end(), name);
-      if (found == outputs.end())
-        member.fail("there is no target '" + name + "'", suggest_name(name, outputs, "targets"));
-      const auto position = static_cast<std::size_t>(found - outputs.begin());
+      const std::size_t position = need_target(member, name, data);
       given[position] = true;
       use(member, position);
     }
@@ -206,13 +234,8 @@ MetricRecipe read_metric(const Value& value, const std::string& default_output, 
   }
   const std::optional<std::string> found = find_metric_name(given);
   if (!found) value.fail("'" + given + "' is not a metric", suggest_name(given, metric_names(), "metrics"));
-  const std::vector<std::string> outputs = output_names(data);
-  const auto output = std::find(outputs.begin(), outputs.end(), metric.output);
-  if (output == outputs.end()) {
-    value.fail(metric.output.empty() ? "does not say of which output" : "there is no target '" + metric.output + "'",
-               "write \"metrics\" by output: {\"" + outputs[0] + "\": [\"" + given + "\"]}");
-  }
-  const auto position = static_cast<std::size_t>(output - outputs.begin());
+  const std::size_t position = need_target(value, metric.output, data);
+  metric.output = data.targets[position].name;
   metric.name = *found != "accuracy"
                     ? *found
                     : resolve_accuracy(fit.losses[position].name, data.targets[position].columns.size());
@@ -246,6 +269,17 @@ std::vector<MetricRecipe> read_metrics(const Value& value, const DataRecipe& dat
   }
   for (const auto& [output, member] : value.members("metrics by output")) read_all(member, output);
   return metrics;
+}
+
+/// Of several metrics of one name, Keras calls the second name_1, and a weighted one weighted_name.
+void tell_apart(std::vector<MetricRecipe>& metrics) {
+  std::set<std::pair<std::string, std::string>> taken;
+  for (MetricRecipe& metric : metrics) {
+    std::string label = metric.label;
+    if (metric.weighted && taken.count({metric.output, label})) label = "weighted_" + label;
+    metric.label = label;
+    for (int i = 1; !taken.emplace(metric.output, metric.label).second; ++i) metric.label = label + "_" + std::to_string(i);
+  }
 }
 
 std::vector<ClassWeight> read_class_weight(const Value& value, const DataRecipe& data) {
@@ -360,7 +394,8 @@ void read_callbacks(const Value& value, FitRecipe& fit) {
 
 }  // namespace
 
-FitRecipe read_fit(const Value& value, const DataRecipe& data) {
+FitRecipe read_fit(const Value& value, DataRecipe& data) {
+  name_target(value, data);
   Object object(value, "an object with \"optimizer\", \"loss\" and \"epochs\"");
   FitRecipe fit;
   if (const auto optimizer = object.find("optimizer")) fit.optimizer = read_optimizer(*optimizer);
@@ -372,6 +407,7 @@ FitRecipe read_fit(const Value& value, const DataRecipe& data) {
   if (const auto metrics = object.find("metrics")) fit.metrics = read_metrics(*metrics, data, fit, false);
   if (const auto metrics = object.find("weighted_metrics"))
     for (MetricRecipe& metric : read_metrics(*metrics, data, fit, true)) fit.metrics.push_back(std::move(metric));
+  tell_apart(fit.metrics);
   object.read("epochs", fit.epochs);
   object.read("batch_size", fit.batch_size);
   object.read("shuffle", fit.shuffle);

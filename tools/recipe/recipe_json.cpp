@@ -1,5 +1,6 @@
 #include "tools/recipe/recipe_json.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -23,7 +24,14 @@ void set_label_types(const recipe_json::Json& data, Recipe& recipe) {
     const recipe_json::Json& group = data.contains("target")       ? data["target"]
                                      : data["targets"].is_object() ? data["targets"][target.name]
                                                                    : data["targets"][i];
-    if (!group.is_object() || !group.contains("dtype")) target.type = DType::i32;
+    if (group.is_object() && group.contains("dtype")) continue;
+    target.type = DType::i32;
+    const bool is_scaled = target.scaler != ScalerKind::none ||
+                           std::any_of(target.columns.begin(), target.columns.end(),
+                                       [](const ColumnRecipe& column) { return column.scaler != ScalerKind::none; });
+    if (is_scaled)
+      recipe_json::Value(group, data.contains("target") ? "data.target" : "data.targets")
+          .fail(recipe.fit.losses[i].name + " compares with class numbers, and a scaler makes other numbers of them", "remove the scaler");
   }
 }
 
@@ -50,11 +58,8 @@ Result<Recipe> parse_recipe_json(std::string_view text, const std::string& name,
     set_label_types(json["data"], recipe);
     root.find("fitted");  // in the recipe.json of a run; learned anew
     root.close();
-    if (Status status = check_recipe(recipe); !status.ok()) {
-      std::string message = status.message();
-      if (message.rfind("recipe: ", 0) == 0) message.erase(0, 8);
-      return data_error(name + ": " + message, status.code());
-    }
+    recipe.file = name;
+    MORU_RETURN_IF_ERROR(check_recipe(recipe));
     return recipe;
   } catch (const Fault& fault) {
     return data_error(name + ": " + fault.message);

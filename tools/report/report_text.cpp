@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include "runtime/data/time_text.h"
+
 namespace moru {
 
 using Json = nlohmann::ordered_json;
@@ -15,7 +17,6 @@ using Json = nlohmann::ordered_json;
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-constexpr int64_t day = 86400, hour = 3600;
 
 }  // namespace
 
@@ -53,14 +54,8 @@ Json rounded_list(std::span<const double> values) {
 }
 
 std::string span_text(int64_t rows, int64_t spacing) {
-  const auto with = [](double count, const char* unit) {
-    return format("%.4g %s%s", count, unit, count == 1 ? "" : "s");
-  };
-  if (spacing <= 0) return with(static_cast<double>(rows), "row");
-  const double seconds = static_cast<double>(rows * spacing);
-  if (seconds >= 2 * day) return with(seconds / static_cast<double>(day), "day");
-  if (seconds >= hour) return with(seconds / static_cast<double>(hour), "hour");
-  return seconds >= 60 ? with(seconds / 60, "minute") : with(seconds, "second");
+  if (spacing > 0) return span_text(rows * spacing);
+  return std::to_string(rows) + (rows == 1 ? " row" : " rows");
 }
 
 std::string time_text(double seconds) {

@@ -101,6 +101,14 @@ TEST_CASE("csv: a nameless column, as a row index leaves it, is called as pandas
   CHECK(table_of(",a\n0,1\n").columns()[0] == "Unnamed: 0");
 }
 
+TEST_CASE("csv: of columns with one name the later ones are called as pandas calls them, and the first by no name alone") {
+  const CsvTable table = table_of("w,a,w,w,w.1\n1,2,3,4,5\n");
+  CHECK(table.columns() == std::vector<std::string>{"w", "a", "w.2", "w.3", "w.1"});
+  CHECK(table.find_column("w.2").value() == 2);
+  CHECK(table.find_column("w").status().message() ==
+        "t.csv: two columns are called 'w'\n  hint: rename one of them, or take the second as 'w.2'");
+}
+
 TEST_CASE("csv: what is wrong with a file is said with its line and a remedy") {
   CHECK(message_of("") == "t.csv: is empty\n  hint: the first line must name the columns");
   CHECK(message_of("a,b\n1,2\n1,2,3\n") ==
@@ -117,7 +125,9 @@ TEST_CASE("csv: what is wrong with a file is said with its line and a remedy") {
         "the text (\"\")");
   CHECK(message_of("a,b\n\"1\"x,2\n") ==
         "t.csv, line 2: 'x' follows a closing quote\n  hint: double a quote that belongs to the text (\"\")");
-  CHECK(message_of("a,b,a\n1,2,3\n") == "t.csv, line 1: two columns are called 'a'\n  hint: rename one of them");
+  CHECK(message_of("# written in May\na,b\n1,2\n") ==
+        "t.csv, line 2: 2 cells where the header names 1: '# written in May'\n  hint: the first line must name the columns; remove a "
+        "title or a comment, or set \"separator\"");
   CHECK(message_of(std::string("a,b\n1,\0\n", 8)) ==
         "t.csv, line 2: holds a zero byte, so it is not CSV text\n  hint: give a text file, or arrays as .npy");
   CHECK(message_of("\xFF\xFE"

@@ -23,8 +23,20 @@ const Wrong table[] = {
      "list 'abc' in "
      "\"missing_values\""},
     {"a;y\n1,5;2\n", nullptr,
-     ", line 2, column 'a': '1,5' is not a number\n  hint: write numbers with a decimal point and without thousands "
-     "separators"},
+     ", line 2, column 'a': '1,5' is not a number\n  hint: set \"decimal\": \",\" in \"data\""},
+    {"a;y\n1,500;2\n", nullptr,
+     ", line 2, column 'a': '1,500' is not a number\n  hint: set \"decimal\": \",\", or \"thousands\": \",\" in \"data\""},
+    {"a;y\n1.234.500,25;2\n", nullptr,
+     ", line 2, column 'a': '1.234.500,25' is not a number\n  hint: set \"decimal\": \",\" and \"thousands\": \".\" in \"data\""},
+    {"a;y\n12 345.5;2\n", nullptr,
+     ", line 2, column 'a': '12 345.5' is not a number\n  hint: set \"thousands\": \" \" in \"data\""},
+    {"a;y\n1.5;2\n", [](Recipe& recipe) { recipe.data.numbers.decimal = ','; },
+     ", line 2, column 'a': '1.5' is not a number\n  hint: set \"decimal\": \".\" in \"data\""},
+    {"a;y\n1.234,5;2\n", [](Recipe& recipe) { recipe.data.numbers.decimal = ','; },
+     ", line 2, column 'a': '1.234,5' is not a number\n  hint: set \"thousands\": \".\" in \"data\""},
+    {"a;y\n1,5,2;2\n", nullptr,
+     ", line 2, column 'a': '1,5,2' is not a number\n  hint: give the column an encoder (\"one_hot\" or \"ordinal\"), or list "
+     "'1,5,2' in \"missing_values\""},
     {"a,y\n1,2\n-,3\n", nullptr, ", line 3, column 'a': '-' is not a number\n  hint: list '-' in \"missing_values\""},
     {"a,y\ninf,2\n", nullptr,
      ", line 2, column 'a': 'inf' is not a number\n  hint: give the column an encoder (\"one_hot\" or \"ordinal\"), or "

@@ -13,6 +13,8 @@
 #include <set>
 
 #include "runtime/data/baseline.h"
+#include "runtime/data/csv.h"
+#include "runtime/data/encode.h"
 #include "runtime/data/npy.h"
 #include "runtime/data/npy_head.h"
 #include "tests/runtime/data/data_files.h"
@@ -114,6 +116,35 @@ TEST_CASE("prepare: a window's inputs reach back over a boundary and its target 
   // The first validation window begins in the training part.
   CHECK(input_of(data.validation, 0).front() == 53);
   CHECK(data.train.inputs()[0].base == data.test.inputs()[0].base);
+}
+
+TEST_CASE("prepare: numbers with a decimal comma and marked thousands are those that pandas reads, in all that reads numbers") {
+  const test::TemporaryDirectory folder;
+  const std::string path = test::write_text(folder, "t.csv",
+                                            "a;size;weight;y\n-3,6564;10;0,5;1.234,5\n+2;9,5;1;1.234.567\n1,5e-1;1.000;2,25;,5\n");
+  ColumnRecipe size = column("size", EncoderKind::one_hot);
+  Recipe recipe = table_recipe(path, {column("a"), size}, column("y"));
+  recipe.data.numbers = {',', '.'};
+  recipe.data.sample_weight = "weight";
+  const PreparedData data = prepare(recipe);
+  CHECK(data.recipe.fitted->inputs[0].features == std::vector<std::string>{"a", "size=9,5", "size=10", "size=1.000"});
+  const float a[] = {-3.6564f, 2, 0.15f}, y[] = {1234.5f, 1234567, 0.5f};
+  for (int64_t row = 0; row < 3; ++row) {
+    CHECK(input_of(data.train, row)[0] == a[row]);
+    CHECK(target_of(data.train, row) == y[row]);
+  }
+  float weights[3] = {};
+  data.train.gather_range(0, 3, {}, {}, weights);
+  CHECK(weights[2] == 2.25f);
+  // One column alone: what is inside its numbers does not separate.
+  const std::string alone = test::write_text(folder, "one.csv", "y\n1,5\n2,5\n");
+  const Result<CsvTable> table = read_csv(alone, {.separator = {}, .encoding = TextEncoding::automatic, .decimal = ','});
+  REQUIRE(table.ok());
+  CHECK(table->cell(1, 0) == "2,5");
+  for (const char* wrong : {"1.5", "1,,5", ",", ".", "1..000", ".1", "1,5.0", "1,5,0", "1.", ""}) {
+    CAPTURE(wrong);
+    CHECK(parse_number(wrong, {',', '.'}).has_value() == (std::string_view(wrong) == "1.5" || std::string_view(wrong) == "1."));
+  }
 }
 
 TEST_CASE("prepare: statistics see the training rows only") {
@@ -232,6 +263,11 @@ TEST_CASE("prepare: missing cells are dropped, filled or refused, as the recipe 
             ", line 4, column 'c': the cell is missing, and the fill value 'z' is not one of its "
             "categories\n  hint: set the column's \"missing\" to {\"fill\": \"previous\"} or {\"fill\": "
             "\"constant\", \"value\": <one of its categories>}");
+  fill.constant = std::nan("");
+  CHECK(message_of(with(fill, false)) ==
+        path +
+            ", line 3, column 'a': the cell is missing, and the fill value 'z' is not a number\n  hint: set the column's \"missing\" to "
+            "{\"fill\": \"constant\", \"value\": <a number>} or another fill");
   fill.fill = FillKind::mean;
   CHECK(message_of(with(fill, true)).find("categories have no mean or median") != std::string::npos);
 }
@@ -310,9 +346,23 @@ TEST_CASE("prepare: prediction needs no target, takes every window, and may look
   const std::string brief = test::write_text(folder, "brief.csv", "c,when,i\na,2024-02-01 22:00,1\n");
   CHECK(prepare_prediction(fitted, brief).status().message() ==
         brief +
-            ": no sample for the prediction among its 1 rows: one takes 5 neighbouring rows (window 3, horizon 2)\n  "
-            "hint: give more "
-            "rows, or a shorter window; rows with missing cells and filtered rows break windows");
+            ": no sample for the prediction among its 1 rows: one takes 3 neighbouring rows (window 3)\n  "
+            "hint: give more rows; rows with missing cells and filtered rows break windows");
+  const std::string brief_history = test::write_text(folder, "past.csv", "c,when,i,y\na,2024-02-01 22:00,1,0\n");
+  CHECK(prepare_evaluation(fitted, brief_history).status().message() ==
+        brief_history +
+            ": no sample for the evaluation among its 1 rows: one takes 5 neighbouring rows (window 3, horizon 2)\n  "
+            "hint: give more rows; rows with missing cells and filtered rows break windows");
+  // A trained model's recipe cannot be edited.
+  const std::string holes = test::write_text(folder, "holes.csv", "c,when,i\na,2024-02-01 22:00,\n");
+  CHECK(prepare_prediction(fitted, holes).status().message() ==
+        holes +
+            ", line 2, column 'i': the cell is missing\n  hint: fill in the cell or leave the row out; or train again, and set "
+            "\"missing\" to \"drop\" or {\"fill\": \"mean\" | \"median\" | \"previous\" | \"constant\"}");
+  const std::string commas = test::write_text(folder, "commas.csv", "c;when;i\na;2024-02-01 22:00;1,5\n");
+  CHECK(prepare_prediction(fitted, commas).status().message() ==
+        commas + ", line 2, column 'i': '1,5' is not a number\n  hint: correct the cell; or train again, and set \"decimal\": \",\" in "
+                 "\"data\"");
   CHECK_FALSE(prepare_evaluation(fitted, fresh).ok());  // it has no target column
   const Result<Dataset> again = prepare_evaluation(fitted);
   REQUIRE(again.ok());

@@ -20,6 +20,7 @@ Recipe full_recipe() {
   DataRecipe& data = recipe.data;
   data.path = "d.csv";
   data.separator = ";";
+  data.numbers = {',', '.'};
   data.encoding = TextEncoding::cp949;
   data.missing = {MissingPolicy::fill, FillKind::constant, 2.5, "x"};
   data.missing_values = {"-", "?"};
@@ -78,6 +79,7 @@ Recipe full_recipe() {
   fitted.time_format = "%d/%m/%Y";
   fitted.training_rows = 42;
   fitted.data_fingerprint = 0xFEDCBA9876543210u;
+  fitted.row_seconds = 3600;
   recipe.fitted = fitted;
   return recipe;
 }
@@ -94,6 +96,7 @@ TEST_CASE("recipe: bytes hold everything") {
   CHECK(write_recipe(*back) == bytes);
   CHECK(recipe_to_json(*back) == recipe_to_json(recipe));
   CHECK(back->fitted->data_fingerprint == 0xFEDCBA9876543210u);
+  CHECK(back->fitted->row_seconds == 3600);
   CHECK(back->fitted->columns[1].categories == std::vector<std::string>{"b", "a"});
   CHECK(back->fitted->columns[0].fill == 1.5);
   CHECK(back->fit.early_stopping->baseline == 0.2);
@@ -147,7 +150,7 @@ TEST_CASE("recipe: what cannot be is refused with the place and the remedy") {
        },
        "recipe: input 'past', column 'c': category 'a' is listed twice\n  hint: list each once"},
       {[](Recipe& r) { r.data.targets[0].type = DType::i32; },
-       "recipe: target 'out', column 't': a scaler does not give whole numbers\n  hint: leave \"dtype\" at f32"},
+       "recipe: target 'out', column 't': a scaler does not give whole numbers\n  hint: leave \"dtype\" at f32, or remove the scaler"},
       {[](Recipe& r) { r.data.inputs[1].columns[0].column = "t"; },
        "recipe: input 'ahead', column 't': is the target, read from the very row that is to be predicted\n  hint: set "
        "\"horizon\" to 1 or "
@@ -159,6 +162,11 @@ TEST_CASE("recipe: what cannot be is refused with the place and the remedy") {
        "recipe: input 'past', column 't': is the target, read from the very row that is to be predicted\n  hint: set "
        "\"horizon\" to 1 or "
        "more, or take the column out of this input"},
+      {[](Recipe& r) { r.data.numbers.decimal = '5'; },
+       "recipe: data.decimal: that character cannot be a decimal mark\n  hint: use \".\" or \",\""},
+      {[](Recipe& r) { r.data.numbers.thousands = ','; },
+       "recipe: data.thousands: that character cannot stand between thousands\n  hint: use another one than the decimal mark, such as "
+       "\".\""},
       {[](Recipe& r) { r.data.windowed = false; },
        "recipe: input 'past': reads a window and the data has none\n  hint: add \"window\": {\"length\": ..., "
        "\"horizon\": ...} to \"data\""},
@@ -193,7 +201,7 @@ TEST_CASE("recipe: what cannot be is refused with the place and the remedy") {
       {[](Recipe& r) { r.fit.batch_size = 0; },
        "recipe: fit.batch_size: 0 is out of range\n  hint: it must be at least 1"},
       {[](Recipe& r) { r.fit.validation = ValidationFrom::none; },
-       "recipe: fit.early_stopping.monitor: 'val_loss' needs validation data and there is none\n  hint: give "
+       "recipe: fit.callbacks.early_stopping.monitor: 'val_loss' needs validation data and there is none\n  hint: give "
        "\"data.split\" a validation "
        "part, set \"fit.validation_split\", or monitor 'loss'"},
       {[](Recipe& r) {

@@ -284,9 +284,15 @@ TEST_CASE("fit: the learning rate falls where the monitored value stays, and not
                                        rates.push_back(state.session.view(slot).elements<float>()[0]);
                                        return Status();
                                      }}};
-  require_fit(fit(*session, data, nullptr, quiet(8), callbacks));
+  const FitResult result = require_fit(fit(*session, data, nullptr, quiet(8), callbacks));
   // Nothing is better than the first epoch by 1e30. The cooldown takes one epoch, which is the first to count again.
   CHECK(rates == std::vector<float>{0.02f, 0.02f, 0.01f, 0.01f, 0.005f, 0.005f, 0.004f, 0.004f});
+  // As in Keras, the history has the rate that the epoch was trained with.
+  rates.insert(rates.begin(), 0.02f);
+  rates.pop_back();
+  const std::vector<double>& shown = *result.history.find("learning_rate");
+  CHECK(std::vector<float>(shown.begin(), shown.end()) == rates);
+  CHECK(require_fit(fit(*session, data, nullptr, quiet(2))).history.find("learning_rate") == nullptr);
 }
 
 TEST_CASE("fit: epochs of fewer steps go on through the data, and the last part of it may be smaller") {
@@ -366,9 +372,11 @@ TEST_CASE("fit: the CSV logger writes a line for each epoch, and appends where a
   require_fit(fit(*session, data, nullptr, quiet(2), callbacks));
   CHECK(lines().size() == 6);
   CHECK(lines()[4].starts_with("0;"));
-  callbacks = {csv_logger(path, ";", false)};
+  callbacks = {learning_rate_schedule([](int64_t, double) { return 0.25; }), csv_logger(path, ";", false)};
   require_fit(fit(*session, data, nullptr, quiet(1), callbacks));
-  CHECK(lines().size() == 2);
+  REQUIRE(lines().size() == 2);
+  CHECK(lines()[0] == "epoch;learning_rate;loss;mae");
+  CHECK(lines()[1].starts_with("0;0.25;"));
 }
 
 TEST_CASE("fit: a schedule sets the learning rate before each epoch") {
@@ -382,8 +390,28 @@ TEST_CASE("fit: a schedule sets the learning rate before each epoch") {
          rates.push_back(state.session.view(slot).elements<float>()[0]);
          return Status();
        }}};
-  require_fit(fit(*session, data, nullptr, quiet(4), callbacks));
+  const FitResult result = require_fit(fit(*session, data, nullptr, quiet(4), callbacks));
   CHECK(rates == std::vector<float>{0.02f, 0.02f, 0.01f, 0.005f});
+  const std::vector<double>& shown = *result.history.find("learning_rate");
+  CHECK(std::vector<float>(shown.begin(), shown.end()) == rates);
+}
+
+TEST_CASE("fit: the history of a resumed run knows no learning rate of the epochs before it was shown") {
+  const moru::test::TemporaryDirectory directory;
+  const Dataset data = make_linear_data(40);
+  FitOptions options = quiet(2);
+  options.checkpoint_directory = directory.path();
+  require_fit(fit(*make_linear_session(), data, nullptr, options));
+  options.epochs = 4;
+  options.resume = true;
+  std::vector<Callback> callbacks = {learning_rate_schedule([](int64_t, double) { return 0.25; })};
+  const FitResult result = require_fit(fit(*make_linear_session(), data, nullptr, options, callbacks));
+  CHECK(result.resumed);
+  const std::vector<double>& rates = *result.history.find("learning_rate");
+  REQUIRE(rates.size() == 4);
+  CHECK(std::isnan(rates[1]));
+  CHECK(rates[2] == 0.25);
+  CHECK(result.history.find("loss")->size() == 4);
 }
 
 TEST_CASE("fit: no step after the first epoch allocates, the short last batch included") {

@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "runtime/data/wording.h"
 #include "runtime/training/history.h"
 #include "runtime/training/progress_display.h"
 #include "runtime/training/regression_metrics.h"
+#include "runtime/training/run_directory.h"
 
 using namespace moru;
 
@@ -23,6 +25,7 @@ std::string shown(ProgressStyle style) {
   const std::vector<NamedValue> values = {{"loss", 0.25}, {"val_loss", 1.5e-5}};
   progress.steps(0, 3, 50, 100, 0, 0.5, values);
   progress.note("a note");
+  progress.warn("look");
   progress.epoch(0, 3, 100, 1.0, values);
   std::fclose(stream);
   std::string out(text, size);
@@ -35,18 +38,33 @@ std::string shown(ProgressStyle style) {
 TEST_CASE("progress: away from a terminal there is one plain line per epoch and no control character") {
   for (const ProgressStyle style : {ProgressStyle::lines, ProgressStyle::automatic}) {
     const std::string text = shown(style);
-    CHECK(text == "a note\nEpoch 1/3 - 1.0s - 10.0ms/step - loss: 0.2500 - val_loss: 1.5000e-05\n");
+    CHECK(text == "a note\nwarning: look\nEpoch 1/3 - 1.0s - 10.0ms/step - loss: 0.2500 - val_loss: 1.5000e-05\n");
   }
 }
 
-TEST_CASE("progress: quiet shows nothing") { CHECK(shown(ProgressStyle::quiet).empty()); }
+TEST_CASE("progress: quiet shows nothing but warnings") { CHECK(shown(ProgressStyle::quiet) == "warning: look\n"); }
+
+TEST_CASE("metrics_table: numbers have no sign if they are none, and baselines stand below the outputs that they forecast") {
+  CHECK(number_text(-std::nan(""), 5) == "nan");
+  CHECK(number_text(-HUGE_VAL, 5) == "-inf");
+  CHECK(number_text(-0.123456789, 5) == "-0.12346");
+  RunMetrics several;
+  several.parts = {{"test", {{"loss", 3}, {"a_mae", 1}, {"b_mae", 2}}}};
+  several.baselines = {{"median", {{"mae", 4}}, "a"}, {"median", {{"mae", 5}}, "b"}};
+  CHECK(several.to_text().starts_with("               loss      a_mae      b_mae\n"
+                                      "test              3          1          2\n"
+                                      "(median)          -          4          5\n"));
+  CHECK(several.to_json().find("\"b_median\"") != std::string::npos);
+  const std::vector<NamedMetrics> rows = {{"train", {{"loss", -std::nan("")}, {"mae", 1}}}};
+  CHECK(metrics_table(rows) == "            loss        mae\ntrain        nan          1\n");
+}
 
 TEST_CASE("progress: the display is drawn over itself, and cleared before a line that stays") {
   const std::string text = shown(ProgressStyle::display);
   CHECK(text.starts_with("Epoch 1 of 3"));
   CHECK(text.find("Step 50 of 100") != std::string::npos);
   // Three lines up, and everything from there on gone; then the note, and the display once more below it.
-  const size_t note = text.find("\x1b[3A\x1b[Ja note\n");
+  const size_t note = text.find("\x1b[3A\x1b[Ja note\nwarning: look\n");
   REQUIRE(note != std::string::npos);
   CHECK(text.find("Step 100 of 100", note) != std::string::npos);
 }
@@ -56,6 +74,7 @@ TEST_CASE("progress: events are one JSON object per line") {
         "{\"event\": \"steps\", \"epoch\": 1, \"epochs\": 3, \"step\": 50, \"steps\": 100, \"seconds\": 0.5, "
         "\"values\": {\"loss\": 0.25, \"val_loss\": 1.5e-05}}\n"
         "{\"event\": \"note\", \"text\": \"a note\"}\n"
+        "{\"event\": \"warning\", \"text\": \"look\"}\n"
         "{\"event\": \"epoch\", \"epoch\": 1, \"epochs\": 3, \"seconds\": 1, "
         "\"values\": {\"loss\": 0.25, \"val_loss\": 1.5e-05}}\n");
 }

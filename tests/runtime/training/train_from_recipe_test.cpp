@@ -82,6 +82,7 @@ TrainingJob make_job(const TemporaryDirectory& folder, const std::string& run) {
   ModelCheckpointRecipe saving;
   saving.save_best_only = true;
   job.recipe.fit.model_checkpoint = saving;
+  job.recipe.fit.csv_logger = CsvLoggerRecipe{};
   job.run_directory = folder / run;
   job.progress = ProgressStyle::quiet;
   return job;
@@ -96,7 +97,7 @@ TrainingReport require_training(const TrainingJob& job) {
 /// Everything in two run directories that does not tell the time.
 void check_same_results(const std::string& a, const std::string& b) {
   for (const char* name : {"history.json", "history.csv", "predictions.csv", "predictions.json", "model.moru",
-                           "recipe.json", "checkpoints/best.moru"}) {
+                           "recipe.json", "checkpoints/best.moru", "log.csv"}) {
     CAPTURE(name);
     CHECK_FALSE(read_text(a + "/" + name).empty());
     CHECK(read_text(a + "/" + name) == read_text(b + "/" + name));
@@ -206,8 +207,14 @@ TEST_CASE("train_from_recipe: an interrupted job leaves nothing that looks finis
   CHECK(part.fit.interrupted_by == SIGTERM);
   CHECK_FALSE(std::filesystem::exists(job.run_directory + "/metrics.json"));
   CHECK_FALSE(std::filesystem::exists(job.run_directory + "/model.moru"));
+  // What a kill leaves half written goes, whatever file it was to be; what is not ours stays.
+  for (const char* name : {"/log.csv.tmp-4711-0", "/history.json.tmp-4711-3", "/notes.tmp-may"})
+    std::ofstream(job.run_directory + name) << "half";
   job.resume = true;
   CHECK(require_training(job).fit.resumed);
+  CHECK_FALSE(std::filesystem::exists(job.run_directory + "/log.csv.tmp-4711-0"));
+  CHECK_FALSE(std::filesystem::exists(job.run_directory + "/history.json.tmp-4711-3"));
+  CHECK(std::filesystem::exists(job.run_directory + "/notes.tmp-may"));
   check_same_results(job.run_directory, whole.run_directory);
 }
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -82,6 +83,60 @@ TEST_CASE("recipe json: arrays by input and output name") {
   CHECK(recipe.fit.validation == ValidationFrom::last_of_training);
 }
 
+TEST_CASE("recipe json: losses and metrics by output may name the only one, by the model's name or by its column's") {
+  const auto with = [](const std::string& fit) {
+    return parse(R"({"data": {"csv": "d.csv", "features": ["a"], "target": "y"}, "fit": {)" + fit + "}}");
+  };
+  const Recipe by_column = with(R"("loss": {"y": "mse"}, "loss_weights": {"y": 2}, "metrics": {"y": ["mae"]})");
+  CHECK(by_column.data.targets[0].name.empty());
+  CHECK(by_column.fit.losses[0].output.empty());
+  CHECK(by_column.fit.losses[0].weight == 2);
+  CHECK(by_column.fit.metrics[0].output.empty());
+  for (const char* fit : {R"("loss": "mse", "metrics": {"out": ["mae"]})", R"("loss": {"out": "mse"}, "metrics": ["mae"])",
+                          R"("loss": {"y": "mse"}, "weighted_metrics": {"out": "mae"})"}) {
+    const Recipe by_output = with(fit);
+    CHECK(by_output.data.targets[0].name == "out");
+    CHECK(by_output.fit.losses[0].output == "out");
+    CHECK(by_output.fit.metrics[0].output == "out");
+    CHECK(recipe_to_json(parse(recipe_to_json(by_output))) == recipe_to_json(by_output));
+  }
+}
+
+TEST_CASE("recipe json: of metrics with one name the later are called as Keras calls them") {
+  const Recipe recipe = parse(R"({"data": {"csv": "d.csv", "features": ["a"], "target": "y"},
+                                  "fit": {"loss": "mse", "metrics": ["mae", "mse", "mae", {"name": "huber", "label": "mae"}],
+                                          "weighted_metrics": ["mae", "rmse", "mae"]}})");
+  std::vector<std::string> labels;
+  for (const MetricRecipe& metric : recipe.fit.metrics) labels.push_back(metric.label);
+  CHECK(labels == std::vector<std::string>{"mae", "mse", "mae_1", "mae_2", "weighted_mae", "rmse", "weighted_mae_1"});
+  CHECK(recipe_to_json(parse(recipe_to_json(recipe))) == recipe_to_json(recipe));
+}
+
+TEST_CASE("recipe json: a constant to fill in is a number or a text, as the column needs it") {
+  const auto filling = [](const std::string& value) {
+    return parse(R"({"data": {"csv": "d.csv", "missing": {"fill": "constant", "value": )" + value +
+                 R"(}, "features": ["a"], "target": "y"}, "fit": {"loss": "mse"}})");
+  };
+  CHECK(filling("0.5").data.missing.constant == 0.5);
+  CHECK(filling("0.5").data.missing.text == "0.5");
+  CHECK(filling("\"007\"").data.missing.constant == 7);
+  CHECK(filling("\"none\"").data.missing.text == "none");
+  CHECK(std::isnan(filling("\"none\"").data.missing.constant));
+  for (const char* value : {"0.5", "\"007\"", "\"none\"", "-3"}) {
+    const Recipe recipe = filling(value), back = parse(recipe_to_json(recipe));
+    CHECK(back.data.missing.text == recipe.data.missing.text);
+  }
+}
+
+TEST_CASE("recipe json: how numbers are written comes back from JSON and from bytes") {
+  const Recipe recipe = parse(R"({"data": {"csv": "d.csv", "decimal": ",", "thousands": ".", "features": ["a"], "target": "y"},
+                                  "fit": {"loss": "mse"}})");
+  CHECK(recipe.data.numbers.decimal == ',');
+  CHECK(recipe.data.numbers.thousands == '.');
+  CHECK(recipe_to_json(parse(recipe_to_json(recipe))) == recipe_to_json(recipe));
+  CHECK(recipe_to_json(read_recipe(write_recipe(recipe)).value()) == recipe_to_json(recipe));
+}
+
 TEST_CASE("recipe json: accuracy is taken as Keras takes it, and classes may go by their names") {
   const Recipe recipe = parse(R"({"data": {"csv": "d.csv", "features": ["a"],
                                            "target": {"column": "y", "encoder": "ordinal", "categories": ["no", "yes"]}},
@@ -149,7 +204,7 @@ TEST_CASE("recipe json: the example in the README is a recipe") {
       parse_recipe_json(std::string_view(text).substr(begin + 9, text.find("```", begin + 9) - begin - 9), "README.md");
   INFO(recipe.status().message());
   REQUIRE(recipe.ok());
-  CHECK(recipe->data.inputs[0].columns.size() == 9);
+  CHECK(recipe->data.inputs[0].columns.size() == 10);
 }
 
 TEST_CASE("recipe json: every example recipe prepares its data") {
@@ -294,8 +349,16 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
        "data.split: train, validation and test add up to 1.1\n  hint: they must not exceed 1"},
       {with_data(features + R"(, "missing": {"fill": "constant"})"),
        "data.missing: a constant fill needs a value\n  hint: add \"value\""},
+      {with_data(features + R"(, "missing": {"fill": "constant", "value": [1]})"),
+       "data.missing.value: is a list\n  hint: write one value"},
+      {with_data(R"("target": "y", "features": [{"column": "a", "missing": {"fill": "constant", "value": "none"}}])"),
+       "the input, column 'a': the fill value is not a finite number\n  hint: set \"value\" to a number"},
       {with_data(features + R"(, "encoding": "euc-kr")"),
        "data.encoding: 'euc-kr' is not known\n  hint: it is one of: auto, utf-8, latin-1, cp949"},
+      {with_data(features + R"(, "decimal": ",,")"),
+       "data.decimal: ',,' is not one character\n  hint: write one, such as \",\", or leave it out"},
+      {with_data(features + R"(, "thousands": ".")"),
+       "data.thousands: that character cannot stand between thousands\n  hint: use another one than the decimal mark, such as \",\""},
       {with_data(features + R"(, "filters": [{"column": "a"}])"),
        "data.filters[0]: needs either \"keep\" or \"drop\"\n  hint: list the values whose rows stay, or those whose "
        "rows go"},
@@ -334,7 +397,7 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
       {with_fit(R"("loss": "mse", "validation_split": 1.5)"),
        "fit.validation_split: 1.5 is out of range\n  hint: it must lie between 0 and 1"},
       {with_fit(R"("loss": "mse", "callbacks": {"early_stopping": {"monitor": "val_loss"}})"),
-       "fit.early_stopping.monitor: 'val_loss' needs validation data and there is none\n  hint: give \"data.split\" a "
+       "fit.callbacks.early_stopping.monitor: 'val_loss' needs validation data and there is none\n  hint: give \"data.split\" a "
        "validation part, set "
        "\"fit.validation_split\", or monitor 'loss'"},
       {with_fit(R"("loss": "mse", "callbacks": {"early_stoping": {}})"),
@@ -346,6 +409,14 @@ TEST_CASE("recipe json: each wrong recipe gets one message with its place and th
        "fit.loss: is one for 2 targets\n  hint: give one per target: {\"p\": ..., ...}"},
       {replace(with_fit(R"("loss": {"p": "mse"})"), R"("target": "y")", R"("targets": {"p": "y", "q": "z"})"),
        "fit.loss: says nothing about the target 'q'\n  hint: give every target one"},
+      {replace(with_fit(R"("loss": ["mse", "mse"], "metrics": ["mae"])"), R"("target": "y")", R"("targets": {"p": "y", "q": "z"})"),
+       "fit.metrics[0]: does not say of which output\n  hint: write it by output: {\"p\": ...}"},
+      {with_fit(R"("loss": {"p": "mse", "q": "mse"})"),
+       "fit.loss.p: there is no target 'p'\n  hint: \"target\" is a single one; for several outputs write \"targets\": "
+       "{\"p\": ..., ...}"},
+      {with_fit(R"("loss": {"out": "mse"}, "metrics": {"y": ["mae"], "aut": ["mae"]})"),
+       "fit.loss.out: there is no target 'out'\n  hint: \"target\" is a single one; for several outputs write \"targets\": "
+       "{\"out\": ..., ...}"},
   };
   for (const Wrong& wrong : table) {
     const Result<Recipe> recipe = parse_recipe_json(wrong.text, "r.json");
