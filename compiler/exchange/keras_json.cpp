@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <queue>
 #include <set>
 
@@ -187,7 +188,28 @@ class ModelConnector {
     for (const KerasTensor& ref : config.inputs) inputs.push_back(find(ref));
     for (const KerasTensor& ref : config.outputs) outputs.push_back(find(ref));
     if (inputs.empty()) refuse(source_, "the model '" + config.name + "' has no inputs");
-    return builder.build(outputs, inputs);
+    Model model = builder.build(outputs, inputs);
+    sort_layers(model, index);
+    return model;
+  }
+
+  // Operations are drawn where they are called, other layers before; the file's order is one that Keras reads in.
+  static void sort_layers(Model& model, const std::map<std::string, size_t>& index) {
+    const auto place = [&](const Layer& layer) {  // of "add:2", the second call of an operation, that of "add"
+      auto found = index.find(layer.name);
+      if (found == index.end()) found = index.find(layer.name.substr(0, layer.name.rfind(':')));
+      return found == index.end() ? index.size() : found->second;
+    };
+    std::vector<uint32_t> order(model.layers.size()), moved(model.layers.size());
+    std::iota(order.begin(), order.end(), uint32_t{0});
+    std::ranges::stable_sort(order, {}, [&](uint32_t layer) { return place(model.layers[layer]); });
+    std::vector<Layer> layers;
+    for (uint32_t i = 0; i < order.size(); ++i) {
+      moved[order[i]] = i;
+      layers.push_back(std::move(model.layers[order[i]]));
+    }
+    model.layers = std::move(layers);
+    for (ModelNode& node : model.nodes) node.layer = moved[node.layer];
   }
 
   // An operation is drawn for the types that it is called with; its second call is a layer of its own.

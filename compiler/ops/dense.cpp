@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "compiler/ops/layer.h"
+#include "compiler/ops/spatial.h"
 
 namespace moru {
 
@@ -124,7 +125,8 @@ Op flatten() {
   return {
       .name = "flatten",
       .family = OpFamily::layer,
-      .doc = "Joins all axes but the first.   x: [batch, d1, d2, ...]   ->   y: [batch, d1*d2*...]",
+      .doc = "Joins all axes but the first; channels that are in front are brought to the back before.   x: [batch, d1, d2, ...]   ->   "
+             "y: [batch, d1*d2*...]",
       .class_name = "Flatten",
       .inputs = {{"x"}},
       .attributes = {{.name = "data_format",
@@ -135,22 +137,21 @@ Op flatten() {
         const Type& x = context.inputs[0];
         const Op& op = get_op("flatten");
         if (x.shape.empty()) fail(context, op, "needs an input [batch, ...] but got a scalar");
-        if (context.attributes.string("data_format") == "channels_first" && x.shape.size() > 2)
-          unsupported(context, op, "data_format=\"channels_first\"", "transpose the input with Permute");
         return {{x.dtype, {x.shape[0], element_count(Shape(x.shape.begin() + 1, x.shape.end()))}}};
       },
-      .reference = [](std::span<const HostTensor> inputs, const Attributes&) -> std::vector<HostTensor> {
-        HostTensor y = inputs[0];
+      .reference = [](std::span<const HostTensor> inputs, const Attributes& a) -> std::vector<HostTensor> {
+        HostTensor y = channels_first(a) && inputs[0].shape.size() > 2 ? channels_to_back(inputs[0]) : inputs[0];
         int64_t batch = y.shape[0];
         y.shape = {batch, element_count(std::span<const int64_t>(y.shape).subspan(1))};
         return {y};
       },
-      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes&) -> std::vector<Value> {
-        Value x = inputs[0];
+      .expand = [](Builder& builder, std::span<const Value> inputs, const Attributes& a) -> std::vector<Value> {
+        const Value x = channels_first(a) && inputs[0].rank() > 2 ? channels_to_back(inputs[0]) : inputs[0];
         return {builder.reshape(x, {x.dim(0), element_count(Shape(x.shape().begin() + 1, x.shape().end()))})};
       },
       .cheap = true,
-      .examples = {{.inputs = {{{3, 4, 5}}}}, {.inputs = {{{2, 3}}}}, {.inputs = {{{7}}}}, {.inputs = {{{2, 3, 1, 5}}}}},
+      .examples = {{.inputs = {{{3, 4, 5}}}}, {.inputs = {{{2, 3}}}}, {.inputs = {{{7}}}}, {.inputs = {{{2, 3, 1, 5}}}},
+                   {.inputs = {{{2, 3, 4, 5}}}, .attributes = {{"data_format", "channels_first"}}}},
   };
 }
 
