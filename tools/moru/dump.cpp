@@ -31,8 +31,8 @@ std::string text_of(const Options& options) {
   for (const PassDescription& pass : describe_passes())
     if (prepared.trains || pass.when == "always") names.emplace_back(pass.name);
   const bool whole = options.kernels || options.llvm || options.assembly || options.memory;
-  // The last graph pass stands before `lower`.
-  pipeline.stop_after = whole ? "" : options.after.empty() ? names[names.size() - 3] : options.after;
+  const std::string& last_graph_pass = *std::prev(std::find(names.begin(), names.end(), "lower"));
+  pipeline.stop_after = whole ? "" : options.after.empty() ? last_graph_pass : options.after;
   if (!pipeline.stop_after.empty() && std::find(names.begin(), names.end(), pipeline.stop_after) == names.end())
     fail("there is no pass '" + options.after + "' here" +
          (prepared.trains ? "" : " (without a recipe nothing is trained)") +
