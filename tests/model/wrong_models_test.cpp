@@ -76,7 +76,7 @@ const WrongModel wrong_models[] = {
      "  input 3, [batch, 5], is the model's input 'x'"},
     {"an initializer that there is not",
      [](ModelBuilder& m) { m.call(layers::dense(3, {.kernel_initializer = "glorot_unifrom"}), m.input("x", {5})); },
-     "'dense/kernel': there is no initializer 'glorot_unifrom'\n"
+     "layer 'dense/kernel': there is no initializer 'glorot_unifrom'\n"
      "  hint: did you mean 'glorot_uniform'?"},
     {"two layers of one name",
      [](ModelBuilder& m) {
