@@ -182,6 +182,7 @@ class CsvRows {
       if (step != times->spacing || step <= 0) times->spacing = 0;
     }
     if (learn_) out_.fitted.row_seconds = usual_step(seconds);
+    times->step = out_.fitted.row_seconds;
     out_.times = std::move(times);
     return {};
   }

@@ -69,8 +69,9 @@ std::string Dataset::target_label(int64_t sample) const {
   if (!times_) return std::to_string(row);
   const auto& seconds = times_->seconds;
   if (row < static_cast<int64_t>(seconds.size())) return format_time(seconds[static_cast<std::size_t>(row)]);
-  if (times_->spacing == 0) return {};
-  return format_time(seconds.back() + (row - static_cast<int64_t>(seconds.size()) + 1) * times_->spacing);
+  const int64_t step = times_->spacing != 0 ? times_->spacing : times_->step;
+  if (step == 0) return {};
+  return format_time(seconds.back() + (row - static_cast<int64_t>(seconds.size()) + 1) * step);
 }
 
 uint64_t Dataset::fingerprint() const {

@@ -57,6 +57,7 @@ struct DatasetArray {
 struct RowTimes {
   std::vector<int64_t> seconds;
   int64_t spacing = 0;  // seconds from each row to the next, 0 where that varies
+  int64_t step = 0;     // the same as a rule, by the rows of the training; 0 where there is none
 };
 
 class Dataset {
@@ -96,7 +97,7 @@ class Dataset {
   bool has_times() const { return times_ != nullptr; }
   const RowTimes* times() const { return times_.get(); }
   /// "2018-11-30 23:00:00": when the target of a sample is; the number of its row (from 0) where rows have no time, and
-  /// "" for a time behind the file's last row that the spacing does not tell.
+  /// "" for a time behind the file's last row that neither spacing nor step tells.
   std::string target_label(int64_t sample) const;
 
   /// A fingerprint of source bytes and sample positions: equal data sets train alike.

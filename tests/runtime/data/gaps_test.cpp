@@ -18,7 +18,7 @@ std::string said(std::vector<int64_t> seconds, int64_t fitted = -1, bool windowe
   Recipe recipe;
   recipe.data.windowed = windowed;
   if (fitted >= 0) recipe.fitted.emplace().row_seconds = fitted;
-  const RowTimes times{std::move(seconds), 0};
+  const RowTimes times{std::move(seconds)};
   return describe_gaps(recipe, &times);
 }
 

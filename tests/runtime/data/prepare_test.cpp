@@ -337,6 +337,13 @@ TEST_CASE("prepare: prediction needs no target, takes every window, and may look
   CHECK(input_of(*data, 1) == std::vector<float>{2, 1, 0, 3, 0, 1, 4, 0, 1});
   CHECK(data->target_label(0) == "2024-02-02 02:00:00");
   CHECK(data->target_label(1) == "2024-02-02 03:00:00");
+  // Hours that are missing change nothing about when two hours later is.
+  const std::string gap = test::write_text(
+      folder, "gap.csv", "c;when;i\na;2024-02-01 18:00;1\na;2024-02-01 23:00;2\nb;2024-02-02 00:00;3\n");
+  const Result<Dataset> behind = prepare_prediction(fitted, gap);
+  REQUIRE(behind.ok());
+  CHECK(behind->times()->spacing == 0);
+  CHECK(behind->target_label(0) == "2024-02-02 02:00:00");
 
   const std::string strange = test::write_text(folder, "strange.csv", "c,when,i\nq,2024-02-01 22:00,1\n");
   CHECK(prepare_prediction(fitted, strange).status().message() ==
