@@ -425,7 +425,7 @@ void infer_again(Model& model) {
 std::vector<Parameter> make_parameters(const std::vector<ParameterSpec>& specs, const Layer& layer) {
   std::vector<Parameter> parameters;
   for (const ParameterSpec& spec : specs) {
-    check_initializer(spec.initializer, layer.name + "/" + spec.name);
+    if (!spec.initializer.is_none()) check_initializer(spec.initializer, layer.name + "/" + spec.name);
     Parameter parameter{.name = spec.name,
                         .shape = {},
                         .data = {},

@@ -256,7 +256,6 @@ TEST_CASE("layers: a wrong rank, shape or attribute is answered in the user's te
       {"Bidirectional", {f32({batch, 3})}, {{"layer", Attributes{{"class", "GRU"}, {"units", 2}}}}, "needs a sequence"},
       {"TimeDistributed", {f32({batch, 3})}, {{"layer", dense}}, "needs a sequence [batch, time, ...] but got [batch, 3]"},
       {"TimeDistributed", {sequence}, {{"layer", Attributes{{"class", "Nonesuch"}}}}, "'Nonesuch', which is unsupported"},
-      {"TimeDistributed", {sequence}, {{"layer", Attributes{{"class", "Dropout"}, {"rate", 0.5}}}}, "use Dropout itself"},
       {"Concatenate", {f32({batch, 3}), f32({batch, 2, 3})}, {}, "needs inputs that are equal but for axis 1 but got [batch, 3] and [batch, 2, 3]"},
       {"Concatenate", {f32({batch, 3}), f32({batch, 3})}, {{"axis", 2}}, "axis is 2 but the input [batch, 3] has 2 axes"},
       {"Concatenate", {f32({batch, 3}), f32({batch, 3})}, {{"axis", 0}}, "axis=0 is unsupported"},
@@ -270,7 +269,8 @@ TEST_CASE("layers: a wrong rank, shape or attribute is answered in the user's te
       {"Dropout", {f32({batch, 3})}, {{"rate", 1.5}}, "attribute 'rate' is 1.5 but must be from 0 to 1"},
       {"Dropout", {{DType::i32, {batch, 3}}}, {{"rate", 0.5}}, "needs floating point input"},
       {"Normalization", {f32({batch, steps})}, {}, "needs a known extent on axis -1 but got [batch, time]"},
-      {"Normalization", {f32({batch, 3})}, {{"mean", std::vector<double>{1, 2}}}, "attribute 'mean' has 2 values but needs 3"},
+      {"Normalization", {f32({batch, 3})}, {{"mean", std::vector<double>{1, 2}}, {"variance", std::vector<double>{1, 2}}}, "attribute 'mean' has 2 values but needs 3"},
+      {"Normalization", {f32({batch, 3})}, {{"mean", 1.0}}, "needs both mean and variance, or neither"},
       {"Softmax", {f32({batch, 3})}, {{"axis", 5}}, "axis is 5"},
   };
   for (const Wrong& wrong : table) {

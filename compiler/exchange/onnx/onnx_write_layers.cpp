@@ -99,7 +99,8 @@ bool time_distributed(OnnxOpWriter& w) {
   for (const char* name : {"class", "name", "trainable", "dtype"}) nested.erase(name);
   const Attributes attributes = check_attributes(*op, nested, to.origin());
   const bool rows = op->name != "dense";
-  constexpr size_t mask = 1, weights = 2;  // places among the inputs
+  const auto place = [&](std::string_view name) { return static_cast<size_t>(std::ranges::find(w.op.inputs, name, &InputSpec::name) - w.op.inputs.begin()); };
+  const size_t mask = place("mask"), weights = place("parameters");
   if (w.has_mask() && w.types[mask].shape.size() > 2) return false;  // the layer may look at it
   const Shape& shape = w.types[0].shape;
   Type x = w.types[0], y = w.output_types[0];
