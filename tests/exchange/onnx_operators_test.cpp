@@ -271,6 +271,22 @@ TEST_CASE("onnx shape: what is known when compiling keeps ONNX's rules") {
   squeezed.node("Squeeze", {"two", "axis"}, {"y"});
   squeezed.output("y");
   CHECK_THROWS_WITH(squeezed.run({floats("x", {2}, {1, 2})}), doctest::Contains("the_Squeeze"));
+  // A Gather without indices, of a value that is known.
+  OnnxCase alone(13);
+  alone.input("x", {"2"});
+  add_initializer<int64_t>(alone.graph(), "two", onnx_long, {2}, {3, 4});
+  alone.node("Gather", {"two"}, {"y"});
+  alone.output("y");
+  CHECK_THROWS_WITH(alone.run({floats("x", {2}, {1, 2})}), doctest::Contains("the_Gather"));
+  // More than memory holds is not computed while importing, only to see whether a shape comes out.
+  OnnxCase huge(13);
+  huge.input("x", {"2"});
+  add_initializer<int64_t>(huge.graph(), "shape", onnx_long, {2}, {int64_t{1} << 20, int64_t{1} << 20});
+  add_initializer<int64_t>(huge.graph(), "one", onnx_long, {1}, {1});
+  huge.node("Expand", {"one", "shape"}, {"many"});
+  huge.node("NonZero", {"many"}, {"places"});
+  huge.output("places");
+  CHECK_THROWS_WITH(huge.run({floats("x", {2}, {1, 2})}), doctest::Contains("the_NonZero"));
 }
 
 TEST_CASE("onnx shape: padding from an axis' own elements, of an extent known before or when it runs") {

@@ -131,6 +131,7 @@ bool fold_where(OnnxNode& node, const std::vector<Known>& in) {
 }
 
 bool fold_gather(OnnxNode& node, const std::vector<Known>& in) {
+  if (in.size() != 2) return false;
   const KnownValue &table = *in[0], &indices = *in[1];
   if (table.shape.empty() || node.axis(node.integer("axis", 0), table.shape.size()) != 0 || indices.is_symbolic())
     return false;

@@ -242,6 +242,29 @@ void OnnxGraph::add_inputs(Scope& scope) {
   }
 }
 
+namespace {
+
+// What is computed while importing is for shapes, choices and counts; the interpreter holds its elements as doubles.
+constexpr int64_t most_known_elements = int64_t{1} << 26;
+
+// Whether the values of a graph have more elements together than that.
+bool exceeds(const Graph& graph, int64_t most) {
+  int64_t sum = 0;
+  for (const Type& type : graph.types) {
+    int64_t elements = 1;
+    for (const Dim& dim : type.shape) {
+      if (!dim.is_constant()) return true;  // a loop's own
+      if (__builtin_mul_overflow(elements, dim.constant(), &elements)) return true;
+    }
+    if (__builtin_add_overflow(sum, elements, &sum) || sum > most) return true;
+  }
+  return std::ranges::any_of(graph.nodes, [&](const Node& node) {
+    return std::ranges::any_of(node.bodies, [&](const Graph& body) { return exceeds(body, most); });
+  });
+}
+
+}  // namespace
+
 Known OnnxGraph::find_known(uint32_t id, int depth) {
   if (id == UINT32_MAX) return nullptr;
   if (values_[id].known) return values_[id].known;
@@ -252,7 +275,7 @@ Known OnnxGraph::find_known(uint32_t id, int depth) {
   }
   if (values_[id].step < 0 || depth > 200) return nullptr;
   const Step step = steps_[static_cast<size_t>(values_[id].step)];
-  if (has_symbols(*step.body)) return nullptr;
+  if (has_symbols(*step.body) || exceeds(*step.body, most_known_elements)) return nullptr;
   std::vector<HostTensor> inputs;
   for (uint32_t tensor : step.tensors) {
     const Known known = find_known(tensor, depth + 1);
