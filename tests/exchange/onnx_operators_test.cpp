@@ -271,6 +271,15 @@ TEST_CASE("onnx shape: what is known when compiling keeps ONNX's rules") {
   squeezed.node("Squeeze", {"two", "axis"}, {"y"});
   squeezed.output("y");
   CHECK_THROWS_WITH(squeezed.run({floats("x", {2}, {1, 2})}), doctest::Contains("the_Squeeze"));
+  // No numbers where one is needed.
+  for (const char* op : {"Range", "TopK"}) {
+    OnnxCase none(13);
+    none.input("x", {"2"});
+    add_initializer<int64_t>(none.graph(), "none", onnx_long, {0}, {});
+    none.node(op, op == std::string("TopK") ? std::vector<std::string>{"x", "none"} : std::vector<std::string>{"none", "none", "none"}, {"y"});
+    none.output("y");
+    CHECK_THROWS_WITH(none.run({floats("x", {2}, {1, 2})}), doctest::Contains("number"));
+  }
   // A Gather without indices, of a value that is known.
   OnnxCase alone(13);
   alone.input("x", {"2"});

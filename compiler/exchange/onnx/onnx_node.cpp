@@ -166,6 +166,12 @@ Shape OnnxNode::need_dims(size_t index) const {
   return value->dims;
 }
 
+Dim OnnxNode::need_dim(size_t index) const {
+  const Shape dims = need_dims(index);
+  if (dims.size() != 1) fail("needs one number as its input " + std::to_string(index + 1));
+  return dims[0];
+}
+
 double OnnxNode::need_number(size_t index) const {
   const Known value = need(index);
   if (value->elements() != 1 || value->is_symbolic())

@@ -70,6 +70,7 @@ class OnnxNode {
   Known need(size_t index) const;
   std::vector<int64_t> need_integers(size_t index) const;  // constant ones
   Shape need_dims(size_t index) const;
+  Dim need_dim(size_t index) const;  // one
   double need_number(size_t index) const;
 
   // Outputs.

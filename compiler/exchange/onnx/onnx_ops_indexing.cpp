@@ -199,7 +199,7 @@ void top_k(OnnxNode& n) {
   if (n.version() < 10)
     k = n.integer("k");
   else
-    k = n.need_dims(1).at(0);
+    k = n.need_dim(1);
   if (k.is_constant() && (k.constant() < 0 || (count.is_constant() && k.constant() > count.constant())))
     n.fail("asks for " + k.text() + " of " + count.text() + " elements");
   const Ordered found = first_in_order(n.in(0), axis, k, n.integer("largest", 1) != 0);

@@ -407,6 +407,8 @@ void pad(OnnxNode& n) {
 void range(OnnxNode& n) {
   Builder& b = n.builder();
   const Known start = n.need(0), limit = n.need(1), delta = n.need(2);
+  for (const Known& each : {start, limit, delta})
+    if (each->elements() != 1 || each->dtype != start->dtype) n.fail("needs three numbers of one element type");
   const DType dtype = n.dtype(0), computed = compute_dtype(dtype);
   if (!is_float(computed)) {
     if (!delta->dims[0].is_constant() || delta->dims[0].constant() == 0)
