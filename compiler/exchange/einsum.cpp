@@ -54,7 +54,9 @@ Value einsum(std::vector<Value> operands, std::string equation, const std::funct
   if (terms.size() != operands.size())
     fail("'" + equation + "' has " + std::to_string(terms.size()) + " operands but got " + std::to_string(operands.size()));
   // What '...' stands for: letters of its own, aligned at the right.
-  const std::string spare = "ZYXWVUTSRQ";
+  std::string spare;
+  for (char c = 'Z'; c >= 'A'; --c)
+    if (equation.find(c) == std::string::npos) spare += c;
   size_t most = 0;
   for (size_t i = 0; i < terms.size(); ++i) {
     const size_t dots = terms[i].find("...");

@@ -251,6 +251,7 @@ Json export_call(const Model& model, const ModelNode& node, const std::vector<in
 void add_build_config(const Model& model, uint32_t layer, Json& json) {
   if (model.layers[layer].class_name != "TimeDistributed") return;
   const auto call = std::ranges::find_if(model.nodes, [&](const ModelNode& node) { return node.layer == layer; });
+  if (call == model.nodes.end()) return;
   json["build_config"]["input_shape"] = export_shape(model.type(call->inputs.at(0)).shape);
 }
 

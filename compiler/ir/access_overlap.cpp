@@ -4,6 +4,8 @@
 #include <optional>
 #include <set>
 
+#include "compiler/support/dim_bounds.h"
+
 namespace moru {
 
 namespace {
@@ -13,28 +15,6 @@ constexpr int deepest_proof = 6;
 bool is_variable(const std::string& name, std::span<const LoopRange> variables) {
   return name == "worker" ||
          std::any_of(variables.begin(), variables.end(), [&](const LoopRange& range) { return range.var == name; });
-}
-
-// The dim with its first maximum replaced by one of the operands.
-Dim replace_factor(const Dim& value, const DimFactor& factor, const Dim& by) {
-  Dim result;
-  for (const DimTerm& term : value.terms()) {
-    Dim part = term.coefficient;
-    for (const DimFactor& each : term.factors) {
-      if (each == factor)
-        part *= by;
-      else if (each.kind == DimFactor::Kind::symbol)
-        part *= Dim::symbol(each.symbol);
-      else if (each.kind == DimFactor::Kind::max)
-        part *= max(*each.left, *each.right);
-      else if (each.kind == DimFactor::Kind::floor_div)
-        part *= floor_div(*each.left, *each.right);
-      else
-        part *= ceil_div(*each.left, *each.right);
-    }
-    result += part;
-  }
-  return result;
 }
 
 bool not_negative(const Dim& value, std::span<const LoopRange> variables, int depth);
@@ -75,10 +55,10 @@ bool not_negative(const Dim& value, std::span<const LoopRange> variables, int de
   for (const DimTerm& term : value.terms()) {
     for (const DimFactor& factor : term.factors) {
       if (factor.kind != DimFactor::Kind::max || term.factors.size() != 1) continue;
-      const bool left = not_negative(replace_factor(value, factor, *factor.left), variables, depth + 1);
+      const bool left = not_negative(with_value(value, factor, *factor.left), variables, depth + 1);
       if (left && term.coefficient > 0) return true;
       if (!left && term.coefficient < 0) return false;
-      return not_negative(replace_factor(value, factor, *factor.right), variables, depth + 1);
+      return not_negative(with_value(value, factor, *factor.right), variables, depth + 1);
     }
   }
   const Dim polynomial = shifted(value, variables);

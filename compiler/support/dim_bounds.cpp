@@ -7,11 +7,6 @@
 
 namespace moru {
 
-namespace {
-
-constexpr int most_cases = 8;  // nested maxima and divisions; each may double the work
-
-// The expression with `value` in the place of a factor that is no symbol, wherever it stands outside of other factors.
 Dim with_value(const Dim& dim, const DimFactor& factor, const Dim& value) {
   Dim result;
   for (const DimTerm& term : dim.terms()) {
@@ -30,6 +25,10 @@ Dim with_value(const Dim& dim, const DimFactor& factor, const Dim& value) {
   }
   return result;
 }
+
+namespace {
+
+constexpr int most_cases = 8;  // nested maxima and divisions; each may double the work
 
 std::optional<int64_t> greater(std::optional<int64_t> a, std::optional<int64_t> b) { return !a || (b && *b > *a) ? b : a; }
 
