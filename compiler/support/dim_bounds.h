@@ -2,15 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <string_view>
 
 #include "compiler/support/dim.h"
 
 namespace moru {
 
-/// A number that the dimension is never below where no symbol is below `least_symbol` (sizes of inputs: 1), as great as simple
-/// reasoning finds it: maxima case by case, floor(a/c) within (a - c + 1)/c and a/c. None where it finds none.
-std::optional<int64_t> least_of(const Dim& dim, int64_t least_symbol = 1);
+/// The least value of a symbol; not below 0.
+using LeastOfSymbol = std::function<int64_t(std::string_view)>;
+
+/// A number that the dimension is never below where no symbol is below its least (without one: 1, as sizes of inputs are), as great
+/// as simple reasoning finds it: maxima case by case, floor(a/c) within (a - c + 1)/c and a/c. None where it finds none.
+std::optional<int64_t> least_of(const Dim& dim, const LeastOfSymbol& least_of_symbol = {});
 
 /// The expression with `value` in the place of a factor that is no symbol, wherever it stands outside of other factors.
 Dim with_value(const Dim& dim, const DimFactor& factor, const Dim& value);

@@ -29,6 +29,9 @@ TEST_CASE("least_of: sizes are at least 1, whatever else they are") {
   CHECK(least("time - 2*floor(time, 2)") == 0);
   CHECK(least("1 - time + 2*floor(time, 2)") == 0);
   CHECK(least("2*ceil(time, 2) - time") == 0);
+  CHECK(least("batch*floor(time, 2) + 3*floor(time, 2)") == 0);
+  CHECK(least("ceil(time, batch)*floor(time, 2) + 1") == 1);
+  CHECK(least("batch*max(time - 2, 0) - time") == std::nullopt);
   CHECK(least("9223372036854775807*time - 9223372036854775807") == 0);
 }
 
@@ -36,7 +39,7 @@ TEST_CASE("least_of: no value of an expression is below what it says") {
   std::mt19937 random(5);
   const auto number = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
   const std::function<Dim(int)> draw = [&](int depth) -> Dim {
-    switch (depth == 0 ? number(0, 2) : number(0, 8)) {
+    switch (depth == 0 ? number(0, 2) : number(0, 10)) {
       case 0: return Dim::symbol("a");
       case 1: return Dim::symbol("b");
       case 2: return number(-5, 5);
@@ -45,6 +48,8 @@ TEST_CASE("least_of: no value of an expression is below what it says") {
       case 5: return draw(depth - 1) * Dim(number(-3, 3));
       case 6: return max(draw(depth - 1), draw(depth - 1));
       case 7: return floor_div(draw(depth - 1), number(1, 4));
+      case 8: return draw(depth - 1) * draw(depth - 2 < 0 ? 0 : depth - 2);
+      case 9: return floor_div(draw(depth - 1), Dim::symbol("b"));
       default: return ceil_div(draw(depth - 1), number(1, 4));
     }
   };
@@ -52,9 +57,10 @@ TEST_CASE("least_of: no value of an expression is below what it says") {
   for (int i = 0; i < 3000; ++i) {
     const Dim dim = draw(4);
     const Dim inside = with_terms_inside(dim);
-    const std::optional<int64_t> bound = least_of(dim);
+    const int64_t least_a = i % 2;
+    const std::optional<int64_t> bound = least_of(dim, [&](std::string_view symbol) { return symbol == "a" ? least_a : 1; });
     found += bound && !dim.is_constant();
-    for (int64_t a = 1; a < 12; ++a)
+    for (int64_t a = least_a; a < 12; ++a)
       for (int64_t b = 1; b < 12; ++b) {
         const auto value_of = [&](std::string_view symbol) { return symbol == "a" ? a : b; };
         const int64_t value = dim.evaluate(value_of);
