@@ -6,6 +6,7 @@
 #include <queue>
 #include <set>
 
+#include "compiler/exchange/equal_sizes.h"
 #include "compiler/exchange/keras_config.h"
 #include "compiler/exchange/refusal.h"
 #include "compiler/model/functional.h"
@@ -36,14 +37,10 @@ void check_problems(const KerasConfig& config, const std::string& source) {
 }
 
 // Open axes of a model are different symbols, since an encoder and a decoder may see different lengths; but models that
-// merge two open sequences need them equal, which their config cannot say. So both readings are tried.
-enum class OpenAxes { distinct, equal };
-
+// merge two open sequences need them equal, which their config cannot say.
 class ModelConnector {
  public:
-  ModelConnector(const std::string& source, OpenAxes open_axes) : source_(source), open_axes_(open_axes) {}
-
-  bool saw_open_axis() const { return saw_open_axis_; }
+  ModelConnector(const std::string& source, EqualSizes& sizes) : source_(source), sizes_(sizes) {}
 
   /// `input` is the type a Sequential without an input of its own is called with.
   Model connect(const KerasModelConfig& config, const Type* input) {
@@ -52,17 +49,14 @@ class ModelConnector {
 
  private:
   const std::string& source_;
-  OpenAxes open_axes_;
-  bool saw_open_axis_ = false;
+  EqualSizes& sizes_;
 
-  Shape input_shape(const Attributes& attributes) {
+  // `open_extents` counts those of the model.
+  Shape input_shape(const Attributes& attributes, int& open_extents) {
     const Shape& shape = attributes.shape("shape");
     Shape without_batch(shape.begin() + 1, shape.end());
-    for (Dim& dim : without_batch) {
-      if (!dim.is_constant(open_extent)) continue;
-      saw_open_axis_ = true;
-      if (open_axes_ == OpenAxes::equal) dim = Dim::symbol("time");
-    }
+    for (Dim& dim : without_batch)
+      if (dim.is_constant(open_extent)) dim = sizes_.size_of(open_extent_name(++open_extents));
     return without_batch;
   }
 
@@ -100,10 +94,11 @@ class ModelConnector {
   Model connect_sequential(const KerasModelConfig& config, const Type* input) {
     ModelBuilder builder(config.name);
     Tensor tensor;
+    int open_extents = 0;
     const std::string name = config.input_name.empty() ? "input_layer" : config.input_name;
     if (config.input) {
       const Type type = input_layer_type_of(*config.input);
-      tensor = builder.input(name, input_shape(*config.input), type.dtype, type.shape.at(0));
+      tensor = builder.input(name, input_shape(*config.input, open_extents), type.dtype, type.shape.at(0));
     } else if (input != nullptr) {
       tensor = builder.input(name, Shape(input->shape.begin() + 1, input->shape.end()), input->dtype, input->shape.at(0));
     } else {
@@ -141,6 +136,7 @@ class ModelConnector {
 
   Model connect_functional(const KerasModelConfig& config) {
     ModelBuilder builder(config.name);
+    int open_extents = 0;
     std::map<std::string, size_t> index;
     std::vector<std::vector<std::vector<Tensor>>> tensors(config.layers.size());  // [layer][call][output]
     std::vector<uint32_t> builder_layer(config.layers.size(), 0);
@@ -150,7 +146,7 @@ class ModelConnector {
       index[layer.name] = i;
       if (layer.class_name == "InputLayer") {
         const Type type = input_layer_type_of(layer.attributes);
-        tensors[i] = {{builder.input(layer.name, input_shape(layer.attributes), type.dtype, type.shape.at(0))}};
+        tensors[i] = {{builder.input(layer.name, input_shape(layer.attributes, open_extents), type.dtype, type.shape.at(0))}};
       } else if (layer.operation) {
         tensors[i].resize(layer.calls.size());
       } else {
@@ -284,19 +280,7 @@ Model import_keras_json(std::string_view text, const std::string& source, const 
   if (root.is_string()) root = parse_json(root.get<std::string>(), source);
   const KerasConfig config = read_keras_config(root, source, keras_version);
   check_problems(config, source);
-  ModelConnector connector(source, OpenAxes::distinct);
-  Model model;
-  try {
-    model = connector.connect(config.model, nullptr);
-  } catch (const CompileError&) {
-    if (!connector.saw_open_axis()) throw;
-    std::exception_ptr distinct_error = std::current_exception();
-    try {
-      model = ModelConnector(source, OpenAxes::equal).connect(config.model, nullptr);
-    } catch (const CompileError&) {
-      std::rethrow_exception(distinct_error);
-    }
-  }
+  Model model = import_with_equal_sizes([&](EqualSizes& sizes) { return ModelConnector(source, sizes).connect(config.model, nullptr); });
   model.source = source;
   model.dtype_policy = config.dtype_policy;
   model.dialect =

@@ -82,6 +82,8 @@ std::vector<Tensor> LayerCall::call_all(std::span<const Tensor> inputs, const Ke
   return builder_->call_layer(layer_, inputs, keywords);
 }
 
+std::string open_extent_name(int number) { return number == 1 ? "time" : "time_" + std::to_string(number); }
+
 ModelBuilder::ModelBuilder(std::string name) { model_.name = std::move(name); }
 
 std::string ModelBuilder::unique_name(std::string_view class_name) const {
@@ -97,8 +99,7 @@ Tensor ModelBuilder::input(std::string name, Shape shape, DType dtype, const Dim
   Type type{dtype, {batch}};
   for (const Dim& dim : shape) {
     if (dim.is_constant() && dim.constant() < 0) {
-      ++open_extents_;
-      type.shape.push_back(Dim::symbol(open_extents_ == 1 ? "time" : "time_" + std::to_string(open_extents_)));
+      type.shape.push_back(Dim::symbol(open_extent_name(++open_extents_)));
     } else if (dim.is_constant(0)) {
       refuse(name, "InputLayer", "its shape " + shape_text(shape) + " has an extent of 0");
     } else {

@@ -30,6 +30,8 @@ class ModelBuilder;
 /// An extent in an input's shape that the model leaves open: it becomes the symbol "time" (the next ones "time_2",
 /// ...).
 constexpr int64_t open_extent = -1;
+/// The symbol of a model's first, second, ... open extent: time, time_2, ...
+std::string open_extent_name(int number);
 
 /// A layer that is not part of a model yet: its class and arguments as in Keras. An empty name is made from the class.
 struct LayerSpec {

@@ -91,8 +91,8 @@ Op softmax_layer() {
           fail(context, op, axes.empty() ? "axis names no axis" : "axis names an axis twice");
         if (has_input(context, 1)) {
           const Shape& mask = context.inputs[1].shape;
-          const std::optional<Shape> wider = broadcast_shapes(mask, x.shape);
-          if (!wider || *wider != x.shape)
+          const std::optional<Shape> wider = broadcast_shapes(context, x.shape, mask);
+          if (!wider || !are_equal(context, x.shape, *wider))
             fail(context, op,
                  "its mask " + shape_text(mask) + " does not broadcast to its input " + shape_text(x.shape));
         }

@@ -95,9 +95,9 @@ std::vector<Type> infer_attention(const OpContext& context, const Op& op) {
       fail(context, op, "needs inputs of one element type but got " + type_text(q) + " and " + type_text(type));
   const auto leading = [](const Type& type) { return Shape(type.shape.begin(), type.shape.end() - 2); };
   const size_t rank = q.shape.size();
-  const bool alike = v.shape.size() == rank && k.shape.size() == rank && leading(v) == leading(q) &&
-                     leading(k) == leading(q) && v.shape[rank - 2] == k.shape[rank - 2] &&
-                     k.shape.back() == q.shape.back();
+  const bool alike = v.shape.size() == rank && k.shape.size() == rank && are_equal(context, leading(q), leading(v)) &&
+                     are_equal(context, leading(q), leading(k)) && are_equal(context, v.shape[rank - 2], k.shape[rank - 2]) &&
+                     are_equal(context, q.shape.back(), k.shape.back());
   if (!alike)
     fail(context, op,
          "needs queries [batch, queries, features], values [batch, keys, ...] and keys [batch, keys, features] but "
@@ -106,7 +106,7 @@ std::vector<Type> infer_attention(const OpContext& context, const Op& op) {
   for (const auto& [mask, of] : {std::pair{query_mask, &q}, std::pair{value_mask, &v}}) {
     if (!has_input(context, mask)) continue;
     const Type wanted{DType::boolean, Shape(of->shape.begin(), of->shape.end() - 1)};
-    if (context.inputs[mask] != wanted)
+    if (context.inputs[mask].dtype != wanted.dtype || !are_equal(context, wanted.shape, context.inputs[mask].shape))
       fail(context, op, "needs the mask " + type_text(wanted) + " but got " + type_text(context.inputs[mask]));
   }
   if (has_input(context, seed) != has_input(context, step)) fail(context, op, "needs seed and step, or neither");

@@ -71,7 +71,7 @@ std::vector<Type> infer_contract(const OpContext& context) {
   check_rank(b, spec.b, "b");
   for (size_t i = 0; i < spec.a.size(); ++i) {
     const size_t j = spec.b.find(spec.a[i]);
-    if (j != std::string::npos && a.shape[i] != b.shape[j])
+    if (j != std::string::npos && !are_equal(context, a.shape[i], b.shape[j]))
       refuse(context, "contract",
              std::string("axis '") + spec.a[i] + "' of '" + spec.text() + "' is " + a.shape[i].text() + " in " +
                  shape_text(a.shape) + " but " + b.shape[j].text() + " in " + shape_text(b.shape),

@@ -23,7 +23,7 @@ const Graph& only_body(const OpContext& context, std::string_view op) {
 void check_body_input(const OpContext& context, std::string_view op, const Graph& body, size_t index,
                       const Type& wanted, std::string_view role) {
   const Type& got = body.type(body.inputs[index].value);
-  if (got != wanted)
+  if (got.dtype != wanted.dtype || !are_equal(context, wanted.shape, got.shape))
     refuse(context, op,
            "gives its body a " + type_text(wanted) + " as input " + std::to_string(index) + " (" + std::string(role) +
                ") but the body takes a " + type_text(got));
@@ -68,7 +68,7 @@ std::vector<Type> infer_scan(const OpContext& context) {
       if (axis < 0 || axis >= static_cast<int64_t>(wanted.shape.size()))
         refuse(context, name, "axis " + std::to_string(axis) + " does not exist in the sequence " + type_text(wanted));
       const Dim length = wanted.shape[static_cast<size_t>(axis)];
-      if (trip && *trip != length)
+      if (trip && !are_equal(context, *trip, length))
         refuse(context, name,
                "has sequences of different lengths: " + trip->text() + " and " + length.text() + " (axis " +
                    std::to_string(axis) + " of " + type_text(wanted) + ")");
@@ -88,7 +88,7 @@ std::vector<Type> infer_scan(const OpContext& context) {
   std::vector<Type> types;
   for (size_t i = 0; i < carries; ++i) {
     const Type& next = body.type(body.results[i].value);
-    if (next != context.inputs[i])
+    if (next.dtype != context.inputs[i].dtype || !are_equal(context, context.inputs[i].shape, next.shape))
       refuse(context, name,
              "carry " + std::to_string(i) + " starts as " + type_text(context.inputs[i]) + " but the body makes it " +
                  type_text(next));
@@ -130,7 +130,7 @@ std::vector<Type> infer_tile(const OpContext& context) {
     if (i < slices) {
       if (wanted.shape.empty())
         refuse(context, name, "cannot cut rows from input " + std::to_string(i) + ", which is " + type_text(wanted));
-      if (i > 0 && wanted.shape[0] != total)
+      if (i > 0 && !are_equal(context, total, wanted.shape[0]))
         refuse(context, name,
                "has inputs with different numbers of rows: " + total.text() + " and " + wanted.shape[0].text() + " (" +
                    type_text(wanted) + ")");

@@ -111,8 +111,8 @@ Op select_op() {
       refuse(context, "select",
              "needs 'then' and 'else' of the same element type but got " + type_text(a) + " and " + type_text(b),
              "cast one of them");
-    std::optional<Shape> shape = broadcast_shapes(a.shape, b.shape);
-    if (shape) shape = broadcast_shapes(context.inputs[0].shape, *shape);
+    std::optional<Shape> shape = broadcast_shapes(context, a.shape, b.shape);
+    if (shape) shape = broadcast_shapes(context, context.inputs[0].shape, *shape);
     if (!shape)
       refuse(context, "select",
              "the shapes " + shape_text(context.inputs[0].shape) + ", " + shape_text(a.shape) + " and " +

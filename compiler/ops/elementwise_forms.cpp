@@ -92,7 +92,7 @@ Op elementwise(BinaryOp form) {
              "needs two tensors of the same element type but got " + type_text(a) + " and " + type_text(b),
              "cast one of them");
     check_dtype(context, name, 0, accepts);
-    std::optional<Shape> shape = broadcast_shapes(a.shape, b.shape);
+    std::optional<Shape> shape = broadcast_shapes(context, a.shape, b.shape);
     if (!shape)
       refuse(context, name, "the shapes " + shape_text(a.shape) + " and " + shape_text(b.shape) + " do not broadcast",
              "shapes are aligned at the right; two extents must be equal, or one of them 1");

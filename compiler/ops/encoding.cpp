@@ -121,7 +121,7 @@ Op category_encoding() {
         check_encodable(context, op);
         if (has_input(context, 1) && a.string("output_mode") != "count")
           fail(context, op, "takes count_weights with output_mode 'count' only");
-        if (has_input(context, 1) && context.inputs[1].shape != context.inputs[0].shape)
+        if (has_input(context, 1) && !are_equal(context, context.inputs[0].shape, context.inputs[1].shape))
           fail(context, op, "needs count_weights of the shape of its input but got " + shapes_text(context.inputs));
         return {{DType::f32, encoded_shape(context.inputs[0].shape, a.string("output_mode"), a.integer("num_tokens"))}};
       },

@@ -85,7 +85,7 @@ Op scatter_add_op() {
     const Dim rows = dim_attribute(context, "scatter_add", "rows");
     check_extents(context, "scatter_add", {rows}, "rows");
     bool fits = updates.shape.size() >= indices.shape.size();
-    for (size_t i = 0; fits && i < indices.shape.size(); ++i) fits = updates.shape[i] == indices.shape[i];
+    for (size_t i = 0; fits && i < indices.shape.size(); ++i) fits = are_equal(context, indices.shape[i], updates.shape[i]);
     if (!fits)
       refuse(context, "scatter_add",
              "needs updates whose leading extents are those of the indices, " + shape_text(indices.shape) +

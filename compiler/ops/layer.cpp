@@ -68,7 +68,7 @@ void check_step_mask(const OpContext& context, const Op& op, size_t index) {
   if (!has_input(context, index)) return;
   const Type &x = context.inputs[0], &mask = context.inputs[index];
   const Shape steps(x.shape.begin(), x.shape.begin() + std::min<std::ptrdiff_t>(2, std::ssize(x.shape)));
-  if (mask.shape != steps)
+  if (!are_equal(context, steps, mask.shape))
     fail(context, op, "needs a mask " + shape_text(steps) + ", one value for each step, but got " + shape_text(mask.shape));
 }
 

@@ -50,7 +50,7 @@ std::vector<Type> infer_merge(const OpContext& context, const Op& op) {
   size_t rank = largest_rank(tensors);
   Shape shape = aligned(context.inputs[0].shape, rank);
   for (const Type& type : tensors) {
-    std::optional<Shape> wider = broadcast_shapes(shape, aligned(type.shape, rank));
+    std::optional<Shape> wider = broadcast_shapes(context, shape, aligned(type.shape, rank));
     if (!wider)
       fail(context, op, "needs inputs of equal shapes but got " + shapes_text(tensors),
            "axes must be equal or 1; rank may differ, axes are then added behind the batch axis");
@@ -290,7 +290,7 @@ Op concatenate() {
         for (size_t k = 1; k < context.inputs.size(); ++k) {
           const Shape& other = context.inputs[k].shape;
           bool fits = other.size() == shape.size();
-          for (size_t i = 0; fits && i < shape.size(); ++i) fits = i == axis || other[i] == shape[i];
+          for (size_t i = 0; fits && i < shape.size(); ++i) fits = i == axis || are_equal(context, shape[i], other[i]);
           if (!fits)
             fail(context, op, "needs inputs that are equal but for axis " + std::to_string(axis) + " but got " +
                                   shapes_text(context.inputs));
@@ -352,7 +352,7 @@ std::vector<Type> infer_dot(const OpContext& context) {
     fail(context, op, "axes names axis " + std::to_string(given.back()) + " of its second input " + shape_text(b.shape));
   const auto [i, j] = dot_axes(context.attributes, a.shape.size(), b.shape.size());
   if (i == 0 || j == 0) fail(context, op, "axes names axis 0, the batch", "name axes from 1 on");
-  if (a.shape[i] != b.shape[j] || a.shape[0] != b.shape[0])
+  if (!are_equal(context, a.shape[i], b.shape[j]) || !are_equal(context, a.shape[0], b.shape[0]))
     fail(context, op, "needs equal extents on axis " + std::to_string(i) + " of " + shape_text(a.shape) + " and axis " +
                           std::to_string(j) + " of " + shape_text(b.shape));
   Shape shape;

@@ -45,7 +45,7 @@ bool hides_by_position(const Attributes& a) { return a.boolean("use_causal_mask"
 void check_masks(const OpContext& context, const Op& op, const Shape& scores, size_t attention_axes) {
   if (has_input(context, attention_mask)) {
     const Shape& given = context.inputs[attention_mask].shape;
-    const std::optional<Shape> wider = broadcast_shapes(mask_shape(given, scores.size(), attention_axes), scores);
+    const std::optional<Shape> wider = broadcast_shapes(context, mask_shape(given, scores.size(), attention_axes), scores);
     if (given.size() < 2 * attention_axes || !wider || *wider != scores)
       fail(context, op,
            "its attention_mask " + shape_text(given) + " does not broadcast to the scores " + shape_text(scores),
@@ -82,8 +82,8 @@ void check_heads_inputs(const OpContext& context, const Op& op, const std::vecto
       fail(context, op, "needs a known number of features on the last axis but got " + shape_text(type->shape));
     bool fits = type->shape.size() == rank;
     for (size_t axis = 0; fits && axis + 1 < rank; ++axis)
-      fits =
-          contains(axes, axis) ? type == &q || type->shape[axis] == v.shape[axis] : type->shape[axis] == q.shape[axis];
+      fits = contains(axes, axis) ? type == &q || are_equal(context, v.shape[axis], type->shape[axis])
+                                  : are_equal(context, q.shape[axis], type->shape[axis]);
     if (!fits)
       fail(context, op,
            "needs queries, values and keys of equal extents, but that queries may differ along the attention axes and "

@@ -185,7 +185,7 @@ std::vector<Type> infer_batch(const OpContext& context) {
   const Type& x = context.inputs[0];
   check_normalized_axes(context, op, {context.attributes.integer("axis")}, true);
   if (x.shape.size() < 2) fail(context, op, "needs an input [batch, ...] but got " + shape_text(x.shape));
-  if (has_input(context, 1) && context.inputs[1].shape != Shape(x.shape.begin(), x.shape.end() - 1))
+  if (has_input(context, 1) && !are_equal(context, Shape(x.shape.begin(), x.shape.end() - 1), context.inputs[1].shape))
     fail(context, op, "needs a mask with one axis less than the input " + shape_text(x.shape) + " but got " +
                           shape_text(context.inputs[1].shape));
   check_parameters(context, op);

@@ -56,13 +56,26 @@ std::string_view op_family_name(OpFamily family) {
   return "?";
 }
 
+bool are_equal(const OpContext& context, const Dim& a, const Dim& b) {
+  if (a == b) return true;
+  context.unequal.emplace(a, b);
+  return false;
+}
+
+bool are_equal(const OpContext& context, const Shape& a, const Shape& b) {
+  return a.size() == b.size() && std::ranges::equal(a, b, [&](const Dim& x, const Dim& y) { return are_equal(context, x, y); });
+}
+
 void fail(const OpContext& context, const Op& op, std::string what, std::string hint, std::string detail) {
+  std::optional<std::pair<std::string, std::string>> unequal;
+  if (context.unequal) unequal.emplace(context.unequal->first.text(), context.unequal->second.text());
   throw CompileError({.stage = "infer_shapes",
                       .node = std::string(context.node),
                       .op = std::string(op.class_name.empty() ? op.name : op.class_name),
                       .what = std::move(what),
                       .detail = std::move(detail),
-                      .hint = std::move(hint)});
+                      .hint = std::move(hint),
+                      .unequal = std::move(unequal)});
 }
 
 namespace {
@@ -253,7 +266,10 @@ std::vector<Type> infer_node(const Op& op, std::span<const Type> inputs, std::sp
   return op.infer(context);
 }
 
-std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b) {
+namespace {
+
+template <class Equal>
+std::optional<Shape> broadcast_with(const Shape& a, const Shape& b, Equal&& equal) {
   size_t rank = std::max(a.size(), b.size());
   Shape shape(rank);
   for (size_t i = 0; i < rank; ++i) {
@@ -261,12 +277,20 @@ std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b) {
     Dim y = i < rank - b.size() ? Dim(1) : b[i - (rank - b.size())];
     if (x.is_constant(1))
       shape[i] = y;
-    else if (y.is_constant(1) || x == y)
+    else if (y.is_constant(1) || equal(x, y))
       shape[i] = x;
     else
       return std::nullopt;
   }
   return shape;
+}
+
+}  // namespace
+
+std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b) { return broadcast_with(a, b, std::equal_to<Dim>()); }
+
+std::optional<Shape> broadcast_shapes(const OpContext& context, const Shape& a, const Shape& b) {
+  return broadcast_with(a, b, [&](const Dim& x, const Dim& y) { return are_equal(context, x, y); });
 }
 
 }  // namespace moru

@@ -96,7 +96,12 @@ struct OpContext {               // what infer and parameters see
   const Attributes& attributes;
   std::span<const Graph> bodies;
   std::string_view node;  // the user's name of the node, for messages
+  mutable std::optional<std::pair<Dim, Dim>> unequal = {};  // what are_equal() found to differ: fail() passes it on
 };
+
+/// Whether two extents that an op needs to be equal are.
+bool are_equal(const OpContext& context, const Dim& a, const Dim& b);
+bool are_equal(const OpContext& context, const Shape& a, const Shape& b);
 
 /// Throws the CompileError a user understands: fail(context, "needs ... but got ...", "hint").
 [[noreturn]] void fail(const OpContext& context, const Op& op, std::string what, std::string hint = {},
@@ -210,6 +215,7 @@ std::vector<Type> infer_node(const Op& op, std::span<const Type> inputs, std::sp
 
 /// The shape two operands broadcast to, numpy's rule; nullopt if they do not. Symbolic extents must be equal or 1.
 std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b);
+std::optional<Shape> broadcast_shapes(const OpContext& context, const Shape& a, const Shape& b);
 
 // The families, each of the file of its name; all_ops.cpp concatenates them.
 std::vector<Op> elementwise_ops();

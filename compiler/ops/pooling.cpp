@@ -217,7 +217,7 @@ Op masked_average_pooling() {
     std::vector<Type> types = plain.infer(unmasked);
     const Shape& x = context.inputs[0].shape;
     const Shape steps{x[0], x[channels_first(context.attributes) ? 2 : 1]};
-    if (has_input(context, 1) && context.inputs[1].shape != steps)
+    if (has_input(context, 1) && !are_equal(context, steps, context.inputs[1].shape))
       fail(context, get_op("global_average_pooling_1d"), "needs a mask " + shape_text(steps) + " but got " + shape_text(context.inputs[1].shape));
     return types;
   };

@@ -109,7 +109,7 @@ std::vector<Type> infer_recurrent(const OpContext& context, const Op& op) {
     if (!has_input(context, places.states + i)) continue;
     ++given;
     const Shape& initial = context.inputs[places.states + i].shape;
-    if (i < states.size() && initial != states[i])
+    if (i < states.size() && !are_equal(context, states[i], initial))
       fail(context, op, "needs an initial state " + shape_text(states[i]) + " but got " + shape_text(initial),
            op.name == "rnn" ? "" : "a state has one column for each of the " + states[i].back().text() + " units");
   }

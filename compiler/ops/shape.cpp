@@ -3,6 +3,8 @@
 
 #include "compiler/ops/infer.h"
 #include "compiler/ops/tensor_loops.h"
+#include "compiler/support/dim_bounds.h"
+#include "compiler/support/error.h"
 
 namespace moru {
 
@@ -43,10 +45,12 @@ Op reshape_op() {
     const Type& x = context.inputs[0];
     const Shape& shape = context.attributes.shape("shape");
     check_extents(context, "reshape", shape, "shape");
-    if (element_count(x.shape) != element_count(shape))
+    if (element_count(x.shape) != element_count(shape)) {
+      if (const auto factor = find_unequal_factor(element_count(x.shape), element_count(shape))) are_equal(context, factor->first, factor->second);
       refuse(context, "reshape",
              "cannot give " + shape_text(x.shape) + " the shape " + shape_text(shape) + ": " +
                  element_count(x.shape).text() + " elements are not " + element_count(shape).text());
+    }
     return {{x.dtype, shape}};
   };
   op.reference = [](std::span<const HostTensor> inputs, Attrs attributes) {
@@ -62,6 +66,33 @@ Op reshape_op() {
   };
   op.examples = {example({7, 33}, {33, 7}), example({2, 3, 5}, {6, 5}), example({12}, {2, 1, 6}), example({}, {1, 1}),
                  example({1}, {})};
+  return op;
+}
+
+Op ensure_shape_op() {
+  Op op = shape_op("ensure_shape",
+                   "y = x, whose extents are said in another way: a run in which one of them is not that of `shape` is refused.  "
+                   "After tf.ensure_shape",
+                   {{.name = "shape", .type = AttributeType::shape}});
+  op.infer = [](const OpContext& context) -> std::vector<Type> {
+    const Type& x = context.inputs[0];
+    const Shape& shape = context.attributes.shape("shape");
+    check_extents(context, "ensure_shape", shape, "shape");
+    bool can_be = shape.size() == x.shape.size();
+    for (size_t i = 0; can_be && i < shape.size(); ++i) can_be = can_be_equal(x.shape[i], shape[i]);
+    if (!can_be) refuse(context, "ensure_shape", "wants " + shape_text(shape) + " but got " + shape_text(x.shape));
+    return {{x.dtype, shape}};
+  };
+  op.reference = [](std::span<const HostTensor> inputs, Attrs attributes) {
+    const std::vector<int64_t> wanted = constant_shape(attributes.shape("shape"));
+    if (inputs[0].shape != wanted)
+      throw CompileError({.stage = "interpret", .op = "ensure_shape", .what = "wants " + shape_text(wanted) + " but got " + shape_text(inputs[0].shape)});
+    return Tensors{inputs[0]};
+  };
+  op.gradient = [](const GradientContext& context) -> std::vector<Value> {
+    return {context.builder.call("ensure_shape", {context.output_gradients[0]}, {{"shape", context.inputs[0].shape()}})};
+  };
+  op.examples = {{.inputs = {{.shape = {7, 33}}}, .attributes = {{"shape", Shape{7, 33}}}}, {.inputs = {{.shape = {}}}, .attributes = {{"shape", Shape{}}}}};
   return op;
 }
 
@@ -219,7 +250,7 @@ Op concat_op() {
     for (size_t i = 1; i < context.inputs.size(); ++i) {
       const Type& part = context.inputs[i];
       bool fits = part.dtype == y.dtype && part.shape.size() == y.shape.size();
-      for (size_t k = 0; fits && k < y.shape.size(); ++k) fits = k == axis || part.shape[k] == y.shape[k];
+      for (size_t k = 0; fits && k < y.shape.size(); ++k) fits = k == axis || are_equal(context, y.shape[k], part.shape[k]);
       if (!fits)
         refuse(context, "concat",
                "cannot join " + type_text(context.inputs[0]) + " and " + type_text(part) + " along axis " +
@@ -316,8 +347,8 @@ Op broadcast_to_op() {
     const Type& x = context.inputs[0];
     const Shape& shape = context.attributes.shape("shape");
     check_extents(context, "broadcast_to", shape, "shape");
-    std::optional<Shape> joined = broadcast_shapes(x.shape, shape);
-    if (!joined || *joined != shape)
+    std::optional<Shape> joined = broadcast_shapes(context, x.shape, shape);
+    if (!joined || !are_equal(context, shape, *joined))
       refuse(context, "broadcast_to", shape_text(x.shape) + " does not broadcast to " + shape_text(shape));
     return {{x.dtype, shape}};
   };
@@ -407,7 +438,7 @@ Op dim_value_op() {
 }  // namespace
 
 std::vector<Op> shape_ops() {
-  return {reshape_op(), transpose_op(),    pack_op(),    slice_op(), split_op(),    concat_op(),
+  return {reshape_op(), ensure_shape_op(), transpose_op(),    pack_op(),    slice_op(), split_op(),    concat_op(),
           pad_op(),     broadcast_to_op(), reverse_op(), fill_op(),  dim_value_op()};
 }
 

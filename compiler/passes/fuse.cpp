@@ -51,7 +51,7 @@ bool is_small_reduction(const Graph& graph, const Node& node) {
 
 bool is_view(const Op& op) {
   return op.name == "reshape" || op.name == "transpose" || op.name == "slice" || op.name == "split" ||
-         op.name == "reverse" || op.name == "broadcast_to" || op.name == "window";
+         op.name == "reverse" || op.name == "broadcast_to" || op.name == "window" || op.name == "ensure_shape";
 }
 
 bool is_constant(const Op& op) { return op.name == "fill" || op.name == "dim_value" || op.name == "iota"; }
@@ -123,6 +123,7 @@ std::optional<View> view_through(const Node& node, size_t output, const View& op
   };
   View view = operand;
   if (name == "reshape") return reshape_view(operand, from, to);
+  if (name == "ensure_shape") return view;
   if (name == "transpose") {
     const auto& permutation = attributes.integers("permutation");
     for (size_t i = 0; i < permutation.size(); ++i)

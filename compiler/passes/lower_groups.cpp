@@ -157,6 +157,8 @@ Expr Lowering::Reader::through_view(const Node& node, ValueId value, const Index
   } else if (name == "broadcast_to") {
     const size_t extra = to.size() - from.size();
     for (size_t i = 0; i < from.size(); ++i) inner[i] = from[i] == to[i + extra] ? index[i + extra] : Dim(0);
+  } else if (name == "ensure_shape") {
+    inner = index;
   } else if (name == "reshape") {  // only units come and go; see find_demands
     size_t k = 0;
     for (size_t i = 0; i < from.size(); ++i) {

@@ -98,7 +98,7 @@ std::vector<ValueId> simplify_node(Builder& b, const Node& node, const std::vect
   if ((name == "div" && known.is_number(y, 1.0)) || (name == "sub" && known.is_number(y, 0.0)))
     if (same(x)) return {x};
   if (name == "neg" && known.is(x, "neg")) return {known.node(x)->inputs[0]};
-  if ((name == "cast" || name == "linear" || name == "broadcast_to" || name == "reshape") && same(x)) return {x};
+  if ((name == "cast" || name == "linear" || name == "broadcast_to" || name == "reshape" || name == "ensure_shape") && same(x)) return {x};
   if (name == "reshape" && known.is(x, "reshape")) {
     ValueId inner = known.node(x)->inputs[0];
     if (g.type(inner) == g.type(node.outputs[0])) return {inner};

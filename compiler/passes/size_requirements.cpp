@@ -4,6 +4,7 @@
 
 #include "compiler/ops/op.h"
 #include "compiler/support/dim_bounds.h"
+#include "compiler/support/error.h"
 
 namespace moru {
 
@@ -26,6 +27,7 @@ class Requirements {
   void collect(const Graph& graph) {
     for (const Node& node : graph.nodes) {
       if (node.op->name == "slice") slice(graph, node);
+      if (node.op->name == "ensure_shape") ensure_shape(graph, node);
       for (const Graph& body : node.bodies) collect(body);
     }
   }
@@ -39,10 +41,26 @@ class Requirements {
     for (const Dim& left : {begin, size, extent - begin - size}) require(left, what);
   }
 
-  void require(const Dim& dim, const std::string& what) {
+  void ensure_shape(const Graph& graph, const Node& node) {
+    const Shape &from = graph.types[node.inputs[0]].shape, &to = graph.types[node.outputs[0]].shape;
+    for (size_t i = 0; i < from.size(); ++i) {
+      if (from[i] == to[i]) continue;
+      if (!is_known(from[i] - to[i]))
+        throw CompileError({.stage = "compile", .node = node.origin, .op = "ensure_shape", .what = "needs " + from[i].text() + " to be " + to[i].text() + ", which the inputs' sizes alone do not tell"});
+      const std::string what = "'" + node.origin + "' needs " + from[i].text() + " to be " + to[i].text();
+      require(from[i] - to[i], what);
+      require(to[i] - from[i], what);
+    }
+  }
+
+  bool is_known(const Dim& dim) const {
     std::vector<std::string> symbols;
     dim.collect_symbols(symbols);
-    if (!std::all_of(symbols.begin(), symbols.end(), [&](const std::string& symbol) { return std::find(known_.begin(), known_.end(), symbol) != known_.end(); })) return;
+    return std::ranges::all_of(symbols, [&](const std::string& symbol) { return std::ranges::find(known_, symbol) != known_.end(); });
+  }
+
+  void require(const Dim& dim, const std::string& what) {
+    if (!is_known(dim)) return;
     if (least_of(dim).value_or(-1) >= 0) return;
     if (std::none_of(found.begin(), found.end(), [&](const SizeRequirement& other) { return other.not_negative == dim; }))
       found.push_back({dim, what});

@@ -90,6 +90,9 @@ class Tiler {
         if (!carries_batch(graph_.type(node.outputs[k])) && (k >= scan.carries || !is_sum(node, k))) return false;
       return true;
     }
+    if (name == "ensure_shape")
+      for (size_t axis = 0; axis < x.size(); ++axis)
+        if (contains_batch(x[axis]) && x[axis] != graph_.type(node.outputs[0]).shape[axis]) return false;
     if (name.starts_with("reduce_"))
       for (int64_t axis : node.attributes.integers("axes"))
         if (contains_batch(x[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(x.size()) : axis)]))

@@ -140,6 +140,24 @@ std::optional<int64_t> least_of(const Dim& dim, const LeastOfSymbol& least_of_sy
   }
 }
 
+bool can_be_equal(const Dim& a, const Dim& b) {
+  return least_of(a - b).value_or(0) <= 0 && least_of(b - a).value_or(0) <= 0;
+}
+
+std::optional<std::pair<Dim, Dim>> find_unequal_factor(const Dim& a, const Dim& b) {
+  for (const auto& [from, to] : {std::pair{a, b}, std::pair{b, a}}) {
+    std::vector<std::string> symbols;
+    from.collect_symbols(symbols);
+    for (const std::string& symbol : symbols) {
+      const std::optional<Dim> others = from.coefficient(symbol);
+      if (!others || others->is_constant(0) || *others * Dim::symbol(symbol) != from) continue;
+      const Dim wanted = floor_div(to, *others);
+      if (wanted * *others == to && !wanted.contains(symbol)) return {{Dim::symbol(symbol), wanted}};
+    }
+  }
+  return std::nullopt;
+}
+
 Dim with_terms_inside(const Dim& dim) {
   const DimTerm* found = nullptr;
   for (const DimTerm& term : dim.terms()) {

@@ -1,8 +1,10 @@
 // The compiler's two exceptions: the user's fault and ours.
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace moru {
 
@@ -19,6 +21,8 @@ class CompileError : public std::runtime_error {
     std::string what = {};    // one sentence, without the name of the node
     std::string detail = {};  // where the shapes came from; may be empty, may have several lines
     std::string hint = {};    // what to do; may be empty
+    /// Two dimensions, as Dim::text() has them, that would have to be equal; for who may choose an input's sizes, not printed.
+    std::optional<std::pair<std::string, std::string>> unequal = {};
   };
   explicit CompileError(Parts parts);
   const Parts& parts() const { return parts_; }

@@ -263,6 +263,22 @@ TEST_CASE("onnx shape: parts of a symbolic axis that are as long meet, whatever 
   }
 }
 
+TEST_CASE("onnx shape: Pad refuses what is no mode of it, and repeats an edge however often") {
+  const auto padded = [](const char* mode) {
+    OnnxCase model(13);
+    model.input("x", {"3"});
+    add_initializer<int64_t>(model.graph(), "pads", onnx_long, {2}, {0, 5000});
+    attribute(model.node("Pad", {"x", "pads"}, {"y"}), "mode", onnx::AttributeProto::STRING).set_s(mode);
+    model.output("y");
+    return values_of<float>(model.run({floats("x", {3}, {1, 2, 3})})[0]);
+  };
+  CHECK_THROWS_WITH(padded("coJstant"), doctest::Contains("unknown mode 'coJstant'\n  hint: known are constant, reflect, edge, wrap"));
+  CHECK_THROWS_WITH(padded("wrap"), doctest::Contains("pads an axis of 3 elements by more than 64 times as many"));
+  std::vector<float> wanted(5003, 3);
+  wanted[0] = 1, wanted[1] = 2;
+  CHECK(padded("edge") == wanted);
+}
+
 TEST_CASE("onnx shape: what is known when compiling keeps ONNX's rules") {
   OnnxCase squeezed(13);
   squeezed.input("x", {"2"});

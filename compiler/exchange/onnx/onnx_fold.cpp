@@ -1,6 +1,7 @@
 #include "compiler/exchange/onnx/onnx_fold.h"
 
 #include <algorithm>
+#include <numeric>
 #include <functional>
 #include <optional>
 
@@ -162,10 +163,11 @@ bool fold_concat(OnnxNode& node, const std::vector<Known>& in) {
 }
 
 bool fold_slice(OnnxNode& node, const std::vector<Known>& in) {
-  if (node.version() < 10 || in.size() < 3 || in[0]->shape.size() != 1) return false;
+  if (node.version() < 10 || in.size() < 3 || in[0]->shape.empty()) return false;
   for (size_t i = 1; i < in.size(); ++i)
     if (in[i]->elements() != 1 || in[i]->is_symbolic()) return false;
-  const int64_t extent = in[0]->shape[0];
+  const size_t axis = in.size() > 3 ? static_cast<size_t>(node.axis(in[3]->dims[0].constant(), in[0]->shape.size())) : 0;
+  const int64_t extent = in[0]->shape[axis];
   const int64_t step = in.size() > 4 ? in[4]->dims[0].constant() : 1;
   if (step == 0) return false;
   auto clamp = [&](int64_t at, int64_t low, int64_t high) {
@@ -175,12 +177,41 @@ bool fold_slice(OnnxNode& node, const std::vector<Known>& in) {
   const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? extent : extent - 1;
   const int64_t begin = clamp(in[1]->dims[0].constant(), step > 0 ? 0 : 0, high);
   const int64_t end = clamp(in[2]->dims[0].constant(), low, high);
-  auto y = known_like(in[0]->dtype, {0});
+  std::vector<int64_t> taken;
   for (int64_t i = begin; step > 0 ? i < end : i > end; i += step) {
-    y->dims.push_back(in[0]->dims[static_cast<size_t>(i)]);
+    taken.push_back(i);
     if (step > extent || step < -extent) break;
   }
-  y->shape[0] = static_cast<int64_t>(y->dims.size());
+  const std::span<const int64_t> shape = in[0]->shape;
+  const int64_t outer = element_count(shape.first(axis)), inner = element_count(shape.subspan(axis + 1));
+  auto y = known_like(in[0]->dtype, in[0]->shape);
+  y->shape[axis] = static_cast<int64_t>(taken.size());
+  for (int64_t before = 0; before < outer; ++before)
+    for (const int64_t i : taken)
+      for (int64_t after = 0; after < inner; ++after) y->dims.push_back(in[0]->dims[static_cast<size_t>((before * extent + i) * inner + after)]);
+  node.set_known(0, y);
+  return true;
+}
+
+bool fold_transpose(OnnxNode& node, const std::vector<Known>& in) {
+  const KnownValue& x = *in[0];
+  const size_t rank = x.shape.size();
+  std::vector<int64_t> reversed(rank);
+  std::iota(reversed.rbegin(), reversed.rend(), int64_t{0});
+  const std::vector<int64_t> permutation = node.integers("perm", reversed);
+  if (!std::ranges::is_permutation(permutation, reversed)) return false;  // which the operator's builder refuses
+  auto y = known_like(x.dtype, {});
+  std::vector<int64_t> strides(rank);
+  for (size_t i = 0; i < rank; ++i) {
+    const auto from = static_cast<size_t>(permutation[i]);
+    y->shape.push_back(x.shape[from]);
+    strides[i] = element_count(std::span(x.shape).subspan(from + 1));
+  }
+  for (int64_t k = 0; k < std::ssize(x.dims); ++k) {
+    int64_t offset = 0, rest = k;
+    for (size_t i = rank; i-- > 0; rest /= y->shape[i]) offset += rest % y->shape[i] * strides[i];
+    y->dims.push_back(x.dims[static_cast<size_t>(offset)]);
+  }
   node.set_known(0, y);
   return true;
 }
@@ -285,6 +316,7 @@ bool fold_onnx(OnnxNode& node) {
   if (op == "Gather") return fold_gather(node, in);
   if (op == "Concat") return fold_concat(node, in);
   if (op == "Slice") return fold_slice(node, in);
+  if (op == "Transpose") return fold_transpose(node, in);
   if (op == "Cast") return fold_cast(node, in);
   if (op == "Neg") return fold_negative(node, in);
   if (op == "ReduceProd" || op == "ReduceSum") return fold_reduction(node, in);

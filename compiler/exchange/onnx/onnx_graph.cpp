@@ -14,6 +14,7 @@
 #include "compiler/interpret/reference.h"
 #include "compiler/ir/append_graph.h"
 #include "compiler/model/infer_model.h"
+#include "compiler/support/dim_bounds.h"
 #include "compiler/support/error.h"
 
 namespace moru {
@@ -49,8 +50,8 @@ std::string printable(std::string_view name) {
   return out;
 }
 
-OnnxGraph::OnnxGraph(const OnnxFile& file, std::string path, const OnnxImportOptions& options)
-    : file_(file), proto_(file.proto), path_(std::move(path)), options_(options) {
+OnnxGraph::OnnxGraph(const OnnxFile& file, std::string path, const OnnxImportOptions& options, EqualSizes& sizes)
+    : file_(file), proto_(file.proto), path_(std::move(path)), options_(options), sizes_(sizes) {
   const std::filesystem::path place(path_);
   folder_ = place.parent_path().string();
   model_.name = printable(proto_.graph().name().empty() ? place.stem().string() : proto_.graph().name());
@@ -181,9 +182,9 @@ Type OnnxGraph::input_type(const onnx::ValueInfoProto& info, Narrow& narrow) {
                binding->shape.size() == static_cast<size_t>(tensor.shape().dim_size())) {
       type.shape.emplace_back(binding->shape[static_cast<size_t>(i)]);
     } else if (!dim.dim_param().empty()) {
-      type.shape.push_back(Dim::symbol(symbol_name(dim.dim_param())));
+      type.shape.push_back(sizes_.size_of(symbol_name(dim.dim_param())));
     } else {
-      type.shape.push_back(Dim::symbol(i == 0 ? "batch" : "dim_" + std::to_string(++symbols_)));
+      type.shape.push_back(sizes_.size_of(i == 0 ? "batch" : "dim_" + std::to_string(++symbols_)));
     }
   }
   std::vector<int64_t> known;
@@ -358,18 +359,42 @@ std::vector<uint32_t> OnnxGraph::inputs_of(const Call& call) const {
 void OnnxGraph::build(const Call& call, const std::vector<uint32_t>& inputs,
                       const std::function<void(OnnxNode&)>& build_node) {
   const auto set = call.sets.find(domain_of(call.node.domain()));
-  OnnxNode node(*this, call.node, inputs, set == call.sets.end() ? 1 : set->second,
-                unique_name(call.node.name().empty() ? "" : call.prefix + call.node.name(), call.node.op_type()));
-  try {
+  const std::string name = unique_name(call.node.name().empty() ? "" : call.prefix + call.node.name(), call.node.op_type());
+  std::optional<std::vector<uint32_t>> given = inputs;
+  for (int extents_made_equal = 0;; ++extents_made_equal) try {
+    OnnxNode node(*this, call.node, *given, set == call.sets.end() ? 1 : set->second, name);
     build_node(node);
     finish(node, call.scope);
+    return;
   } catch (const CompileError& error) {
+    if (extents_made_equal < 3 && (given = with_equal_extents(call, *given, error))) continue;
     CompileError::Parts parts = error.parts();
     if (parts.stage == "import" && parts.node.empty()) throw;
-    parts.node = node.name();
+    parts.node = name;
     parts.op = call.node.op_type();
     throw CompileError(std::move(parts));
   }
+}
+
+std::optional<std::vector<uint32_t>> OnnxGraph::with_equal_extents(const Call& call, std::vector<uint32_t> inputs, const CompileError& error) {
+  if (!error.parts().unequal || sizes_.teaches(error)) return std::nullopt;
+  const Dim wanted = Dim::parse(error.parts().unequal->first), other = Dim::parse(error.parts().unequal->second);
+  if (!sizes_.covers(wanted) || !sizes_.covers(other) || !can_be_equal(wanted, other)) return std::nullopt;
+  for (const auto& [from, to] : {std::pair{other, wanted}, std::pair{wanted, other}}) {
+    bool changed = false;
+    for (uint32_t& input : inputs) {
+      if (input == UINT32_MAX || values_[input].known) continue;
+      Shape shape = values_[input].type.shape;
+      if (std::ranges::find(shape, from) == shape.end()) continue;
+      std::ranges::replace(shape, from, to);
+      changed = true;
+      input = build_values(call, {input}, 1, [&](OnnxNode& node) {
+        node.set_as(0, node.builder().call("ensure_shape", {node.raw(0)}, {{"shape", shape}}), node.dtype(0));
+      })[0];
+    }
+    if (changed) return inputs;
+  }
+  return std::nullopt;
 }
 
 std::vector<uint32_t> OnnxGraph::build_values(const Call& call, const std::vector<uint32_t>& inputs, size_t outputs,
@@ -469,7 +494,7 @@ namespace {
 
 Model import_file(const OnnxFile& file, const std::string& path, const OnnxImportOptions& options,
                   std::map<std::string, std::string>* metadata) {
-  Model model = OnnxGraph(file, path, options).take();
+  Model model = import_with_equal_sizes([&](EqualSizes& sizes) { return OnnxGraph(file, path, options, sizes).take(); });
   for (const auto& entry : file.proto.metadata_props()) {
     if (entry.key() == onnx_dtype_policy_key)
       model.dtype_policy = find_dtype_policy(entry.value()).value_or(model.dtype_policy);

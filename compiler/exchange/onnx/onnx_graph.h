@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/exchange/equal_sizes.h"
 #include "compiler/exchange/onnx/onnx_file.h"
 #include "compiler/exchange/onnx/onnx_import.h"
 #include "compiler/exchange/onnx/onnx_node.h"
@@ -26,7 +27,7 @@ bool has_symbols(const Graph& graph);
 
 class OnnxGraph {
  public:
-  OnnxGraph(const OnnxFile& file, std::string path, const OnnxImportOptions& options);
+  OnnxGraph(const OnnxFile& file, std::string path, const OnnxImportOptions& options, EqualSizes& sizes);
 
   Model take();
 
@@ -74,6 +75,7 @@ class OnnxGraph {
   const onnx::ModelProto& proto_;
   std::string path_, folder_;
   const OnnxImportOptions& options_;
+  EqualSizes& sizes_;
   Model model_;
   std::vector<Value> values_;
   std::map<std::string, int> uses_;  // of initializers
@@ -127,6 +129,8 @@ class OnnxGraph {
   void set_outputs(const Call& call, const std::vector<uint32_t>& values);
   /// The node with `inputs`, built by `build` as an operator builds its own.
   void build(const Call& call, const std::vector<uint32_t>& inputs, const std::function<void(OnnxNode&)>& build_node);
+  /// The inputs with the extents that the refusal found to differ said to be equal, which a run checks; none where they cannot be.
+  std::optional<std::vector<uint32_t>> with_equal_extents(const Call& call, std::vector<uint32_t> inputs, const CompileError& error);
   std::vector<uint32_t> build_values(const Call& call, const std::vector<uint32_t>& inputs, size_t outputs,
                                      const std::function<void(OnnxNode&)>& build_node);
 

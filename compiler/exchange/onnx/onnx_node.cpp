@@ -74,6 +74,15 @@ std::string OnnxNode::string(std::string_view name, std::optional<std::string> o
   return attribute ? attribute->s() : *otherwise;
 }
 
+std::string OnnxNode::choice(std::string_view name, std::initializer_list<std::string_view> choices) const {
+  const std::string chosen = string(name, std::string(*choices.begin()));
+  if (std::ranges::find(choices, chosen) != choices.end()) return chosen;
+  std::string known;
+  for (const std::string_view choice : choices)
+    if (!choice.empty()) known += (known.empty() ? "" : ", ") + std::string(choice);
+  fail("has the unknown " + std::string(name) + " '" + printable(chosen) + "'", "known are " + known);
+}
+
 std::vector<int64_t> OnnxNode::integers(std::string_view name, std::optional<std::vector<int64_t>> otherwise) const {
   const Attribute* attribute = find(name);
   if (!attribute && !otherwise) fail("lacks the attribute '" + std::string(name) + "'");

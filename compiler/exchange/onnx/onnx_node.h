@@ -41,6 +41,8 @@ class OnnxNode {
   int64_t integer(std::string_view attribute, std::optional<int64_t> otherwise = {}) const;
   double real(std::string_view attribute, std::optional<double> otherwise = {}) const;
   std::string string(std::string_view attribute, std::optional<std::string> otherwise = {}) const;
+  /// The attribute, by default the first of the choices; fails where it is none of them.
+  std::string choice(std::string_view attribute, std::initializer_list<std::string_view> choices) const;
   std::vector<int64_t> integers(std::string_view attribute, std::optional<std::vector<int64_t>> otherwise = {}) const;
   std::vector<double> reals(std::string_view attribute) const;
   std::vector<std::string> strings(std::string_view attribute) const;

@@ -124,9 +124,8 @@ void attention(OnnxNode& n) {
 // Without `decay` or `beta`, for rules that do not have them, the state stays and v is the value.
 void linear_attention(OnnxNode& n) {
   Builder& b = n.builder();
-  const std::string rule = n.string("update_rule", "gated_delta");
+  const std::string rule = n.choice("update_rule", {"gated_delta", "gated", "delta", "linear"});
   const bool gated = rule == "gated" || rule == "gated_delta", delta = rule == "delta" || rule == "gated_delta";
-  if (!gated && !delta && rule != "linear") n.fail("has the unknown update_rule '" + rule + "'");
   if (gated != n.has_input(4) || delta != n.has_input(5))
     n.fail("with the update_rule '" + rule + "' needs " + (gated ? "a decay" : "no decay") + " and " + (delta ? "a beta" : "no beta"));
   const int64_t heads = n.integer("q_num_heads"), key_heads = n.integer("kv_num_heads");

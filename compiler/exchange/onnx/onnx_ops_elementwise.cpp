@@ -296,7 +296,7 @@ void activation(OnnxNode& n) {
   if (type == "Mish") return n.set(0, x * b.call("tanh", {b.call("softplus", {x})}));
   if (type == "Swish") return n.set(0, x * b.call("sigmoid", {x * n.real("alpha", 1.0)}));
   // Gelu
-  n.set(0, b.call("gelu", {x}, {{"approximate", n.string("approximate", "none") == "tanh"}}));
+  n.set(0, b.call("gelu", {x}, {{"approximate", n.choice("approximate", {"none", "tanh"}) == "tanh"}}));
 }
 
 // The slope is aligned at the right; one per channel stood alone before version 7.

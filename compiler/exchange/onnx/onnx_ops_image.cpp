@@ -80,11 +80,8 @@ void grid_sample(OnnxNode& n) {
   if (space == 0 || grid.rank() != x.rank() || !grid.dim(-1).is_constant(static_cast<int64_t>(space)))
     n.fail("needs [batch, channels, space...] and a grid [batch, new space..., axes of space] but got " +
            shape_text(x.shape()) + " and " + shape_text(grid.shape()));
-  const std::string padding = n.string("padding_mode", "zeros"), mode = n.string("mode", "linear");
-  if (padding != "zeros" && padding != "border" && padding != "reflection")
-    n.fail("has the unknown padding_mode '" + padding + "'");
-  if (mode != "nearest" && mode != "linear" && mode != "bilinear" && mode != "cubic" && mode != "bicubic")
-    n.fail("has the unknown mode '" + mode + "'");
+  const std::string padding = n.choice("padding_mode", {"zeros", "border", "reflection"});
+  const std::string mode = n.choice("mode", {"linear", "bilinear", "nearest", "cubic", "bicubic"});
   const Shape places(grid.shape().begin(), grid.shape().end() - 1);
   const auto last = static_cast<int64_t>(grid.rank()) - 1;
   std::vector<std::vector<Tap>> taps(space);

@@ -96,11 +96,7 @@ Value scatter_rows(OnnxNode& n, Value data, Value positions, Value updates, cons
     return b.cast(b.select(b.call("greater", {b.reshape(hits, column), b.constant(0.0, DType::i32)}), sums, data),
                   dtype);
   }
-  const std::string op = reduction == "max"   ? "maximum"
-                         : reduction == "min" ? "minimum"
-                         : reduction == "mul" ? "mul"
-                                              : "";
-  if (op.empty()) n.fail("has the unknown reduction '" + reduction + "'");
+  const std::string op = reduction == "max" ? "maximum" : reduction == "min" ? "minimum" : "mul";
   // One update after the other.
   Graph body;
   Builder inner(body);
@@ -128,7 +124,7 @@ void scatter_elements(OnnxNode& n) {
   const Value positions = element_positions(indices, data.shape(), n.axis(n.integer("axis", 0), data.rank()));
   const Dim count = element_count(indices.shape());
   const Value y = scatter_rows(n, b.reshape(data, {element_count(data.shape())}), b.reshape(positions, {count}),
-                               b.reshape(updates, {count}), n.string("reduction", "none"));
+                               b.reshape(updates, {count}), n.choice("reduction", {"none", "add", "mul", "max", "min"}));
   n.set(0, b.reshape(y, data.shape()));
 }
 
@@ -143,7 +139,7 @@ void scatter_nd(OnnxNode& n) {
   rows.insert(rows.begin(), product(shape, 0, named));
   parts.insert(parts.begin(), count);
   const Value y = scatter_rows(n, b.reshape(data, rows), b.reshape(positions, {count}), b.reshape(updates, parts),
-                               n.string("reduction", "none"));
+                               n.choice("reduction", {"none", "add", "mul", "max", "min"}));
   n.set(0, b.reshape(y, shape));
 }
 
@@ -162,7 +158,7 @@ void tensor_scatter(OnnxNode& n) {
   Value begin = n.has_input(2) ? b.reshape(indices_of(n, 2), {batch, 1}) : b.fill(0.0, {batch, 1}, DType::i64);
   Value from = iota(b, {1, length}, 1) - begin;
   const Value zero = n.constant(0.0, DType::i64);
-  if (n.string("mode", "linear") == "circular")
+  if (n.choice("mode", {"linear", "circular"}) == "circular")
     from = b.select(b.call("less", {from, zero}), from + dim_scalar(b, length, DType::i64), from);
   const Value last = dim_scalar(b, count - 1, DType::i64);
   const Value written =

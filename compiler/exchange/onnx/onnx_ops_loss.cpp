@@ -37,12 +37,11 @@ Value likelihood_loss(OnnxNode& n, Value log_probabilities) {
     loss = b.select(ignored, zero, loss);
   }
   if (weight) loss = loss * weight;
-  const std::string reduction = n.string("reduction", "mean");
+  const std::string reduction = n.choice("reduction", {"mean", "none", "sum"});
   if (reduction == "none") return loss;
   std::vector<int64_t> all(loss.rank());
   std::iota(all.begin(), all.end(), int64_t{0});
   if (reduction == "sum") return b.reduce("reduce_sum", loss, all);
-  if (reduction != "mean") n.fail("has the unknown reduction '" + reduction + "'");
   if (!weight) return b.reduce("reduce_mean", loss, all);
   return b.reduce("reduce_sum", loss, all) / b.reduce("reduce_sum", weight, all);
 }

@@ -178,7 +178,7 @@ void recurrent(OnnxNode& n) {
   cell.kind = n.op_type() == "LSTM" ? Kind::lstm : n.op_type() == "GRU" ? Kind::gru : Kind::rnn;
   const int64_t gates = cell.kind == Kind::lstm ? 4 : cell.kind == Kind::gru ? 3 : 1;
   const size_t states = cell.kind == Kind::lstm ? 2 : 1;
-  const std::string order = n.string("direction", "forward");
+  const std::string order = n.choice("direction", {"forward", "reverse", "bidirectional"});
   const int64_t directions = order == "bidirectional" ? 2 : 1;
   Value x = n.in(0);
   const Value w = n.in(1), r = n.in(2);

@@ -100,10 +100,9 @@ std::vector<double> counts_of(OnnxNode& n, int64_t low, int64_t high, double sca
 void roi_align(OnnxNode& n) {
   check_boxes(n, 4);
   Builder& b = n.builder();
-  const bool half = n.version() >= 16 && n.string("coordinate_transformation_mode", "half_pixel") == "half_pixel";
+  const bool half = n.version() >= 16 && n.choice("coordinate_transformation_mode", {"half_pixel", "output_half_pixel"}) == "half_pixel";
   const double scale = n.real("spatial_scale", 1.0), least = half ? -std::numeric_limits<double>::infinity() : 1.0;
-  const std::string mode = n.string("mode", "avg");
-  if (mode != "avg" && mode != "max") n.fail("has the unknown mode '" + mode + "'");
+  const std::string mode = n.choice("mode", {"avg", "max"});
   const int64_t bins[] = {n.integer("output_height", 1), n.integer("output_width", 1)};
   const Value images = images_of(n, n.in(2));
   const Dim boxes = images.dim(0), channels = images.dim(1);

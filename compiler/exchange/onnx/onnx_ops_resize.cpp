@@ -50,7 +50,7 @@ double cubic_kernel(double x, double a) {
 }
 
 // The weights of the old elements around `place`: first element and coefficients.
-std::pair<int64_t, std::vector<double>> weights_around(OnnxNode& n, const Resizing& r, double place, double scale) {
+std::pair<int64_t, std::vector<double>> weights_around(const Resizing& r, double place, double scale) {
   const double below = std::floor(place);
   const auto base = static_cast<int64_t>(below);
   if (r.mode == "nearest") {
@@ -64,8 +64,6 @@ std::pair<int64_t, std::vector<double>> weights_around(OnnxNode& n, const Resizi
       chosen = ratio < 0.5 ? base : base + 1;
     else if (r.nearest == "ceil")
       chosen = base + 1;
-    else if (r.nearest != "floor")
-      n.fail("has the unknown nearest_mode '" + r.nearest + "'");
     return {chosen, {1.0}};
   }
   const double narrow = r.antialias ? std::min(scale, 1.0) : 1.0;
@@ -90,14 +88,14 @@ struct AxisMap {
   std::vector<bool> extrapolated;  // new elements that lie outside
 };
 
-AxisMap make_map(OnnxNode& n, const Resizing& r, double scale, int64_t from, int64_t to, double roi_begin,
+AxisMap make_map(const Resizing& r, double scale, int64_t from, int64_t to, double roi_begin,
                  double roi_end) {
   AxisMap map{make_tensor(DType::f32, {to, from}), std::vector<bool>(static_cast<size_t>(to), false)};
   for (int64_t i = 0; i < to; ++i) {
     const double place = source_place(r, i, scale, from, to, roi_begin, roi_end);
     if (r.transform == "tf_crop_and_resize" && (place < 0.0 || place > static_cast<double>(from - 1)))
       map.extrapolated[static_cast<size_t>(i)] = true;
-    auto [first, coefficients] = weights_around(n, r, place, scale);
+    auto [first, coefficients] = weights_around(r, place, scale);
     double sum = 0.0;
     for (size_t k = 0; k < coefficients.size(); ++k) {
       const int64_t at = first + static_cast<int64_t>(k);
@@ -156,13 +154,12 @@ Value source_places(OnnxNode& n, const Resizing& r, double scale, const Dim& fro
   n.fail("can resize by '" + r.transform + "' only axes of known extents");
 }
 
-Value nearest(OnnxNode& n, const Resizing& r, Value place) {
-  Builder& b = n.builder();
+Value nearest(const Resizing& r, Value place) {
+  Builder& b = *place.builder;
   if (r.nearest == "floor") return b.call("floor", {place});
   if (r.nearest == "ceil") return b.call("ceil", {place});
   if (r.nearest == "round_prefer_floor") return b.call("ceil", {place - 0.5});
-  if (r.nearest == "round_prefer_ceil") return b.call("floor", {place + 0.5});
-  n.fail("has the unknown nearest_mode '" + r.nearest + "'");
+  return b.call("floor", {place + 0.5});
 }
 
 Value resize_at_run_time(OnnxNode& n, Value x, const Resizing& r, int64_t axis, double scale, const Dim& to) {
@@ -174,7 +171,7 @@ Value resize_at_run_time(OnnxNode& n, Value x, const Resizing& r, int64_t axis, 
   const Value last = dim_scalar(b, from - 1, DType::f64), first = b.constant(0.0, DType::f64);
   const auto inside = [&](Value place) { return b.call("maximum", {b.call("minimum", {place, last}), first}); };
   const Value place = source_places(n, r, scale, from, to);
-  if (r.mode == "nearest") return gather_along(x, axis, b.cast(inside(nearest(n, r, place)), DType::i64));
+  if (r.mode == "nearest") return gather_along(x, axis, b.cast(inside(nearest(r, place)), DType::i64));
   const Value distance = b.call("abs", {b.reshape(inside(place), {to, 1}) - iota(b, {1, from}, 1, DType::f64)});
   const Value weights = b.cast(b.call("relu", {b.constant(1.0, DType::f64) - distance}), x.type().dtype);
   return b.contract(x, weights, map_spec(x.rank(), axis));
@@ -224,9 +221,10 @@ void resize(OnnxNode& n) {
   Value x = n.in(0);
   const size_t rank = x.rank();
   Resizing r;
-  r.mode = n.string("mode", "nearest");
-  r.transform = n.string("coordinate_transformation_mode", "half_pixel");
-  r.nearest = n.string("nearest_mode", "round_prefer_floor");
+  r.mode = n.choice("mode", {"nearest", "linear", "bilinear", "cubic"});
+  r.transform = n.choice("coordinate_transformation_mode", {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+                                                            "tf_crop_and_resize", "tf_half_pixel_for_nn"});
+  r.nearest = n.choice("nearest_mode", {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"});
   r.cubic_a = n.real("cubic_coeff_a", -0.75);
   r.extrapolation = n.real("extrapolation_value", 0.0);
   r.exclude_outside = n.integer("exclude_outside", 0) != 0;
@@ -234,7 +232,6 @@ void resize(OnnxNode& n) {
   const bool old = n.op_type() == "Upsample" || n.version() < 11;
   if (old) r.transform = "asymmetric", r.nearest = "floor";
   if (r.mode == "bilinear") r.mode = "linear";
-  if (r.mode != "nearest" && r.mode != "linear" && r.mode != "cubic") n.fail("has the unknown mode '" + r.mode + "'");
   Integers axes(rank);
   std::iota(axes.begin(), axes.end(), int64_t{0});
   if (n.has("axes")) {
@@ -256,7 +253,7 @@ void resize(OnnxNode& n) {
   if (!roi.empty() && roi.size() != 2 * axes.size()) n.fail("needs two numbers of its roi for each axis");
   Shape extents;
   for (const int64_t axis : axes) extents.push_back(x.shape()[static_cast<size_t>(axis)]);
-  if (const std::string policy = n.string("keep_aspect_ratio_policy", "stretch"); scales.empty() && policy != "stretch")
+  if (const std::string policy = n.choice("keep_aspect_ratio_policy", {"stretch", "not_larger", "not_smaller"}); scales.empty() && policy != "stretch")
     keep_aspect_ratio(n, policy == "not_larger", extents, sizes, scales);
   const DType dtype = x.type().dtype;
   if (!is_float(dtype)) x = b.cast(x, DType::f32);
@@ -274,7 +271,7 @@ void resize(OnnxNode& n) {
     if (before <= 0 || after < 0 || after > most_elements / before)
       n.fail("cannot resize " + std::to_string(before) + " elements to " + std::to_string(after));
     if (scale == 0.0) scale = static_cast<double>(after) / static_cast<double>(before);
-    x = apply_map(n, x, axes[k], make_map(n, r, scale, before, after, begin, end), r.extrapolation);
+    x = apply_map(n, x, axes[k], make_map(r, scale, before, after, begin, end), r.extrapolation);
   }
   if (!is_float(dtype)) x = b.call("round", {x});
   n.set(0, b.cast(x, dtype));

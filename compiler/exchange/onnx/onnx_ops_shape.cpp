@@ -15,7 +15,7 @@ namespace {
 
 using Integers = std::vector<int64_t>;
 
-constexpr int64_t most_padding = int64_t{1} << 28;  // of elements of the axis, whose positions are listed while importing
+constexpr int64_t most_repeats = 64;  // of an axis in its own padding, whose parts are nodes of the graph
 
 Integers constants(OnnxNode& n, const Shape& shape) {
   Integers numbers;
@@ -83,6 +83,23 @@ void shape_of(OnnxNode& n) {
 
 void size_of(OnnxNode& n) { n.set_known(0, known_integers({element_count(n.type(0).shape)}, {})); }
 
+// As many elements in another shape. Where only a run can tell whether they are as many, as of [n, m] and [n, floor(m, 2), 2], it does.
+Value reshape_to(Builder& b, Value x, const Shape& shape) {
+  const Shape from = x.shape();
+  const Dim count = element_count(from), wanted = element_count(shape);
+  if (count == wanted || find_unequal_factor(count, wanted) || !can_be_equal(count, wanted)) return b.reshape(x, shape);
+  const size_t shorter = std::min(from.size(), shape.size());
+  size_t before = 0, after = 0;
+  while (before < shorter && from[before] == shape[before]) ++before;
+  while (after + before < shorter && from[from.size() - 1 - after] == shape[shape.size() - 1 - after]) ++after;
+  Shape joined(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(before));
+  joined.push_back(product(from, before, from.size() - after));
+  joined.insert(joined.end(), shape.end() - static_cast<std::ptrdiff_t>(after), shape.end());
+  x = b.reshape(x, joined);
+  joined[before] = product(shape, before, shape.size() - after);
+  return b.reshape(b.call("ensure_shape", {x}, {{"shape", joined}}), shape);
+}
+
 void reshape(OnnxNode& n) {
   Shape shape;
   if (n.version() < 5) {
@@ -127,7 +144,7 @@ void reshape(OnnxNode& n) {
     if (divisor.is_constant(0)) n.fail("cannot give " + shape_text(from) + " the shape " + shape_text(shape));
     shape[*open] = divisor.is_constant() && divisor.constant() < 0 ? Dim(-1) : floor_div(count, divisor);
   }
-  n.set_as(0, n.builder().reshape(n.raw(0), shape), n.dtype(0));
+  n.set_as(0, reshape_to(n.builder(), n.raw(0), shape), n.dtype(0));
 }
 
 void flatten(OnnxNode& n) {
@@ -329,7 +346,8 @@ Value pick(Value x, int64_t axis, const Integers& positions) {
 // The elements of an axis of which a padded one consists: the modes "reflect", "edge" and "wrap".
 Integers padded_positions(OnnxNode& n, std::string_view mode, int64_t extent, int64_t before, int64_t after) {
   if (extent == 0 && (before > 0 || after > 0)) n.fail("cannot pad an empty axis from its own elements");
-  if (std::max(before, after) > most_padding) n.fail("pads by more than " + std::to_string(most_padding) + " elements");
+  if (std::max(before, after) > most_repeats * extent)
+    n.fail("pads an axis of " + std::to_string(extent) + " elements by more than " + std::to_string(most_repeats) + " times as many");
   Integers positions;
   for (int64_t k = -before; k < extent + after; ++k) {
     int64_t at = std::clamp(k, int64_t{0}, extent - 1);
@@ -371,7 +389,7 @@ void pad(OnnxNode& n) {
     for (int64_t& axis : axes) axis = n.axis(axis, rank);
   }
   if (pads.size() != 2 * axes.size()) n.fail("needs two numbers of padding for each axis");
-  const std::string mode = n.string("mode", "constant");
+  const std::string mode = n.choice("mode", {"constant", "reflect", "edge", "wrap"});
   Value x = mode == "constant" && n.dtype(0) != DType::boolean ? n.in(0) : n.raw(0);
   const DType dtype = x.type().dtype;
   double number = n.version() < 11 ? n.real("value", 0.0) : 0.0;
@@ -395,7 +413,9 @@ void pad(OnnxNode& n) {
     }
     if (before == Dim(0) && after == Dim(0)) continue;
     const Dim extent = x.shape()[static_cast<size_t>(axis)];
-    if (extent.is_constant() && before.is_constant() && after.is_constant())
+    const bool is_short = extent.is_constant() && before.is_constant() && after.is_constant() &&
+                          (mode != "edge" || std::max(before.constant(), after.constant()) <= 16);
+    if (is_short)
       x = pick(x, axis, padded_positions(n, mode, extent.constant(), before.constant(), after.constant()));
     else
       x = gather_along(x, axis, padded_positions(b, mode, extent, before, after));
@@ -456,7 +476,7 @@ void depth_to_space(OnnxNode& n) {
   if (x.rank() != 4 || block < 1) n.fail("needs [batch, channels, height, width] but got " + shape_text(x.shape()));
   const Dim channels = floor_div(x.dim(1), block * block);
   Value y;
-  if (n.string("mode", "DCR") == "CRD")
+  if (n.choice("mode", {"DCR", "CRD"}) == "CRD")
     y = b.transpose(b.reshape(x, {x.dim(0), channels, block, block, x.dim(2), x.dim(3)}), {0, 1, 4, 2, 5, 3});
   else
     y = b.transpose(b.reshape(x, {x.dim(0), block, block, channels, x.dim(2), x.dim(3)}), {0, 3, 4, 1, 5, 2});
@@ -469,7 +489,7 @@ void space_to_depth(OnnxNode& n) {
   const int64_t block = n.integer("blocksize");
   if (x.rank() != 4 || block < 1) n.fail("needs [batch, channels, height, width] but got " + shape_text(x.shape()));
   const Dim height = floor_div(x.dim(2), block), width = floor_div(x.dim(3), block);
-  const Value y = b.transpose(b.reshape(x, {x.dim(0), x.dim(1), height, block, width, block}), {0, 3, 5, 1, 2, 4});
+  const Value y = b.transpose(reshape_to(b, x, {x.dim(0), x.dim(1), height, block, width, block}), {0, 3, 5, 1, 2, 4});
   n.set_as(0, b.reshape(y, {x.dim(0), x.dim(1) * block * block, height, width}), n.dtype(0));
 }
 

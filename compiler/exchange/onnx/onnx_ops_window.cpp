@@ -32,7 +32,7 @@ std::vector<Axis> axes_of(OnnxNode& n, const Shape& x, Integers kernel) {
   const Integers pads = n.integers("pads", Integers(2 * rank, 0));
   if (strides.size() != rank || dilations.size() != rank || pads.size() != 2 * rank)
     n.fail("needs one stride, dilation and two pads for each axis of space");
-  const std::string automatic = n.string("auto_pad", "NOTSET");
+  const std::string automatic = n.choice("auto_pad", {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", ""});
   const bool ceil = n.integer("ceil_mode", 0) != 0;
   std::vector<Axis> axes;
   for (size_t i = 0; i < rank; ++i) {
@@ -152,7 +152,7 @@ void causal_conv_with_state(OnnxNode& n) {
   const std::vector<Axis> axes = {{.size = before + 1, .count = x.dim(2) - before}};
   Value y = convolve(n, x, kernel, axes, x.dim(1).constant());
   if (n.has_input(2)) y = add_bias(y, n.in(2));
-  if (n.string("activation", "none") != "none") y = y * b.call("sigmoid", {y});
+  if (n.choice("activation", {"none", "silu", "swish"}) != "none") y = y * b.call("sigmoid", {y});
   n.set(0, y);
   n.set(1, b.slice(x, 2, x.dim(2) - before, before));
 }
@@ -169,7 +169,7 @@ void conv_transpose(OnnxNode& n) {
   const Integers pads = n.integers("pads", Integers(2 * rank, 0)),
                  extra = n.integers("output_padding", Integers(rank, 0));
   const Integers wanted = n.integers("output_shape", Integers{});
-  const std::string automatic = n.string("auto_pad", "NOTSET");
+  const std::string automatic = n.choice("auto_pad", {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", ""});
   const int64_t groups = n.integer("group", 1);
   if (rank > place_labels.size() || strides.size() != rank || dilations.size() != rank || pads.size() != 2 * rank ||
       extra.size() != rank)

@@ -89,7 +89,8 @@ std::optional<OnnxGraph::Turn> OnnxGraph::translate_turn(const Call& call, const
     }
     turns_.push_back(&turn);
     turn.results = run_body(call, body, arguments);
-  } catch (const CompileError&) {
+  } catch (const CompileError& error) {
+    if (sizes_.teaches(error)) throw;
     turns_.resize(depth);
     layer_names_ = names;
     return std::nullopt;

@@ -99,6 +99,11 @@ bool reshape(OnnxOpWriter& w) {
   return true;
 }
 
+bool ensure_shape(OnnxOpWriter& w) {  // what reads it checks its sizes too
+  w.set(w.inputs[0]);
+  return true;
+}
+
 bool transpose(OnnxOpWriter& w) {
   OnnxValue value = w.inputs[0];
   Integers permutation = w.attributes.integers("permutation");
@@ -374,7 +379,7 @@ constexpr OnnxWriteEntry entries[] = {
     {"pad", pad},               {"broadcast_to", broadcast_to}, {"reverse", reverse},
     {"fill", fill},             {"dim_value", dim_value}, {"iota", iota},
     {"window", window},         {"window_sum", window_sum}, {"gather", gather},
-    {"scatter_add", scatter_add}, {"scan", scan},
+    {"scatter_add", scatter_add}, {"scan", scan},         {"ensure_shape", ensure_shape},
 };
 
 }  // namespace
