@@ -38,6 +38,26 @@ std::string symbol_name(const std::string& name) {
   return out;
 }
 
+// What the file calls the size that Moru calls "batch", if it is not that: the name that speaks of a batch, else the first one of a
+// first axis.
+std::string find_batch_name(const onnx::GraphProto& graph) {
+  std::string batch, first;
+  for (const auto& info : graph.input()) {
+    const auto& shape = info.type().tensor_type().shape();
+    for (int i = 0; i < shape.dim_size(); ++i) {
+      const auto& dim = shape.dim(i);
+      const std::string& name = dim.dim_param();
+      const bool is_unnamed_batch = i == 0 && name.empty() && !(dim.has_dim_value() && dim.dim_value() >= 0);
+      if (name == "batch" || is_unnamed_batch) return {};
+      std::string lower = name;
+      std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      if (batch.empty() && lower.find("batch") != std::string::npos) batch = name;
+      if (first.empty() && i == 0 && shape.dim_size() > 1) first = name;
+    }
+  }
+  return batch.empty() ? first : batch;
+}
+
 bool runs_again(const onnx::NodeProto& node) {
   return node.op_type() == "Loop" || node.op_type() == "Scan" || node.op_type() == "SequenceMap";
 }
@@ -51,7 +71,7 @@ std::string printable(std::string_view name) {
 }
 
 OnnxGraph::OnnxGraph(const OnnxFile& file, std::string path, const OnnxImportOptions& options, EqualSizes& sizes)
-    : file_(file), proto_(file.proto), path_(std::move(path)), options_(options), sizes_(sizes) {
+    : file_(file), proto_(file.proto), path_(std::move(path)), options_(options), sizes_(sizes), batch_name_(find_batch_name(proto_.graph())) {
   const std::filesystem::path place(path_);
   folder_ = place.parent_path().string();
   model_.name = printable(proto_.graph().name().empty() ? place.stem().string() : proto_.graph().name());
@@ -182,7 +202,7 @@ Type OnnxGraph::input_type(const onnx::ValueInfoProto& info, Narrow& narrow) {
                binding->shape.size() == static_cast<size_t>(tensor.shape().dim_size())) {
       type.shape.emplace_back(binding->shape[static_cast<size_t>(i)]);
     } else if (!dim.dim_param().empty()) {
-      type.shape.push_back(sizes_.size_of(symbol_name(dim.dim_param())));
+      type.shape.push_back(sizes_.size_of(dim.dim_param() == batch_name_ ? "batch" : symbol_name(dim.dim_param())));
     } else {
       type.shape.push_back(sizes_.size_of(i == 0 ? "batch" : "dim_" + std::to_string(++symbols_)));
     }

@@ -76,6 +76,7 @@ class OnnxGraph {
   std::string path_, folder_;
   const OnnxImportOptions& options_;
   EqualSizes& sizes_;
+  const std::string batch_name_;
   Model model_;
   std::vector<Value> values_;
   std::map<std::string, int> uses_;  // of initializers
