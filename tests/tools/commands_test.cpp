@@ -461,6 +461,27 @@ TEST_CASE("bench refuses sizes that name nothing or are no numbers") {
   }
 }
 
+TEST_CASE("a model whose inputs have sizes of their own is measured and compared at these") {
+  const SmallProject project;
+  std::ofstream(project / "fixed.json") << R"({"class_name": "Sequential", "config": {"name": "m", "layers": [
+      {"class_name": "InputLayer", "config": {"batch_input_shape": [3, 4, 5], "name": "x"}},
+      {"class_name": "GRU", "config": {"name": "g", "units": 2, "stateful": true}},
+      {"class_name": "Dense", "config": {"name": "d", "units": 2}}]}})";
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"bench", "--seconds", "0.01"}, {"compare"}, {"gradcheck"}, {"explain", "--seconds", "0.01"}}) {
+    CAPTURE(words[0]);
+    std::vector<std::string> command = words;
+    command.push_back(project / "fixed.json");
+    CHECK(project.moru(command).code == 0);
+    command.insert(command.end(), {"--batch", "7"});
+    const Outcome refused = project.moru(command);
+    CHECK(refused.code == 1);
+    CHECK(refused.err.find("leave out --batch") != std::string::npos);
+  }
+  CHECK(project.moru({"bench", project / "fixed.json", "--seconds", "0.01"}).out.find("predict  3 samples") == 0);
+  CHECK(project.moru({"explain", project / "fixed.json", "--seconds", "0"}).out.find("in batches of 3") != std::string::npos);
+}
+
 TEST_CASE("bench --kernels lists what a step consists of") {
   const SmallProject project;
   std::vector<std::string> words = {"bench", project / "recipe.json", "--train", "--kernels", "--seconds", "0.05"};

@@ -1,6 +1,7 @@
 #include "tools/moru/arrays.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -184,16 +185,30 @@ std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedT
   return inputs;
 }
 
-std::map<std::string, int64_t> bind_symbols(const Program& program, const std::map<std::string, int64_t>& sizes,
-                                            int64_t fallback) {
+void add_open_sizes(CLI::App& command, OpenSizes& sizes, const std::string& doc) {
+  command.add_option("--batch", sizes.batch, doc)
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->type_name("N");
+  command.add_option("--size", sizes.sizes, "The size of another open dimension (default: that of the batch)")->type_name("NAME=N");
+}
+
+std::map<std::string, int64_t> bind_symbols(const Program& program, const OpenSizes& sizes) {
   std::map<std::string, int64_t> symbols;
   std::string names;
   for (const std::string& symbol : program.symbols()) {
     if (symbol == "workers") continue;
-    symbols[symbol] = fallback;
+    symbols[symbol] = sizes.wanted_batch();
     names += (names.empty() ? "'" : ", '") + symbol + "'";
   }
-  for (const auto& [name, size] : sizes) {
+  if (sizes.batch && !symbols.contains("batch"))
+    fail("--batch " + std::to_string(*sizes.batch) + " is for a model that leaves its batch open, and the inputs of this one have sizes of their own\n  hint: leave out --batch");
+  for (const std::string& text : sizes.sizes) {
+    const size_t equals = text.find('=');
+    int64_t size = 0;
+    const char* end = text.data() + text.size();
+    if (equals == std::string::npos || equals == 0 || std::from_chars(text.data() + equals + 1, end, size).ptr != end || size < 1)
+      fail("--size takes NAME=NUMBER, such as time=24, not '" + text + "'");
+    const std::string name = text.substr(0, equals);
     if (!symbols.count(name))
       fail("the model has no open dimension '" + name + "'; it has " + (names.empty() ? "none" : names));
     symbols[name] = size;

@@ -1,6 +1,8 @@
 // Tensors on their way in and out of the command line: .npy files and random ones.
 #pragma once
 
+#include <CLI/CLI.hpp>
+
 #include <cstdint>
 #include <map>
 #include <span>
@@ -29,10 +31,20 @@ void write_arrays(const std::string& directory, std::span<const SavedTensor> ten
 /// Names the tensors as the program's inputs, and converts them to their element types; the rule of predict_tensors.
 std::vector<SavedTensor> match_inputs(const Program& program, std::vector<SavedTensor> given);
 
-/// Values for the dimensions that a program leaves open: `sizes`, and `fallback` for those it does not name. Throws
-/// Failure for a name that no input has.
-std::map<std::string, int64_t> bind_symbols(const Program& program, const std::map<std::string, int64_t>& sizes,
-                                            int64_t fallback);
+/// What a command is told of the dimensions that a program leaves open.
+struct OpenSizes {
+  int64_t default_batch = 1;
+  std::optional<int64_t> batch = {};    // --batch
+  std::vector<std::string> sizes = {};  // --size NAME=N
+
+  int64_t wanted_batch() const { return batch.value_or(default_batch); }
+};
+/// Adds --batch, of which `doc` says what it is and its default, and --size.
+void add_open_sizes(CLI::App& command, OpenSizes& sizes, const std::string& doc);
+
+/// Values for the dimensions that a program leaves open; those that are not named are like the batch. Throws Failure for a name that no
+/// input has, and for a batch that is asked for where the program has one of its own.
+std::map<std::string, int64_t> bind_symbols(const Program& program, const OpenSizes& sizes);
 
 /// Random tensors for every slot that the entry's caller has to bind: floats in [-1, 1) for inputs and in [0, 1) for
 /// targets (which suits every loss), integers below the slot's limit, sample weights of one.

@@ -1,6 +1,5 @@
 // moru bench: how long a prediction or a training step takes.
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -19,27 +18,13 @@ namespace {
 struct Options {
   std::string model, recipe;
   bool train = false, json = false, kernels = false;
-  int64_t batch = 32, warm_up = 5;
+  int64_t warm_up = 5;
   double seconds = 1.0;
-  std::vector<std::string> sizes;
+  OpenSizes sizes = {.default_batch = 32};
   int threads = 1;
   uint64_t seed = 0;
   CompileFlags flags;
 };
-
-std::map<std::string, int64_t> parse_sizes(const Options& options) {
-  std::map<std::string, int64_t> sizes;
-  for (const std::string& text : options.sizes) {
-    const size_t equals = text.find('=');
-    int64_t size = 0;
-    const char* end = text.data() + text.size();
-    if (equals == std::string::npos || equals == 0 || std::from_chars(text.data() + equals + 1, end, size).ptr != end || size < 1)
-      fail("--size takes NAME=NUMBER, such as time=24, not '" + text + "'");
-    sizes[text.substr(0, equals)] = size;
-  }
-  sizes["batch"] = options.batch;
-  return sizes;
-}
 
 /// Without a recipe: squared error on every output, and Adam.
 PreparedModel default_training(const ModelSource& source) {
@@ -74,7 +59,7 @@ int run(const Options& options) {
   const std::optional<uint32_t> entry = program->find_entry(entry_name);
   if (!entry) fail("'" + source.path + "' has no entry '" + entry_name + "'\n  hint: compile it with a recipe");
 
-  const std::map<std::string, int64_t> symbols = bind_symbols(*program, parse_sizes(options), options.batch);
+  const std::map<std::string, int64_t> symbols = bind_symbols(*program, options.sizes);
   const std::vector<SavedTensor> tensors = random_tensors(*program, entry_name, symbols, options.seed);
   const std::unique_ptr<Session> session = need(Session::create(program, {.threads = options.threads}));
   bind_all(*session, tensors);
@@ -92,7 +77,9 @@ int run(const Options& options) {
 
   std::sort(microseconds.begin(), microseconds.end());
   const double median = microseconds[microseconds.size() / 2], least = microseconds.front();
-  const double samples_per_second = static_cast<double>(options.batch) / median * 1e6;
+  const auto batch = symbols.find("batch");
+  const int64_t samples = batch != symbols.end() ? batch->second : tensors.empty() || tensors[0].shape.empty() ? 1 : tensors[0].shape[0];
+  const double samples_per_second = static_cast<double>(samples) / median * 1e6;
   std::optional<KernelProfile> kernels;
   if (options.kernels)
     kernels =
@@ -121,6 +108,7 @@ int run(const Options& options) {
   }
   std::string sizes;
   for (const auto& [name, size] : symbols) sizes += (sizes.empty() ? "" : ", ") + name + "=" + std::to_string(size);
+  if (sizes.empty()) sizes = std::to_string(samples) + (samples == 1 ? " sample" : " samples");
   std::printf("%s  %s, %d thread%s, %s\n", entry_name, sizes.c_str(), options.threads, options.threads == 1 ? "" : "s",
               program->target().c_str());
   std::printf("median %.1f us, min %.1f us of %zu steps; %.0f samples/s; compiled in %.0f ms; arena %.2f MiB\n", median,
@@ -146,11 +134,7 @@ void add_bench(CLI::App& app, Job& job) {
   command->add_option("MODEL", options->model, "A .moru, .so or Keras JSON file, or a recipe")->required();
   command->add_flag("--train", options->train, "Measure a training step; without a recipe by squared error and Adam");
   command->add_option("--recipe", options->recipe, "Train by this recipe")->type_name("R.json");
-  command->add_option("--batch", options->batch, "Samples per step (default: 32)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
-      ->type_name("N");
-  command->add_option("--size", options->sizes, "The size of another open dimension (default: that of the batch)")
-      ->type_name("NAME=N");
+  add_open_sizes(*command, options->sizes, "Samples per step (default: 32)");
   command->add_option("--seconds", options->seconds, "How long to measure (default: 1)")
       ->check(CLI::Range(0.0, 3600.0))
       ->type_name("S");
@@ -164,7 +148,7 @@ void add_bench(CLI::App& app, Job& job) {
   add_compile_flags(*command, options->flags);
   add_memory_budget(*command, options->flags);
   command->callback([options, &job] {
-    options->flags.budget_batch = options->batch;
+    options->flags.budget_batch = options->sizes.wanted_batch();
     options->flags.threads = options->threads;
     job = [options] { return run(*options); };
   });

@@ -20,7 +20,7 @@ namespace {
 struct Options {
   std::string model, recipe;
   std::vector<std::string> arrays;
-  int64_t batch = 5;
+  OpenSizes sizes = {.default_batch = 5};
   double tolerance = 1e-4;
   uint64_t seed = 0;
   bool nodes = false, json = false;
@@ -75,7 +75,7 @@ std::vector<Row> compare_entry(Model model, const Options& options, const Traini
       need(make_native_program(model, compile_options, make_emit_options(options.flags), {}, &compiled));
   std::vector<SavedTensor> tensors;
   if (given.empty()) {
-    tensors = random_tensors(*program, entry, bind_symbols(*program, {{"batch", options.batch}}, options.batch),
+    tensors = random_tensors(*program, entry, bind_symbols(*program, options.sizes),
                              options.seed);
   } else {
     tensors = match_inputs(*program, given);
@@ -231,9 +231,7 @@ void add_compare(CLI::App& app, Job& job) {
   command->add_option("ARRAY", options->arrays, "NAME=FILE.npy for every input; without any, random data")
       ->type_name("NAME=FILE.npy");
   command->add_option("--recipe", options->recipe, "A recipe, which adds a training step")->type_name("R.json");
-  command->add_option("--batch", options->batch, "Samples of random data (default: 5)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
-      ->type_name("N");
+  add_open_sizes(*command, options->sizes, "Samples of random data (default: 5)");
   command
       ->add_option("--tolerance", options->tolerance,
                    "Of kernels against the reference, relative to the largest value (default: 1e-4); native code must "

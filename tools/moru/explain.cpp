@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::string model, recipe, entry;
-  int64_t batch = 0;  // 0: the recipe's
+  OpenSizes sizes = {.default_batch = 32};  // or the recipe's
   int threads = 1;
   double seconds = 0.5;
   bool json = false;
@@ -42,6 +42,7 @@ std::string time_text(const ProfiledEntry& profiled) {
     bound += kernel.bound.microseconds;
     if (kernel.bound.by == "compute") compute += kernel.microseconds;
   }
+  if (!(profile.kernels_us > 0)) return "time         A step is too short for the processor's counter.\n";
   print(
       "time         A step takes %.1f us in kernels; at the roofline of this machine it would take %.1f us (%.0f %%).\n"
       "             %.0f %% of the time is in kernels that arithmetic limits, the rest in those that memory limits.\n",
@@ -63,7 +64,11 @@ int run(const Options& options) {
   if (source.program) fail("'" + options.model + "' is compiled already\n  hint: give the model it was compiled from");
   const PreparedModel prepared = prepare_model(source, true);
   const std::string entry = !options.entry.empty() ? options.entry : prepared.trains ? "train_step" : "predict";
-  const int64_t batch = options.batch > 0 ? options.batch : source.recipe ? source.recipe->fit.batch_size : 32;
+  OpenSizes sizes = options.sizes;
+  if (source.recipe) sizes.default_batch = source.recipe->fit.batch_size;
+  int64_t batch = sizes.wanted_batch();
+  if (!source.model.inputs.empty())
+    if (const Shape& shape = source.model.type(source.model.inputs[0]).shape; !shape.empty() && shape[0].is_constant()) batch = shape[0].constant();
 
   std::vector<Snapshot> snapshots;
   bool in_graphs = true;
@@ -80,9 +85,10 @@ int run(const Options& options) {
   std::optional<ProfiledEntry> profiled;
   if (options.seconds > 0) {
     initialize(source);
-    profiled = profile_entry(source, options.flags, prepared, entry, batch, options.threads, options.seconds);
+    profiled = profile_entry(source, options.flags, prepared, entry, sizes, options.threads, options.seconds);
   }
-  std::map<std::string, int64_t, std::less<>> symbols = {{"batch", batch}, {"workers", options.threads}};
+  std::map<std::string, int64_t, std::less<>> symbols = {{"workers", options.threads}};
+  for (const std::string& symbol : lowered.kernels.symbols) symbols.emplace(symbol, batch);
   if (profiled) symbols = profiled->symbols;
   const std::vector<Fact> facts = explain_program(snapshots, lowered, entry, symbols);
 
@@ -119,9 +125,7 @@ void add_explain(CLI::App& app, Job& job) {
   command
       ->add_option("--entry", options->entry, "The entry to explain (default: train_step with a recipe, else predict)")
       ->type_name("NAME");
-  command->add_option("--batch", options->batch, "Samples per step (default: the recipe's, or 32)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
-      ->type_name("N");
+  add_open_sizes(*command, options->sizes, "Samples per step (default: the recipe's, or 32)");
   command->add_option("--threads", options->threads, "Threads to use")->check(CLI::Range(1, 1024))->type_name("N");
   command->add_option("--seconds", options->seconds, "How long to measure; 0: not at all (default: 0.5)")
       ->check(CLI::Range(0.0, 3600.0))

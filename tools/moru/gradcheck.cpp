@@ -22,7 +22,7 @@ namespace {
 struct Options {
   std::string model, recipe;
   RecipeChanges changes;
-  int64_t batch = 4;
+  OpenSizes sizes = {.default_batch = 4};
   size_t samples = 16;
   double tolerance = 1e-5;
   bool random = false, json = false;
@@ -69,7 +69,7 @@ Batch make_batch(ModelSource& source, const Options& options, const PreparedMode
   const uint32_t entry = *program->find_entry(prepared.trains ? "train_step" : "predict");
   Batch batch;
   if (data) {
-    const int64_t rows = std::min(options.batch, data->train.size());
+    const int64_t rows = std::min(options.sizes.wanted_batch(), data->train.size());
     BatchFeeder feeder =
         need(BatchFeeder::create(*session, entry, data->train, rows, source.recipe->fit.class_weight));
     need(feeder.feed_range(0, rows));
@@ -79,11 +79,11 @@ Batch make_batch(ModelSource& source, const Options& options, const PreparedMode
         batch.slots[program->slots()[slot].name] = to_host(capture_slot(*session, slot));
     batch.source = std::to_string(rows) + (rows == 1 ? " sample" : " samples") + " of the training data";
   } else {
-    const auto symbols = bind_symbols(*program, {{"batch", options.batch}}, options.batch);
+    const auto symbols = bind_symbols(*program, options.sizes);
     for (const SavedTensor& tensor : random_tensors(*program, program->entries()[entry].name, symbols,
                                                     options.changes.seed.value_or(0)))
       batch.slots[tensor.name] = to_host(tensor);
-    batch.source = std::to_string(options.batch) + " random samples";
+    batch.source = symbols.contains("batch") ? std::to_string(symbols.at("batch")) + " random samples" : "random data";
   }
   return batch;
 }
@@ -219,7 +219,7 @@ int run(const Options& options) {
       for (const Dim& dim : slot.type.shape)
         shape.push_back(dim.evaluate([&](std::string_view name) -> int64_t {
           if (name != "batch") fail("'" + slot.name + "' has a shape that only a run tells: " + type_text(slot.type));
-          return options.batch;
+          return options.sizes.wanted_batch();
         }));
       inputs.push_back(make_tensor(slot.type.dtype, std::move(shape), slot.initial));
     }
@@ -284,9 +284,7 @@ void add_gradcheck(CLI::App& app, Job& job) {
   command->add_option("--recipe", options->recipe, "A recipe for the model")->type_name("R.json");
   command->add_option("--data", options->changes.data, "The CSV to use instead of the recipe's")->type_name("F.csv");
   command->add_flag("--random", options->random, "Random samples instead of the recipe's data");
-  command->add_option("--batch", options->batch, "Samples (default: 4)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
-      ->type_name("N");
+  add_open_sizes(*command, options->sizes, "Samples (default: 4)");
   command->add_option("--samples", options->samples, "Elements checked of each weight and input (default: 16)")
       ->check(CLI::Range(size_t{1}, size_t{1} << 20))
       ->type_name("N");

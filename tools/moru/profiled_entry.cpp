@@ -1,6 +1,5 @@
 #include "tools/moru/profiled_entry.h"
 
-#include "tools/moru/arrays.h"
 #include "tools/moru/commands.h"
 
 namespace moru::cli {
@@ -36,9 +35,9 @@ ProfiledEntry profile_entry(ModelSource& source, const CompileFlags& flags, cons
 }
 
 ProfiledEntry profile_entry(ModelSource& source, const CompileFlags& flags, const PreparedModel& prepared,
-                            const std::string& entry, int64_t batch, int threads, double seconds) {
+                            const std::string& entry, const OpenSizes& open, int threads, double seconds) {
   ProfiledProgram profiled = make_profiled_program(source, flags, prepared, threads);
-  const std::map<std::string, int64_t> sizes = bind_symbols(*profiled.program, {{"batch", batch}}, batch);
+  const std::map<std::string, int64_t> sizes = bind_symbols(*profiled.program, open);
   const std::vector<SavedTensor> tensors = random_tensors(*profiled.program, entry, sizes, 0);
   return measure(std::move(profiled), entry, sizes, tensors, threads, seconds);
 }

@@ -10,6 +10,7 @@
 #include "compiler/compile.h"
 #include "runtime/checkpoint.h"
 #include "runtime/session.h"
+#include "tools/moru/arrays.h"
 #include "tools/moru/compile_flags.h"
 #include "tools/moru/kernel_profile.h"
 #include "tools/moru/model_source.h"
@@ -28,9 +29,9 @@ ProfiledEntry profile_entry(ModelSource& source, const CompileFlags& flags, cons
                             const std::string& entry, const std::map<std::string, int64_t>& sizes,
                             const std::vector<SavedTensor>& tensors, int threads, double seconds);
 
-/// The same on random tensors at this batch size.
+/// The same on random tensors of these sizes.
 ProfiledEntry profile_entry(ModelSource& source, const CompileFlags& flags, const PreparedModel& prepared,
-                            const std::string& entry, int64_t batch, int threads, double seconds);
+                            const std::string& entry, const OpenSizes& open, int threads, double seconds);
 
 /// Binds every tensor to the slot of its name.
 void bind_all(Session& session, const std::vector<SavedTensor>& tensors);

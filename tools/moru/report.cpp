@@ -39,7 +39,7 @@ ProgramFacts program_facts(const RunFiles& run, double seconds) {
   if (seconds <= 0 || !prepared.trains) return facts;
   const int64_t batch = source.recipe ? source.recipe->fit.batch_size : 32;
   const int threads = run.metrics.value("threads", 1);
-  const ProfiledEntry profiled = profile_entry(source, {}, prepared, "train_step", batch, threads, seconds);
+  const ProfiledEntry profiled = profile_entry(source, {}, prepared, "train_step", {.default_batch = batch}, threads, seconds);
   facts.memory = memory_json(profiled.compiled.lowered, profiled.symbols);
   facts.memory["batch"] = batch;
   JsonWriter writer;
