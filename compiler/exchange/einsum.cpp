@@ -41,7 +41,8 @@ Value summed(Value x, std::string& labels, const std::string& kept) {
 }  // namespace
 
 Value einsum(std::vector<Value> operands, std::string equation, const std::function<void(std::string)>& fail) {
-  Builder& b = *operands.at(0).builder;
+  if (operands.empty()) fail("'" + equation + "' has nothing to multiply");
+  Builder& b = *operands[0].builder;
   std::erase(equation, ' ');
   const size_t arrow = equation.find("->");
   std::vector<std::string> terms(1);

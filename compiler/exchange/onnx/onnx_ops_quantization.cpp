@@ -29,6 +29,8 @@ Value beside(OnnxNode& n, Value parameter, Shape shape, int64_t axis) {
   const int64_t block = n.integer("block_size", 0);
   if (parameter.rank() == 0 || (parameter.rank() == 1 && parameter.dim(0).is_constant(1) && block == 0))
     return b.reshape(parameter, {});
+  if (axis < 0 || axis >= std::ssize(shape))
+    n.fail("has a scale of shape " + shape_text(parameter.shape()) + " for " + shape_text(shape));
   if (parameter.rank() == 1 && block == 0) {
     Shape along(shape.size(), Dim(1));
     along[static_cast<size_t>(axis)] = parameter.dim(0);
