@@ -24,6 +24,8 @@ Value kept_mean(Value x, const std::vector<int64_t>& axes) { return x.builder->r
 
 Value matmul(Value a, Value b) {
   Builder& builder = *a.builder;
+  if (a.rank() == 0 || b.rank() == 0)
+    throw CompileError({.stage = "import", .what = "multiplies matrices but got " + shape_text(a.shape()) + " and " + shape_text(b.shape())});
   const DType dtype = a.type().dtype;
   if (!is_float(dtype)) {
     const Value y = matmul(builder.cast(a, DType::f64), builder.cast(b, DType::f64));

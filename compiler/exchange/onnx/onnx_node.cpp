@@ -32,6 +32,13 @@ const OnnxOp* find_onnx_op(std::string_view domain, std::string_view type, int64
   return best;
 }
 
+std::vector<const OnnxOp*> all_onnx_ops() {
+  std::vector<const OnnxOp*> all;
+  for (auto* family : families)
+    for (const OnnxOp& op : family()) all.push_back(&op);
+  return all;
+}
+
 OnnxNode::OnnxNode(OnnxGraph& graph, const onnx::NodeProto& proto, std::vector<uint32_t> inputs, int64_t version,
                    std::string name)
     : graph_(graph),

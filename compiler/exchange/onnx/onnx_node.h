@@ -138,6 +138,7 @@ struct OnnxOp {
 
 /// The entry for an operator at a version; null where there is none.
 const OnnxOp* find_onnx_op(std::string_view domain, std::string_view type, int64_t version);
+std::vector<const OnnxOp*> all_onnx_ops();
 
 // The families: onnx_ops_<family>.cpp.
 std::span<const OnnxOp> onnx_elementwise_ops();

@@ -186,10 +186,13 @@ void rotary_embedding(OnnxNode& n) {
   Builder& b = n.builder();
   const Shape shape = n.type(0).shape;
   Value x = n.in(0);  // as [batch, time, heads, size]
-  if (shape.size() == 4)
+  if (shape.size() == 4) {
     x = b.transpose(x, {0, 2, 1, 3});
-  else
-    x = b.reshape(x, {x.dim(0), x.dim(1), n.integer("num_heads"), floor_div(x.dim(2), n.integer("num_heads"))});
+  } else {
+    const int64_t heads = n.integer("num_heads");
+    if (heads < 1) n.fail("has " + std::to_string(heads) + " heads");
+    x = b.reshape(x, {x.dim(0), x.dim(1), heads, floor_div(x.dim(2), heads)});
+  }
   if (!x.dim(3).is_constant()) n.fail("needs heads of a known size but got " + shape_text(shape));
   const int64_t size = x.dim(3).constant();
   int64_t rotated = n.integer("rotary_embedding_dim", 0);

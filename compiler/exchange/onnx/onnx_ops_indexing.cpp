@@ -50,6 +50,8 @@ Value tuple_positions(OnnxNode& n, Value indices, Shape shape, size_t batch_dims
   if (batch_dims + width > shape.size())
     n.fail("has indices of " + std::to_string(width) + " axes into " + shape_text(shape));
   Shape outer(indices.shape().begin(), indices.shape().end() - 1);
+  if (batch_dims > outer.size())
+    n.fail("has " + std::to_string(batch_dims) + " batch axes but indices " + shape_text(indices.shape()));
   const auto last = static_cast<int64_t>(indices.rank()) - 1;
   Value sum = b.fill(0.0, outer, DType::i64);
   Dim stride = 1;

@@ -132,7 +132,8 @@ void softmax(OnnxNode& n) {
   const Shape shape = x.shape();
   const bool logarithm = n.op_type() == "LogSoftmax", hard = n.op_type() == "Hardmax";
   int64_t axis = n.axis(n.integer("axis", n.version() < 13 ? 1 : -1), std::max<size_t>(x.rank(), 1));
-  if (n.version() < 13) {
+  if (shape.empty()) x = b.reshape(x, {1});
+  if (n.version() < 13 && !shape.empty()) {
     const auto at = static_cast<size_t>(axis);
     x = b.reshape(x, {product(shape, 0, at), product(shape, at, shape.size())});
     axis = 1;

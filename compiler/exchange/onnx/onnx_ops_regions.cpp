@@ -215,7 +215,7 @@ void deform_conv(OnnxNode& n) {
   const int64_t groups = n.integer("group", 1), moved = n.integer("offset_group", 1);
   int64_t taps = 1;
   for (size_t i = 0; i < space; ++i) {
-    if (!weight.shape()[2 + i].is_constant()) n.fail("needs a kernel of a known size");
+    if (!weight.shape()[2 + i].is_constant() || weight.shape()[2 + i].constant() < 1) n.fail("needs a kernel of a known size");
     taps *= weight.shape()[2 + i].constant();
   }
   if (groups < 1 || moved < 1 || strides.size() != space || dilations.size() != space)
@@ -301,7 +301,8 @@ void col2im(OnnxNode& n) {
   if (x.rank() != 3 || block.size() != space) n.fail("needs patches of three axes but got " + shape_text(x.shape()));
   const Integers strides = n.integers("strides", Integers(space, 1)), dilations = n.integers("dilations", Integers(space, 1)),
                  pads = pads_of(n, space);
-  Shape shape = {x.dim(0), 0}, whole = {x.dim(0), 0};
+  if (strides.size() != space || dilations.size() != space) n.fail("needs a stride and a dilation for each axis of the image");
+  Shape shape = {x.dim(0), 0};
   Integers steps(space);
   int64_t elements = 1;
   for (size_t i = 0; i < space; ++i) {

@@ -104,7 +104,7 @@ Value convolve(OnnxNode& n, Value x, Value kernel, const std::vector<Axis>& axes
   std::string interleaved;
   for (size_t i = 0; i < rank; ++i) (interleaved += places[i]) += elements[i];
   const Dim channels = x.dim(1), filters = kernel.dim(0);
-  if (channels != kernel.dim(1) * groups || !filters.is_constant() || filters.constant() % groups != 0)
+  if (groups < 1 || channels != kernel.dim(1) * groups || !filters.is_constant() || filters.constant() % groups != 0)
     n.fail("has a kernel " + shape_text(kernel.shape()) + " in " + std::to_string(groups) + " groups for an input " +
            shape_text(x.shape()));
   if (groups == 1) return b.contract(patches, kernel, "nc" + interleaved + ",oc" + elements + "->no" + places);
@@ -316,10 +316,11 @@ void global_pool(OnnxNode& n) {
 void max_unpool(OnnxNode& n) {
   Builder& b = n.builder();
   const Value x = n.in(0);
+  if (x.rank() < 3) n.fail("needs [batch, channels, space...] but got " + shape_text(x.shape()));
   const size_t rank = x.rank() - 2;
   const Integers kernel = n.integers("kernel_shape"), strides = n.integers("strides", Integers(rank, 1)),
                  pads = n.integers("pads", Integers(2 * rank, 0));
-  if (x.rank() < 3 || kernel.size() != rank || strides.size() != rank || pads.size() != 2 * rank)
+  if (kernel.size() != rank || strides.size() != rank || pads.size() != 2 * rank)
     n.fail("needs a kernel, a stride and two pads for each axis of space");
   Shape shape = {x.dim(0), x.dim(1)};
   for (size_t i = 0; i < rank; ++i)
