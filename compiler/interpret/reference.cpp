@@ -191,9 +191,19 @@ class Interpreter {
     const Op& op = *step.node->op;
     if (op.name == "scan") return scan(step, arguments);
     if (op.name == "tile") return tile(step, symbols, arguments);
-    if (op.reference) return op.reference(arguments, step.attributes);
+    if (op.reference) return refer(op, arguments, step);
     if (!op.expand) throw InternalError("op '" + std::string(op.name) + "' has neither a reference nor an expansion");
     return run_expansion(step, arguments);
+  }
+
+  // A refusal of data says which node it was.
+  static std::vector<HostTensor> refer(const Op& op, const std::vector<HostTensor>& arguments, const Plan::Step& step) try {
+    return op.reference(arguments, step.attributes);
+  } catch (const CompileError& error) {
+    if (!error.parts().node.empty()) throw;
+    CompileError::Parts parts = error.parts();
+    parts.node = step.node->origin;
+    throw CompileError(std::move(parts));
   }
 
   std::vector<HostTensor> run_expansion(const Plan::Step& step, std::vector<HostTensor>& arguments) {

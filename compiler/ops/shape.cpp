@@ -86,7 +86,7 @@ Op ensure_shape_op() {
   op.reference = [](std::span<const HostTensor> inputs, Attrs attributes) {
     const std::vector<int64_t> wanted = constant_shape(attributes.shape("shape"));
     if (inputs[0].shape != wanted)
-      throw CompileError({.stage = "interpret", .op = "ensure_shape", .what = "wants " + shape_text(wanted) + " but got " + shape_text(inputs[0].shape)});
+      throw CompileError({.stage = "interpret", .op = "ensure_shape", .what = "wants " + shape_text(wanted) + " but got " + shape_text(inputs[0].shape), .hint = "choose sizes of the inputs that fit"});
     return Tensors{inputs[0]};
   };
   op.gradient = [](const GradientContext& context) -> std::vector<Value> {

@@ -401,6 +401,7 @@ std::optional<std::vector<uint32_t>> OnnxGraph::with_equal_extents(const Call& c
   const Dim wanted = Dim::parse(error.parts().unequal->first), other = Dim::parse(error.parts().unequal->second);
   if (!sizes_.covers(wanted) || !sizes_.covers(other) || !can_be_equal(wanted, other)) return std::nullopt;
   for (const auto& [from, to] : {std::pair{other, wanted}, std::pair{wanted, other}}) {
+    if (from.is_constant()) continue;
     bool changed = false;
     for (uint32_t& input : inputs) {
       if (input == UINT32_MAX || values_[input].known) continue;
