@@ -81,6 +81,7 @@ std::optional<View> reshape_view(const View& view, const Shape& from, const Shap
   // Walk both shapes from the right, matching runs of axes with equal products; inside a run the old axes must be
   // contiguous among themselves.
   View result{view.buffer, view.offset, std::vector<Dim>(to.size(), Dim(1))};
+  if (std::ranges::any_of(to, [](const Dim& extent) { return extent.is_constant(0); })) return result;  // of no elements
   size_t i = from.size(), j = to.size();
   while (i > 0 || j > 0) {
     while (i > 0 && from[i - 1].is_constant(1)) --i;

@@ -117,6 +117,7 @@ void reshape(OnnxNode& n) {
       if (i >= from.size()) n.fail("keeps extent " + std::to_string(i) + " of its input, which is " + shape_text(from));
       shape[i] = from[i];
     }
+    if (shape[i].is_constant() && shape[i].constant() < -1) n.fail("has the extent " + shape[i].text() + " in its shape");
     if (shape[i].is_constant(-1)) {
       if (open) n.fail("leaves two extents open");
       open = i;
@@ -142,7 +143,7 @@ void reshape(OnnxNode& n) {
     for (const Dim& dim : left) count *= dim;
     for (const Dim& dim : right) divisor *= dim;
     if (divisor.is_constant(0)) n.fail("cannot give " + shape_text(from) + " the shape " + shape_text(shape));
-    shape[*open] = divisor.is_constant() && divisor.constant() < 0 ? Dim(-1) : floor_div(count, divisor);
+    shape[*open] = floor_div(count, divisor);
   }
   n.set_as(0, reshape_to(n.builder(), n.raw(0), shape), n.dtype(0));
 }
