@@ -58,6 +58,14 @@ TEST_CASE("onnx ml: columns are chosen, scaled, filled in, cut in two and brough
   check_close(values_of<float>(outputs[3]), {4, 3, 4, 6, 5, 6});
 }
 
+TEST_CASE("onnx ml: Normalizer divides by the greatest number, not by the greatest size, and leaves rows of zeros") {
+  MlCase model;
+  model.input("x", {"batch", "2"});
+  model.node("Normalizer", {"x"}, {"y"}, ml);
+  model.output("y");
+  check_close(values_of<float>(model.run({floats("x", {3, 2}, {-4, 2, -1, -2, 0, 0})})[0]), {-2, 1, 1, 2, 0, 0});
+}
+
 TEST_CASE("onnx ml: trees add the weights of the leaves that a row reaches") {
   MlCase model;
   model.input("x", {"batch", "2"});

@@ -71,6 +71,7 @@ Value tuple_positions(OnnxNode& n, Value indices, Shape shape, size_t batch_dims
 void gather_nd(OnnxNode& n) {
   Builder& b = n.builder();
   const Value data = n.raw(0), indices = indices_of(n, 1);
+  if (n.integer("batch_dims", 0) < 0) n.fail("has " + std::to_string(n.integer("batch_dims")) + " batch axes");
   const auto batch_dims = static_cast<size_t>(n.integer("batch_dims", 0));
   const Shape shape = data.shape();
   const Value positions = tuple_positions(n, indices, shape, batch_dims);

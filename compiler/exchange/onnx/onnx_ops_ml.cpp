@@ -61,12 +61,13 @@ void normalize(OnnxNode& n) {
   const Value size = b.call("abs", {x});
   Value whole;
   if (norm == "MAX")
-    whole = b.reduce("reduce_max", size, columns, true);
+    whole = b.reduce("reduce_max", x, columns, true);  // of the numbers, not of their sizes
   else if (norm == "L1")
     whole = b.reduce("reduce_sum", size, columns, true);
   else
     whole = b.call("sqrt", {b.reduce("reduce_sum", x * x, columns, true)});
-  n.set_as(0, x / b.call("maximum", {whole, b.constant(1e-30, x.type().dtype)}), DType::f32);
+  const Value nothing = b.call("equal", {whole, b.constant(0.0, x.type().dtype)});
+  n.set_as(0, x / b.select(nothing, b.constant(1.0, x.type().dtype), whole), DType::f32);
 }
 
 void impute(OnnxNode& n) {

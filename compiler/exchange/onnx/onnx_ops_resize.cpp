@@ -15,7 +15,7 @@ namespace {
 
 using Integers = std::vector<int64_t>;
 
-constexpr int64_t most_elements = int64_t{1} << 28;  // of a map that is made while importing
+constexpr int64_t most_elements = int64_t{1} << 25;  // of a map that is made while importing
 
 struct Resizing {
   std::string mode, transform, nearest;
