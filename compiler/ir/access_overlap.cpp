@@ -8,14 +8,14 @@
 
 namespace moru {
 
-namespace {
-
-bool not_negative(const Dim& value, std::span<const LoopRange> variables) {
+bool provably_not_negative(const Dim& value, std::span<const LoopRange> variables) {
   const auto least = [&](std::string_view name) {
     return name == "worker" || std::ranges::any_of(variables, [&](const LoopRange& range) { return range.var == name; }) ? 0 : 1;
   };
   return least_of(value, least).value_or(-1) >= 0;
 }
+
+namespace {
 
 struct Interval {
   Dim low, high;
@@ -32,8 +32,8 @@ std::optional<Interval> interval_of(const Dim& value, std::span<const LoopRange>
       if (!bound->contains(range.var)) continue;
       const auto slope = bound->coefficient(range.var);
       if (!slope) return std::nullopt;
-      const bool rises = not_negative(*slope, variables);
-      if (!rises && !not_negative(Dim(0) - *slope, variables)) return std::nullopt;
+      const bool rises = provably_not_negative(*slope, variables);
+      if (!rises && !provably_not_negative(Dim(0) - *slope, variables)) return std::nullopt;
       *bound = bound->substitute(range.var, rises == is_high ? range.extent - 1 : Dim(0));
     }
   }
@@ -41,7 +41,7 @@ std::optional<Interval> interval_of(const Dim& value, std::span<const LoopRange>
 }
 
 bool ordered(const Interval& first, const Interval& second, std::span<const LoopRange> variables) {
-  return not_negative(second.low - first.high - 1, variables);
+  return provably_not_negative(second.low - first.high - 1, variables);
 }
 
 // Splits a = m * quotient + rest by the terms' coefficients.
@@ -66,16 +66,12 @@ bool disjoint_modulo(const Dim& a, const Dim& b, int64_t m, std::span<const Loop
   const auto y = interval_of(rest_of(b, m), ranges, variables);
   if (!x || !y) return false;
   auto inside = [&](const Interval& interval) {
-    return not_negative(interval.low, variables) && not_negative(Dim(m - 1) - interval.high, variables);
+    return provably_not_negative(interval.low, variables) && provably_not_negative(Dim(m - 1) - interval.high, variables);
   };
   return inside(*x) && inside(*y) && (ordered(*x, *y, variables) || ordered(*y, *x, variables));
 }
 
 }  // namespace
-
-bool provably_not_negative(const Dim& value, std::span<const LoopRange> variables) {
-  return not_negative(value, variables);
-}
 
 bool provably_disjoint(const Dim& a, const Dim& b, std::span<const LoopRange> ranges,
                        std::span<const LoopRange> enclosing) {
